@@ -1,0 +1,53 @@
+//! Bytes by name: one trait over the places where a vault can lie.
+//!
+//! A store keeps objects in six areas, the six folders of a restic repository. It knows nothing of
+//! what an object holds. Contract of every backend, checked by [`conformance`]:
+//!
+//! - `put` is atomic (a reader sees the whole object or none) and **durable when it returns**:
+//!   data, name and folder have reached stable storage.
+//! - `put` of a name that is there already fails with [`StoreError::AlreadyExists`] and leaves it
+//!   untouched. Nothing is ever overwritten.
+//! - `delete` of a name that is not there fails with [`StoreError::NotFound`].
+//! - `list` shows every object whose `put` has returned and none that is half written.
+//!
+//! What a crash leaves: at most temporary files, which `list` never shows and which the backend
+//! clears when they are old.
+
+mod object;
+
+pub use object::{Area, ObjectInfo, ObjectName, StoreError};
+
+/// Result of a store operation.
+pub type Result<T, E = StoreError> = std::result::Result<T, E>;
+
+/// A place that keeps objects by name. Blocking; shared between threads.
+pub trait Store: Send + Sync {
+    /// Where this is, for people: a path or a URL without credentials.
+    fn location(&self) -> String;
+
+    /// Makes the place ready for a new vault (creates folders). Fails if it cannot be written.
+    fn create(&self) -> Result<()>;
+
+    /// Stores a new object, whole and durable when this returns.
+    fn put(&self, name: &ObjectName, bytes: &[u8]) -> Result<()>;
+
+    /// Reads a whole object.
+    fn get(&self, name: &ObjectName) -> Result<Vec<u8>>;
+
+    /// Reads `length` bytes from `offset`. Fewer bytes than asked for is [`StoreError::ShortRead`].
+    fn get_range(&self, name: &ObjectName, offset: u64, length: usize) -> Result<Vec<u8>>;
+
+    /// Size of an object in bytes, or [`StoreError::NotFound`].
+    fn size(&self, name: &ObjectName) -> Result<u64>;
+
+    /// All objects of an area, in no order.
+    fn list(&self, area: Area) -> Result<Vec<ObjectInfo>>;
+
+    /// Deletes an object.
+    fn delete(&self, name: &ObjectName) -> Result<()>;
+
+    /// Free bytes where this lies, if that can be told.
+    fn free_space(&self) -> Option<u64> {
+        None
+    }
+}

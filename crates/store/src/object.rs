@@ -1,0 +1,130 @@
+//! Names of objects, and what can go wrong with them.
+
+use std::fmt;
+
+/// One of the six folders of a restic repository.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Area {
+    /// The single file `config`; its object has the empty id.
+    Config,
+    /// `keys/`
+    Keys,
+    /// `data/` (with a folder for the first two digits where the backend has folders)
+    Data,
+    /// `index/`
+    Index,
+    /// `snapshots/`
+    Snapshots,
+    /// `locks/`
+    Locks,
+}
+
+impl Area {
+    /// All areas.
+    pub const ALL: [Area; 6] =
+        [Area::Config, Area::Keys, Area::Data, Area::Index, Area::Snapshots, Area::Locks];
+
+    /// Name of the folder (or of the file, for `config`).
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Area::Config => "config",
+            Area::Keys => "keys",
+            Area::Data => "data",
+            Area::Index => "index",
+            Area::Snapshots => "snapshots",
+            Area::Locks => "locks",
+        }
+    }
+}
+
+/// Name of one object: an area and 64 lower-case hex digits (none for `config`).
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct ObjectName {
+    area: Area,
+    id: String,
+}
+
+impl ObjectName {
+    /// The `config` object.
+    pub fn config() -> Self {
+        Self { area: Area::Config, id: String::new() }
+    }
+
+    /// An object by area and id. `None` unless `id` is 64 lower-case hex digits.
+    pub fn new(area: Area, id: &str) -> Option<Self> {
+        let hex = |b: u8| b.is_ascii_digit() || (b'a'..=b'f').contains(&b);
+        (area != Area::Config && id.len() == 64 && id.bytes().all(hex))
+            .then(|| Self { area, id: id.to_owned() })
+    }
+
+    /// The area.
+    pub fn area(&self) -> Area {
+        self.area
+    }
+
+    /// The id, empty for `config`.
+    pub fn id(&self) -> &str {
+        &self.id
+    }
+}
+
+impl fmt::Display for ObjectName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.area {
+            Area::Config => f.write_str("config"),
+            area => write!(f, "{}/{}", area.as_str(), self.id),
+        }
+    }
+}
+
+/// One line of a listing.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ObjectInfo {
+    /// Name.
+    pub name: ObjectName,
+    /// Bytes.
+    pub size: u64,
+}
+
+/// What can go wrong with a store, named by what the caller can do about it.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// There is no such object.
+    #[error("{0} is not there")]
+    NotFound(String),
+    /// There is such an object already; it was left as it is.
+    #[error("{0} exists already")]
+    AlreadyExists(String),
+    /// The place is full.
+    #[error("no space left at {place}; free some space and run the command again")]
+    Full {
+        /// Where.
+        place: String,
+    },
+    /// We may not.
+    #[error("permission denied at {place}: {reason}")]
+    Denied {
+        /// Where.
+        place: String,
+        /// What the system said.
+        reason: String,
+    },
+    /// An object ended before the range that was asked for.
+    #[error("{name} is shorter than expected: wanted {wanted} bytes at {offset}")]
+    ShortRead {
+        /// Object.
+        name: String,
+        /// Offset asked for.
+        offset: u64,
+        /// Bytes asked for.
+        wanted: usize,
+    },
+    /// Anything else.
+    #[error("{context}: {source}")]
+    Io {
+        /// What was being done, as a present-tense phrase.
+        context: String,
+        /// What the system said.
+        source: std::io::Error,
+    },
+}
