@@ -1,0 +1,136 @@
+//! Where files are cut into blobs.
+//!
+//! The format asks nothing of chunking: it is the writer's choice, but a frozen one, because blobs are
+//! only recognised again where the same cuts are made. Two ways:
+//!
+//! - content-defined (FastCDC), for files whose content moves when they are edited;
+//! - fixed, aligned blocks, for large files that are changed in place (databases, disk images): an
+//!   unchanged block stays the same blob, and one block is small enough to serve a page fault from.
+//!
+//! A [`Cutter`] streams: it is given the bytes since the last cut, as many as there are, and says where
+//! the next cut lies. It never looks at a byte twice. Cuts depend on content and file offset alone,
+//! never on how the bytes arrived.
+
+mod fastcdc;
+mod fixed;
+mod gear;
+mod hole;
+
+pub use fastcdc::{AVERAGE, MAXIMUM, MINIMUM};
+pub use hole::{HOLE_BLOB, HOLE_MINIMUM, hole_blobs};
+
+/// Largest blob that any policy cuts.
+pub const LARGEST_BLOB: usize = MAXIMUM;
+
+/// Smallest file that is cut in fixed blocks.
+const FIXED_FROM: u64 = 1 << 20;
+/// Block of a fixed policy, unless the directory's total asks for a larger one.
+const FIXED_BLOCK: u32 = 256 << 10;
+/// Largest block of a fixed policy.
+const FIXED_BLOCK_MAX: u32 = 8 << 20;
+/// Databases and disk images have whole pages; what has not is cut by content.
+const PAGE: u64 = 4096;
+/// Content ids that one directory may list: 67 bytes of JSON each, about 16 MB together.
+const CONTENT_IDS_MAX: u64 = (16 << 20) / 67;
+
+/// How a file is cut.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum ChunkPolicy {
+    /// FastCDC v2020 at 512 KiB, 1 MiB and 8 MiB, frozen.
+    ContentDefined,
+    /// Blocks of `size` bytes, aligned to the file's offset. Never 0 (read as 1).
+    Fixed {
+        /// Bytes of a block.
+        size: u32,
+    },
+}
+
+impl ChunkPolicy {
+    /// The policy for a file of `size` bytes in a directory whose files have `directory_bytes`
+    /// together.
+    ///
+    /// Files of at least 1 MiB made of whole pages are taken for files that are changed in place and
+    /// get fixed blocks of 256 KiB, or of the power of two up to 8 MiB that keeps the content lists of the
+    /// directory (one tree blob) below about 16 MB of JSON.
+    pub fn for_file(size: u64, directory_bytes: u64) -> ChunkPolicy {
+        if size < FIXED_FROM || !size.is_multiple_of(PAGE) {
+            return ChunkPolicy::ContentDefined;
+        }
+        let total = directory_bytes.max(size);
+        let mut block = FIXED_BLOCK;
+        while block < FIXED_BLOCK_MAX && total / u64::from(block) > CONTENT_IDS_MAX {
+            block *= 2;
+        }
+        ChunkPolicy::Fixed { size: block }
+    }
+}
+
+/// Finds the cuts of one file, streaming.
+#[derive(Debug)]
+pub struct Cutter(Inner);
+
+#[derive(Debug)]
+enum Inner {
+    Content(fastcdc::FastCdc),
+    Fixed(fixed::Fixed),
+}
+
+impl Cutter {
+    /// A cutter at offset 0 of a file.
+    pub fn new(policy: ChunkPolicy) -> Cutter {
+        Cutter(match policy {
+            ChunkPolicy::ContentDefined => Inner::Content(fastcdc::FastCdc::default()),
+            ChunkPolicy::Fixed { size } => Inner::Fixed(fixed::Fixed::new(size)),
+        })
+    }
+
+    /// Length of the next blob, which is `buffer[..length]`, or `None` where more bytes are needed.
+    ///
+    /// `buffer` holds all bytes since the last cut. After `Some(length)` the caller takes these bytes out
+    /// of the buffer before the next call; after `None` it may only append. With `end_of_input` the
+    /// rest is always cut off: `None` then means that `buffer` is empty. No buffer longer than
+    /// [`LARGEST_BLOB`] (content-defined) or a block (fixed) is ever answered with `None`.
+    pub fn next_cut(&mut self, buffer: &[u8], end_of_input: bool) -> Option<usize> {
+        match &mut self.0 {
+            Inner::Content(cutter) => cutter.next_cut(buffer, end_of_input),
+            Inner::Fixed(cutter) => cutter.next_cut(buffer.len(), end_of_input),
+        }
+    }
+
+    /// Goes on at `offset` of the file, behind a hole, with an empty buffer. Fixed blocks stay
+    /// aligned to the file's offset.
+    pub fn restart(&mut self, offset: u64) {
+        match &mut self.0 {
+            Inner::Content(cutter) => *cutter = fastcdc::FastCdc::default(),
+            Inner::Fixed(cutter) => cutter.restart(offset),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn small_and_odd_files_are_cut_by_content() {
+        assert_eq!(ChunkPolicy::for_file(0, 0), ChunkPolicy::ContentDefined);
+        assert_eq!(ChunkPolicy::for_file((1 << 20) - 4096, 0), ChunkPolicy::ContentDefined);
+        assert_eq!(ChunkPolicy::for_file((1 << 20) + 1, 1 << 40), ChunkPolicy::ContentDefined);
+    }
+
+    #[test]
+    fn blocks_grow_with_the_directory() {
+        let block = |size, total| match ChunkPolicy::for_file(size, total) {
+            ChunkPolicy::Fixed { size } => size,
+            ChunkPolicy::ContentDefined => 0,
+        };
+        assert_eq!(block(1 << 20, 0), 256 << 10);
+        assert_eq!(block(1 << 30, 40 << 30), 256 << 10);
+        assert_eq!(block(1 << 30, 100 << 30), 512 << 10);
+        assert_eq!(block(1 << 30, 1 << 40), 8 << 20);
+        assert_eq!(block(1 << 45, 0), 8 << 20);
+        for total in [1_u64 << 30, 70 << 30, 200 << 30, 1 << 40] {
+            assert!(total / u64::from(block(1 << 30, total)) * 67 <= 16 << 20);
+        }
+    }
+}
