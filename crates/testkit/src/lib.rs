@@ -1,1 +1,23 @@
-//! See ARCHITECTURE.md.
+//! What the tests and the demo stand on: real engines in namespaces of their own, images built on
+//! this machine, sample apps with an oracle of what they acknowledged, trees full of oddities.
+//!
+//! Nothing here ships. Nothing here touches an engine that is already on the machine, a host-wide
+//! setting, or the network beyond the distribution's package mirror and the language registries.
+//!
+//! * [`packages`] installs Debian packages that are missing and says why.
+//! * [`cache`] keeps what is expensive to make in the user's cache directory, keyed by its recipe.
+//! * [`engine`] starts a private Docker Engine and takes it away without a trace.
+//! * [`api`] is a client of the engine's HTTP interface that shares no code with the product, so
+//!   that a test compares against the engine and not against our own reading of it.
+//! * [`images`] makes the images; [`sample_app`] the app; [`compose`] a project of Docker Compose.
+//! * [`oddities`] makes a tree with everything a file system can hold, and compares two such trees.
+
+pub mod api;
+pub mod cache;
+pub mod command;
+pub mod engine;
+mod error;
+
+pub mod packages;
+
+pub use error::{Error, Result};

@@ -1,0 +1,3 @@
+//! The lab: tests that need root and start engines of their own.
+
+mod engine;
