@@ -16,7 +16,9 @@ pub mod api;
 pub mod cache;
 pub mod command;
 pub mod engine;
+
 mod error;
+pub mod images;
 
 pub mod packages;
 

@@ -1,3 +1,4 @@
 //! The lab: tests that need root and start engines of their own.
 
 mod engine;
+mod images;
