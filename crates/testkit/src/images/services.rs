@@ -23,32 +23,9 @@ const TAGS: &[&str] = &[
 
 const INCLUDE: &str = "postgresql,redis-server";
 
-/// Before the packages are configured: no service is started, no cluster is made.
-const PREPARE: &str = r"
-set -eu
-mkdir -p etc/postgresql-common etc/dpkg/dpkg.cfg.d usr/sbin
-printf '#!/bin/sh\nexit 101\n' >usr/sbin/policy-rc.d
-chmod 755 usr/sbin/policy-rc.d
-echo 'create_main_cluster = false' >etc/postgresql-common/createcluster.conf
-printf 'path-exclude=%s\n' '/usr/share/doc/*' '/usr/share/man/*' '/usr/share/locale/*' >etc/dpkg/dpkg.cfg.d/slim
-";
-
-/// Afterwards: what no running service reads.
-const STRIP: &str = r"
-set -eu
-rm -rf usr/sbin/policy-rc.d debootstrap
-rm -rf usr/share/doc usr/share/man usr/share/locale usr/share/info usr/share/lintian usr/share/bug
-rm -rf usr/share/i18n usr/share/bash-completion usr/share/postgresql/*/man usr/share/common-licenses
-rm -rf var/cache var/lib/apt/lists var/log var/lib/dpkg/info/*.md5sums var/lib/dpkg/*-old
-rm -rf usr/lib/*/libLLVM* usr/lib/*/libz3.so* usr/lib/llvm* usr/lib/postgresql/*/lib/bitcode usr/lib/postgresql/*/lib/llvmjit*
-rm -rf usr/lib/*/perl usr/lib/*/libperl* usr/share/perl usr/share/perl5 usr/lib/*/gconv
-rm -rf usr/lib/*/systemd usr/lib/systemd lib/systemd usr/lib/*/libsystemd-shared*
-rm -f etc/resolv.conf etc/hostname
-# Debian's clients are wrappers in Perl that look for clusters in /etc; these are the programs.
-for program in usr/lib/postgresql/*/bin/*; do ln -sf "/$program" usr/bin/; done
-mkdir -p var/cache var/log tmp
-chmod 1777 tmp
-";
+const PREPARE: &str = include_str!("base-prepare.sh");
+const STRIP: &str = include_str!("base-strip.sh");
+const PLACES: &str = include_str!("places.sh");
 
 /// The image with PostgreSQL and Redis, three tags, made if it is not in the cache: about a minute.
 pub fn services() -> Result<Image> {
@@ -69,14 +46,21 @@ pub fn services() -> Result<Image> {
         "WorkingDir": "/",
         "Labels": {"org.opencontainers.image.title": "PostgreSQL and Redis"},
     });
-    let recipe = format!("services image 1\n{}\n{scripts:?}\n{config}\n", base.display());
+    let recipe = format!(
+        "services image 1\n{}\n{scripts:?}\n{config}\n",
+        base.display()
+    );
     let dir = cache::entry("image-services", &recipe, |dir| {
         let root = dir.join("root");
         fs::create_dir_all(root.join("usr/local/bin"))?;
         for (name, text) in scripts {
             fs::write(root.join("usr/local/bin").join(name), text)?;
         }
-        run(Command::new("sh").current_dir(&root).args(["-c", PLACES]).arg("places").arg(&base))?;
+        run(Command::new("sh")
+            .current_dir(&root)
+            .args(["-c", PLACES])
+            .arg("places")
+            .arg(&base))?;
         let top = dir.join("top.tar");
         archive::pack_layer(&root, &top)?;
         archive::write(dir, &[base.join("layer.tar"), top.clone()], &config, TAGS)?;
@@ -85,20 +69,6 @@ pub fn services() -> Result<Image> {
     })?;
     archive::open(&dir, TAGS)
 }
-
-/// The scripts' modes, and directories that named volumes take their owner from. The numbers of the
-/// users stand in the base layer.
-const PLACES: &str = r#"
-set -eu
-chmod 755 usr usr/local usr/local/bin usr/local/bin/*
-numbers() { awk -F: -v user="$1" '$1 == user { print $3 ":" $4 }' "$2/passwd"; }
-postgres=$(numbers postgres "$1") redis=$(numbers redis "$1")
-install -d var var/lib
-install -d -m 700 -o "${postgres%:*}" -g "${postgres#*:}" var/lib/postgresql/data
-install -d -m 750 -o "${redis%:*}" -g "${redis#*:}" var/lib/redis
-chown "$postgres" var/lib/postgresql
-install -d -m 755 etc/shop work
-"#;
 
 /// The distribution's files as a layer: a cache entry with `layer.tar` and `passwd`.
 fn base_layer(mirror: &Mirror) -> Result<PathBuf> {
@@ -213,7 +183,10 @@ mod tests {
             http://deb.example/debian/ bookworm main\n";
         let mirror = Mirror::find(os, targets).unwrap();
         assert_eq!(mirror.uri, "http://deb.example/debian/");
-        assert_eq!((mirror.suite.as_str(), mirror.components()), ("bookworm", "main"));
+        assert_eq!(
+            (mirror.suite.as_str(), mirror.components()),
+            ("bookworm", "main")
+        );
         Mirror::find(os, "http://x/ trixie main\n").unwrap_err();
     }
 }
