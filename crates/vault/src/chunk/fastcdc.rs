@@ -29,7 +29,10 @@ pub(super) struct FastCdc {
 impl Default for FastCdc {
     fn default() -> Self {
         // The bytes before the shortest chunk's end are never looked at.
-        Self { scanned: MINIMUM, hash: 0 }
+        Self {
+            scanned: MINIMUM,
+            hash: 0,
+        }
     }
 }
 
@@ -122,18 +125,27 @@ mod tests {
     }
 
     fn reference(data: &[u8]) -> Vec<usize> {
-        fastcdc::v2020::FastCDC::new(data, MINIMUM, AVERAGE, MAXIMUM).map(|c| c.length).collect()
+        fastcdc::v2020::FastCDC::new(data, MINIMUM, AVERAGE, MAXIMUM)
+            .map(|c| c.length)
+            .collect()
     }
 
     #[test]
     fn cuts_as_the_reference_does() {
-        for (seed, length) in [(1, 40 << 20), (2, (9 << 20) + 1), (3, (1 << 20) + 3), (4, MINIMUM + 1)] {
+        for (seed, length) in [
+            (1, 40 << 20),
+            (2, (9 << 20) + 1),
+            (3, (1 << 20) + 3),
+            (4, MINIMUM + 1),
+        ] {
             let data = noise(seed, length);
             assert_eq!(cuts(&data, length), reference(&data), "seed {seed}");
         }
         let zeros = vec![0; (20 << 20) + 1];
         assert_eq!(cuts(&zeros, 1 << 20), reference(&zeros));
-        let text: Vec<u8> = (0..3_000_000_u32).flat_map(|n| n.to_string().into_bytes()).collect();
+        let text: Vec<u8> = (0..3_000_000_u32)
+            .flat_map(|n| n.to_string().into_bytes())
+            .collect();
         assert_eq!(cuts(&text, 333_333), reference(&text));
     }
 

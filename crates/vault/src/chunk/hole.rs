@@ -33,7 +33,10 @@ mod tests {
         assert!(lengths(0).is_empty());
         assert_eq!(lengths(5), [5]);
         assert_eq!(lengths(512 << 10), [512 << 10]);
-        assert_eq!(lengths((33 << 20) + 7), [512 << 10, 16 << 20, 16 << 20, (512 << 10) + 7]);
+        assert_eq!(
+            lengths((33 << 20) + 7),
+            [512 << 10, 16 << 20, 16 << 20, (512 << 10) + 7]
+        );
         assert_eq!(hole_blobs(1 << 40).map(|n| n as u64).sum::<u64>(), 1 << 40);
     }
 }

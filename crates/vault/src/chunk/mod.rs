@@ -114,8 +114,14 @@ mod tests {
     #[test]
     fn small_and_odd_files_are_cut_by_content() {
         assert_eq!(ChunkPolicy::for_file(0, 0), ChunkPolicy::ContentDefined);
-        assert_eq!(ChunkPolicy::for_file((1 << 20) - 4096, 0), ChunkPolicy::ContentDefined);
-        assert_eq!(ChunkPolicy::for_file((1 << 20) + 1, 1 << 40), ChunkPolicy::ContentDefined);
+        assert_eq!(
+            ChunkPolicy::for_file((1 << 20) - 4096, 0),
+            ChunkPolicy::ContentDefined
+        );
+        assert_eq!(
+            ChunkPolicy::for_file((1 << 20) + 1, 1 << 40),
+            ChunkPolicy::ContentDefined
+        );
     }
 
     #[test]
