@@ -1,0 +1,434 @@
+//! HTTP/1.1 to an engine, blocking outside, hyper on a hidden tokio runtime inside.
+//!
+//! Why not bollard: its models are typed, and what a typed model does not know is lost on the way from
+//! inspect to create. Every answer here stays a `serde_json::Value` with its key order, every create
+//! body is posted as such. What bollard would add beyond that (version negotiation, framed exec output)
+//! is some sixty lines, and two clients side by side would mean two sets of time limits and errors.
+//!
+//! One connection a request: on a local socket it costs nothing, and there is no pool that could hand
+//! out a connection which an engine's restart has killed.
+//!
+//! A body that is uploaded is read on the caller's thread. When its reader fails, the request is
+//! aborted without its end mark, so that the engine never takes a part for the whole.
+
+use std::io::{self, Read};
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::{Buf, Bytes};
+use http_body_util::combinators::BoxBody;
+use http_body_util::{BodyExt, Channel, Full};
+use hyper::body::Incoming;
+use hyper::header::{CONTENT_TYPE, HOST};
+use hyper::{Method, Request, Response};
+use hyper_util::rt::TokioIo;
+use serde_json::Value;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::runtime::{Handle, Runtime};
+use tokio::time::timeout;
+
+use crate::{Endpoint, Error, Result};
+
+/// How long an ordinary question may take. A busy engine answers inspect late, but not that late.
+pub(crate) const ORDINARY: Duration = Duration::from_secs(120);
+/// How long nothing may move on a stream. `save` on 20.10 writes all layers to disk before its first byte.
+pub(crate) const STREAM: Duration = Duration::from_secs(1800);
+/// How long connecting may take.
+const CONNECT: Duration = Duration::from_secs(10);
+/// Largest JSON answer that is taken.
+const MAX_JSON: u64 = 256 << 20;
+/// Largest error message that is read.
+const MAX_MESSAGE: u64 = 64 << 10;
+/// Size of the pieces in which a body is uploaded.
+const PIECE: usize = 256 << 10;
+
+/// What a request carries.
+pub(crate) enum Body<'a> {
+    /// Nothing.
+    Empty,
+    /// JSON, as it is.
+    Json(&'a Value),
+    /// A tar stream, read on the caller's thread.
+    Tar(&'a mut dyn Read),
+}
+
+/// One request.
+pub(crate) struct Ask<'a> {
+    /// Method.
+    pub method: Method,
+    /// Path with query, escaped.
+    pub path: String,
+    /// Body.
+    pub body: Body<'a>,
+    /// What we are about to do, for errors: "pause container 4f2a…".
+    pub context: String,
+    /// How long the head of the answer may take, and how long its body may stand still.
+    pub limit: Duration,
+}
+
+/// The head of an answer, with its body still to be read.
+pub(crate) struct Answer {
+    pub(crate) status: u16,
+    pub(crate) body: BodyReader,
+}
+
+/// The client.
+#[derive(Clone)]
+pub(crate) struct Http {
+    runtime: Arc<Runtime>,
+    endpoint: Endpoint,
+}
+
+type RequestBody = BoxBody<Bytes, io::Error>;
+
+impl Http {
+    pub(crate) fn new(endpoint: Endpoint) -> Result<Self> {
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(2)
+            .thread_name("engine-io")
+            .enable_all()
+            .build()
+            .map_err(|source| Error::Local {
+                context: "start the engine client".to_owned(),
+                source,
+            })?;
+        Ok(Self {
+            runtime: Arc::new(runtime),
+            endpoint,
+        })
+    }
+
+    pub(crate) fn endpoint(&self) -> &Endpoint {
+        &self.endpoint
+    }
+
+    /// Sends a request and waits for the head of its answer, whatever its status.
+    pub(crate) fn send(&self, ask: Ask<'_>) -> Result<Answer> {
+        let Ask {
+            method,
+            path,
+            body,
+            context,
+            limit,
+        } = ask;
+        let mut builder = Request::builder()
+            .method(method)
+            .uri(path)
+            .header(HOST, "localhost");
+        let mut upload = None;
+        let body: RequestBody = match body {
+            Body::Empty => Full::new(Bytes::new())
+                .map_err(|never| match never {})
+                .boxed(),
+            Body::Json(value) => {
+                builder = builder.header(CONTENT_TYPE, "application/json");
+                Full::new(Bytes::from(value.to_string()))
+                    .map_err(|never| match never {})
+                    .boxed()
+            }
+            Body::Tar(reader) => {
+                builder = builder.header(CONTENT_TYPE, "application/x-tar");
+                let (sender, channel) = Channel::<Bytes, io::Error>::new(4);
+                upload = Some((sender, reader));
+                channel.boxed()
+            }
+        };
+        let request = builder.body(body).map_err(|error| Error::Protocol {
+            context: context.clone(),
+            why: error.to_string(),
+        })?;
+        let endpoint = self.endpoint.clone();
+        let words = context.clone();
+        // An upload takes as long as its reader does: its limit is on standing still, below.
+        let head_limit = if upload.is_some() { None } else { Some(limit) };
+        let task = self
+            .runtime
+            .spawn(async move { exchange(&endpoint, request, &words, head_limit).await });
+        let fed = match upload {
+            Some((sender, reader)) => self.feed(sender, reader, &context, limit),
+            None => Ok(()),
+        };
+        if let Err(error @ Error::Local { .. }) = fed {
+            // Our own reader failed: that is the cause, whatever the engine says to half a stream.
+            task.abort();
+            return Err(error);
+        }
+        let response = self
+            .runtime
+            .block_on(async { timeout(limit, task).await })
+            .map_err(|_| Error::Timeout {
+                context: context.clone(),
+                after: limit,
+            })?
+            .map_err(|error| Error::Protocol {
+                context: context.clone(),
+                why: error.to_string(),
+            })??;
+        fed?;
+        let (head, body) = response.into_parts();
+        Ok(Answer {
+            status: head.status.as_u16(),
+            body: BodyReader {
+                runtime: Arc::clone(&self.runtime),
+                body,
+                piece: Bytes::new(),
+                limit,
+            },
+        })
+    }
+
+    /// Sends the reader's bytes piece by piece. Stops without an error when the engine has answered
+    /// before the end: its answer says why.
+    fn feed(
+        &self,
+        mut sender: http_body_util::channel::Sender<Bytes, io::Error>,
+        reader: &mut dyn Read,
+        context: &str,
+        limit: Duration,
+    ) -> Result<()> {
+        let mut buffer = vec![0_u8; PIECE];
+        loop {
+            let filled = match fill(reader, &mut buffer) {
+                Ok(filled) => filled,
+                Err(source) => {
+                    sender.abort(io::Error::other("the source of the stream failed"));
+                    return Err(Error::Local {
+                        context: context.to_owned(),
+                        source,
+                    });
+                }
+            };
+            if filled == 0 {
+                return Ok(());
+            }
+            let piece = Bytes::copy_from_slice(&buffer[..filled]);
+            let sent = self
+                .runtime
+                .block_on(async { timeout(limit, sender.send_data(piece)).await });
+            match sent {
+                Ok(Ok(())) => {}
+                Ok(Err(_)) => return Ok(()),
+                Err(_) => {
+                    return Err(Error::Timeout {
+                        context: context.to_owned(),
+                        after: limit,
+                    });
+                }
+            }
+        }
+    }
+}
+
+/// Reads until the buffer is full or the reader ends.
+fn fill(reader: &mut dyn Read, buffer: &mut [u8]) -> io::Result<usize> {
+    let mut filled = 0;
+    while filled < buffer.len() {
+        match reader.read(&mut buffer[filled..]) {
+            Ok(0) => break,
+            Ok(count) => filled += count,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(filled)
+}
+
+async fn exchange(
+    endpoint: &Endpoint,
+    request: Request<RequestBody>,
+    context: &str,
+    limit: Option<Duration>,
+) -> Result<Response<Incoming>> {
+    let connected = timeout(CONNECT, connect(endpoint)).await;
+    let stream = match connected {
+        Ok(Ok(stream)) => stream,
+        Ok(Err(source)) => return Err(connect_error(endpoint, source)),
+        Err(_) => {
+            let source = io::Error::new(io::ErrorKind::TimedOut, "connecting took too long");
+            return Err(connect_error(endpoint, source));
+        }
+    };
+    let broke = |error: hyper::Error| Error::Transport {
+        context: context.to_owned(),
+        source: io::Error::other(chain(&error)),
+    };
+    let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream))
+        .await
+        .map_err(broke)?;
+    tokio::spawn(async move {
+        if let Err(error) = connection.await {
+            tracing::debug!(%error, "connection to the engine ended");
+        }
+    });
+    let answer = sender.send_request(request);
+    match limit {
+        None => answer.await.map_err(broke),
+        Some(limit) => timeout(limit, answer)
+            .await
+            .map_err(|_| Error::Timeout {
+                context: context.to_owned(),
+                after: limit,
+            })?
+            .map_err(broke),
+    }
+}
+
+/// An error with its causes: hyper keeps the useful words ("connection reset") in the source.
+fn chain(error: &dyn std::error::Error) -> String {
+    let mut words = error.to_string();
+    let mut next = error.source();
+    while let Some(cause) = next {
+        words = format!("{words}: {cause}");
+        next = cause.source();
+    }
+    words
+}
+
+trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
+impl<T: AsyncRead + AsyncWrite + Send + Unpin> Stream for T {}
+
+async fn connect(endpoint: &Endpoint) -> io::Result<Box<dyn Stream>> {
+    Ok(match endpoint {
+        Endpoint::Unix(path) => Box::new(tokio::net::UnixStream::connect(path).await?),
+        Endpoint::Tcp { host, port } => {
+            let stream = tokio::net::TcpStream::connect((host.as_str(), *port)).await?;
+            stream.set_nodelay(true)?;
+            Box::new(stream)
+        }
+    })
+}
+
+fn connect_error(endpoint: &Endpoint, source: io::Error) -> Error {
+    let endpoint = endpoint.to_string();
+    if source.kind() == io::ErrorKind::PermissionDenied {
+        Error::PermissionDenied { endpoint, source }
+    } else {
+        Error::NoEngine { endpoint, source }
+    }
+}
+
+/// The body of an answer as a blocking reader. Dropping it early closes the connection.
+pub(crate) struct BodyReader {
+    runtime: Arc<Runtime>,
+    body: Incoming,
+    piece: Bytes,
+    limit: Duration,
+}
+
+impl Read for BodyReader {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        if buffer.is_empty() {
+            return Ok(0);
+        }
+        while self.piece.is_empty() {
+            let handle: &Handle = self.runtime.handle();
+            let body = &mut self.body;
+            let limit = self.limit;
+            let frame = handle.block_on(async { timeout(limit, body.frame()).await });
+            match frame {
+                Err(_) => {
+                    return Err(io::Error::new(
+                        io::ErrorKind::TimedOut,
+                        "the engine's stream stood still",
+                    ));
+                }
+                Ok(None) => return Ok(0),
+                Ok(Some(Err(error))) => return Err(io::Error::other(chain(&error))),
+                Ok(Some(Ok(frame))) => {
+                    if let Ok(data) = frame.into_data() {
+                        self.piece = data;
+                    }
+                }
+            }
+        }
+        let count = buffer.len().min(self.piece.len());
+        buffer[..count].copy_from_slice(&self.piece[..count]);
+        self.piece.advance(count);
+        Ok(count)
+    }
+}
+
+impl Answer {
+    /// The answer if its status says success (or "already so", 304), the engine's error otherwise.
+    pub(crate) fn success(mut self, context: &str) -> Result<Self> {
+        if (200..300).contains(&self.status) || self.status == 304 {
+            return Ok(self);
+        }
+        let mut text = Vec::new();
+        // A message that breaks off is still better than none.
+        let _ = (&mut self.body).take(MAX_MESSAGE).read_to_end(&mut text);
+        let message = serde_json::from_slice::<Value>(&text)
+            .ok()
+            .and_then(|value| {
+                value
+                    .get("message")
+                    .and_then(Value::as_str)
+                    .map(str::to_owned)
+            })
+            .unwrap_or_else(|| String::from_utf8_lossy(&text).trim().to_owned());
+        let context = context.to_owned();
+        Err(match self.status {
+            404 => Error::NotFound { context, message },
+            409 => Error::Conflict { context, message },
+            status => Error::Refused {
+                context,
+                status,
+                message,
+            },
+        })
+    }
+
+    /// The whole body as JSON, with the order of its keys.
+    pub(crate) fn json(mut self, context: &str) -> Result<Value> {
+        let text = self.bytes(context)?;
+        serde_json::from_slice(&text).map_err(|error| Error::Protocol {
+            context: context.to_owned(),
+            why: error.to_string(),
+        })
+    }
+
+    /// The whole body.
+    pub(crate) fn bytes(&mut self, context: &str) -> Result<Vec<u8>> {
+        let mut text = Vec::new();
+        (&mut self.body)
+            .take(MAX_JSON)
+            .read_to_end(&mut text)
+            .map_err(|source| Error::Transport {
+                context: context.to_owned(),
+                source,
+            })?;
+        if text.len() as u64 == MAX_JSON {
+            return Err(Error::Protocol {
+                context: context.to_owned(),
+                why: "it is larger than 256 MiB".to_owned(),
+            });
+        }
+        Ok(text)
+    }
+}
+
+/// Escapes one path segment or query value: everything but unreserved characters.
+pub(crate) fn escape(text: &str) -> String {
+    use std::fmt::Write as _;
+    let mut out = String::with_capacity(text.len());
+    for byte in text.bytes() {
+        if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
+            out.push(char::from(byte));
+        } else {
+            // Writing to a String cannot fail.
+            let _ = write!(out, "%{byte:02X}");
+        }
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::escape;
+
+    #[test]
+    fn escapes_what_would_end_a_segment() {
+        assert_eq!(escape("a/b?c d&e:é"), "a%2Fb%3Fc%20d%26e%3A%C3%A9");
+        assert_eq!(escape("plain-1.2_x~"), "plain-1.2_x~");
+    }
+}
