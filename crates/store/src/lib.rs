@@ -13,9 +13,20 @@
 //! What a crash leaves: at most temporary files, which `list` never shows and which the backend
 //! clears when they are old.
 
+pub mod conformance;
+mod faulty;
+mod local;
+mod memory;
 mod object;
+mod open;
+mod spool;
 
+pub use faulty::{Fault, FaultyStore};
+pub use local::LocalStore;
+pub use memory::MemoryStore;
 pub use object::{Area, ObjectInfo, ObjectName, StoreError};
+pub use open::open;
+pub use spool::SpoolStore;
 
 /// Result of a store operation.
 pub type Result<T, E = StoreError> = std::result::Result<T, E>;

@@ -21,8 +21,14 @@ pub enum Area {
 
 impl Area {
     /// All areas.
-    pub const ALL: [Area; 6] =
-        [Area::Config, Area::Keys, Area::Data, Area::Index, Area::Snapshots, Area::Locks];
+    pub const ALL: [Area; 6] = [
+        Area::Config,
+        Area::Keys,
+        Area::Data,
+        Area::Index,
+        Area::Snapshots,
+        Area::Locks,
+    ];
 
     /// Name of the folder (or of the file, for `config`).
     pub fn as_str(self) -> &'static str {
@@ -47,14 +53,19 @@ pub struct ObjectName {
 impl ObjectName {
     /// The `config` object.
     pub fn config() -> Self {
-        Self { area: Area::Config, id: String::new() }
+        Self {
+            area: Area::Config,
+            id: String::new(),
+        }
     }
 
     /// An object by area and id. `None` unless `id` is 64 lower-case hex digits.
     pub fn new(area: Area, id: &str) -> Option<Self> {
         let hex = |b: u8| b.is_ascii_digit() || (b'a'..=b'f').contains(&b);
-        (area != Area::Config && id.len() == 64 && id.bytes().all(hex))
-            .then(|| Self { area, id: id.to_owned() })
+        (area != Area::Config && id.len() == 64 && id.bytes().all(hex)).then(|| Self {
+            area,
+            id: id.to_owned(),
+        })
     }
 
     /// The area.

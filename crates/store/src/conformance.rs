@@ -1,0 +1,182 @@
+//! What every backend must do. Each backend's tests call [`run`] on an empty store.
+
+use crate::{Area, ObjectName, Store, StoreError};
+
+/// Checks a store that is empty and may be filled. `Err` says what the backend did wrong.
+pub fn run(store: &dyn Store) -> Result<(), String> {
+    store.create().map_err(|e| format!("create: {e}"))?;
+    store.create().map_err(|e| format!("create again: {e}"))?;
+    for area in Area::ALL {
+        one_area(store, area).map_err(|e| format!("{}: {e}", area.as_str()))?;
+    }
+    many_at_once(store)?;
+    large(store)
+}
+
+fn expect(condition: bool, what: &str) -> Result<(), String> {
+    if condition {
+        Ok(())
+    } else {
+        Err(what.to_owned())
+    }
+}
+
+fn name(area: Area, n: u8) -> Result<ObjectName, String> {
+    match area {
+        Area::Config => Ok(ObjectName::config()),
+        area => {
+            let id = format!("{n:02x}").repeat(32);
+            ObjectName::new(area, &id).ok_or_else(|| "not a name".to_owned())
+        }
+    }
+}
+
+fn one_area(store: &dyn Store, area: Area) -> Result<(), String> {
+    let said = |what: &'static str| move |e: StoreError| format!("{what}: {e}");
+    let not_found = |r: Result<(), StoreError>, what: &str| match r {
+        Err(StoreError::NotFound(_)) => Ok(()),
+        other => Err(format!("{what} of what is not there gave {other:?}")),
+    };
+    let object = name(area, 0xa7)?;
+    expect(
+        store.list(area).map_err(said("list"))?.is_empty(),
+        "it was not empty at first",
+    )?;
+    not_found(store.get(&object).map(drop), "get")?;
+    not_found(store.get_range(&object, 0, 1).map(drop), "get_range")?;
+    not_found(store.size(&object).map(drop), "size")?;
+    not_found(store.delete(&object), "delete")?;
+
+    let bytes: Vec<u8> = (0..5000u32).map(|n| (n % 251) as u8).collect();
+    store.put(&object, &bytes).map_err(said("put"))?;
+    match store.put(&object, b"other") {
+        Err(StoreError::AlreadyExists(_)) => {}
+        other => return Err(format!("put of a name that is there gave {other:?}")),
+    }
+    expect(
+        store.get(&object).map_err(said("get"))? == bytes,
+        "get gave other bytes",
+    )?;
+    expect(
+        store.size(&object).map_err(said("size"))? == 5000,
+        "size is wrong",
+    )?;
+    for (offset, length) in [
+        (0usize, 5000usize),
+        (0, 0),
+        (17, 1),
+        (4999, 1),
+        (100, 4000),
+        (5000, 0),
+    ] {
+        let part = store
+            .get_range(&object, offset as u64, length)
+            .map_err(said("get_range"))?;
+        expect(
+            part == bytes[offset..offset + length],
+            "get_range gave other bytes",
+        )?;
+    }
+    for (offset, length) in [
+        (4999, 2),
+        (5001, 1),
+        (u64::MAX, 1),
+        (0, 5001),
+        (0, usize::MAX / 2),
+    ] {
+        match store.get_range(&object, offset, length) {
+            Err(StoreError::ShortRead { .. }) => {}
+            other => {
+                let got = other.map(|b| b.len());
+                return Err(format!("get_range {offset}+{length} gave {got:?}"));
+            }
+        }
+    }
+    let listed = store.list(area).map_err(said("list"))?;
+    expect(
+        listed.len() == 1 && listed[0].name == object && listed[0].size == 5000,
+        "list does not show the object, once and with its size",
+    )?;
+    if area != Area::Config {
+        let empty = name(area, 0xa8)?;
+        store.put(&empty, b"").map_err(said("put of nothing"))?;
+        expect(
+            store.get(&empty).map_err(said("get"))?.is_empty(),
+            "an empty object grew",
+        )?;
+        expect(
+            store.list(area).map_err(said("list"))?.len() == 2,
+            "list misses an object",
+        )?;
+        store.delete(&empty).map_err(said("delete"))?;
+    }
+    store.delete(&object).map_err(said("delete"))?;
+    not_found(store.get(&object).map(drop), "get after delete")?;
+    expect(
+        store.list(area).map_err(said("list"))?.is_empty(),
+        "list shows what was deleted",
+    )?;
+    store
+        .put(&object, b"again")
+        .map_err(said("put after delete"))?;
+    store.delete(&object).map_err(said("delete"))
+}
+
+/// Of many puts of one name exactly one wins, and what can be read is the winner's, whole.
+fn many_at_once(store: &dyn Store) -> Result<(), String> {
+    let object = name(Area::Data, 0x11)?;
+    let results: Vec<_> = std::thread::scope(|scope| {
+        let puts: Vec<_> = (0..8u8)
+            .map(|n| {
+                let object = &object;
+                scope.spawn(move || store.put(object, &[n; 100_000]))
+            })
+            .collect();
+        puts.into_iter().map(|p| p.join()).collect()
+    });
+    let mut winners = Vec::new();
+    for (n, result) in (0u8..).zip(results) {
+        match result {
+            Ok(Ok(())) => winners.push(n),
+            Ok(Err(StoreError::AlreadyExists(_))) => {}
+            Ok(Err(e)) => return Err(format!("concurrent put: {e}")),
+            Err(_) => return Err("concurrent put: it panicked".to_owned()),
+        }
+    }
+    let bytes = store
+        .get(&object)
+        .map_err(|e| format!("get after a race: {e}"))?;
+    expect(
+        winners.len() == 1,
+        "not exactly one of the concurrent puts won",
+    )?;
+    expect(
+        bytes == [winners[0]; 100_000],
+        "the object is not what the winner put",
+    )?;
+    store
+        .delete(&object)
+        .map_err(|e| format!("delete after a race: {e}"))
+}
+
+fn large(store: &dyn Store) -> Result<(), String> {
+    let object = name(Area::Data, 0x12)?;
+    let bytes: Vec<u8> = (0..20u32 << 20)
+        .map(|n| (n >> 12) as u8 ^ n as u8)
+        .collect();
+    store
+        .put(&object, &bytes)
+        .map_err(|e| format!("put of 20 MiB: {e}"))?;
+    expect(
+        store.get(&object).is_ok_and(|b| b == bytes),
+        "20 MiB came back different",
+    )?;
+    let part = store
+        .get_range(&object, 19 << 20, 4096)
+        .map_err(|e| format!("get_range: {e}"))?;
+    expect(
+        part == bytes[19 << 20..(19 << 20) + 4096],
+        "a range of 20 MiB came back different",
+    )?;
+    store.delete(&object).map_err(|e| format!("delete: {e}"))
+}

@@ -1,0 +1,188 @@
+//! A store that fails on demand, for tests. Deterministic: faults are counted in puts.
+
+use std::{
+    io,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+
+use parking_lot::Mutex;
+
+use crate::{Area, ObjectInfo, ObjectName, Result, Store, StoreError};
+
+/// What happens at one put.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Fault {
+    /// It fails and nothing is stored.
+    Fail,
+    /// The place is full: it and every later put fail with [`StoreError::Full`].
+    Full,
+    /// Only so many bytes are stored, and it is called a success (a lying disk).
+    Truncate(usize),
+    /// One byte is wrong, and it is called a success.
+    Flip(usize),
+    /// The machine dies before it: it and everything after it fails.
+    CrashBefore,
+    /// The machine dies right after it: it is stored, but it and everything after it fails.
+    CrashAfter,
+}
+
+/// Wraps a store and fails on demand.
+pub struct FaultyStore {
+    inner: Arc<dyn Store>,
+    puts: AtomicU64,
+    faults: Mutex<Vec<(u64, Fault)>>,
+    full: AtomicBool,
+    crashed: AtomicBool,
+    put_delay: Mutex<Duration>,
+}
+
+impl FaultyStore {
+    /// A store that does not fail yet.
+    pub fn new(inner: Arc<dyn Store>) -> Self {
+        Self {
+            inner,
+            puts: AtomicU64::new(0),
+            faults: Mutex::new(Vec::new()),
+            full: AtomicBool::new(false),
+            crashed: AtomicBool::new(false),
+            put_delay: Mutex::new(Duration::ZERO),
+        }
+    }
+
+    /// Plans a fault for the put with this number, counted from 0 since the store was made.
+    #[must_use]
+    pub fn with(self, put: u64, fault: Fault) -> Self {
+        self.faults.lock().push((put, fault));
+        self
+    }
+
+    /// Every put takes so much longer.
+    #[must_use]
+    pub fn with_put_delay(self, delay: Duration) -> Self {
+        *self.put_delay.lock() = delay;
+        self
+    }
+
+    /// Puts that were asked for so far.
+    pub fn puts(&self) -> u64 {
+        self.puts.load(Ordering::SeqCst)
+    }
+
+    /// Everything fails from now on.
+    pub fn crash(&self) {
+        self.crashed.store(true, Ordering::SeqCst);
+    }
+
+    /// Whether it has crashed.
+    pub fn has_crashed(&self) -> bool {
+        self.crashed.load(Ordering::SeqCst)
+    }
+
+    fn alive(&self, what: &str) -> Result<()> {
+        if self.has_crashed() {
+            Err(dead(what))
+        } else {
+            Ok(())
+        }
+    }
+}
+
+fn dead(what: &str) -> StoreError {
+    StoreError::Io {
+        context: what.to_owned(),
+        source: io::Error::new(io::ErrorKind::BrokenPipe, "injected crash"),
+    }
+}
+
+impl Store for FaultyStore {
+    fn location(&self) -> String {
+        self.inner.location()
+    }
+
+    fn create(&self) -> Result<()> {
+        self.alive("create")?;
+        self.inner.create()
+    }
+
+    fn put(&self, name: &ObjectName, bytes: &[u8]) -> Result<()> {
+        self.alive("put")?;
+        let number = self.puts.fetch_add(1, Ordering::SeqCst);
+        let delay = *self.put_delay.lock();
+        if !delay.is_zero() {
+            std::thread::sleep(delay);
+        }
+        let fault = self
+            .faults
+            .lock()
+            .iter()
+            .find(|(n, _)| *n == number)
+            .map(|(_, f)| *f);
+        if fault == Some(Fault::Full) {
+            self.full.store(true, Ordering::SeqCst);
+        }
+        if self.full.load(Ordering::SeqCst) {
+            return Err(StoreError::Full {
+                place: self.location(),
+            });
+        }
+        match fault {
+            Some(Fault::Fail) => Err(StoreError::Io {
+                context: format!("write {name}"),
+                source: io::Error::other("injected failure"),
+            }),
+            Some(Fault::Truncate(length)) => {
+                self.inner.put(name, &bytes[..length.min(bytes.len())])
+            }
+            Some(Fault::Flip(at)) => {
+                let mut wrong = bytes.to_vec();
+                if let Some(byte) = wrong.get_mut(at) {
+                    *byte ^= 1;
+                }
+                self.inner.put(name, &wrong)
+            }
+            Some(Fault::CrashBefore) => {
+                self.crash();
+                Err(dead("put"))
+            }
+            Some(Fault::CrashAfter) => {
+                let stored = self.inner.put(name, bytes);
+                self.crash();
+                stored.and_then(|()| Err(dead("put")))
+            }
+            Some(Fault::Full) | None => self.inner.put(name, bytes),
+        }
+    }
+
+    fn get(&self, name: &ObjectName) -> Result<Vec<u8>> {
+        self.alive("get")?;
+        self.inner.get(name)
+    }
+
+    fn get_range(&self, name: &ObjectName, offset: u64, length: usize) -> Result<Vec<u8>> {
+        self.alive("get")?;
+        self.inner.get_range(name, offset, length)
+    }
+
+    fn size(&self, name: &ObjectName) -> Result<u64> {
+        self.alive("size")?;
+        self.inner.size(name)
+    }
+
+    fn list(&self, area: Area) -> Result<Vec<ObjectInfo>> {
+        self.alive("list")?;
+        self.inner.list(area)
+    }
+
+    fn delete(&self, name: &ObjectName) -> Result<()> {
+        self.alive("delete")?;
+        self.inner.delete(name)
+    }
+
+    fn free_space(&self) -> Option<u64> {
+        self.inner.free_space()
+    }
+}

@@ -1,0 +1,414 @@
+//! A directory as a store, laid out as restic has it.
+//!
+//! `config`, `keys/`, `data/xx/`, `index/`, `snapshots/`, `locks/`. Files 0400 (their content never
+//! changes), folders 0700.
+//!
+//! A put writes a temporary file in the object's own folder, syncs it, gives it its name without
+//! replacing (`renameat2` with `RENAME_NOREPLACE`; `link` and `unlink` where the file system does
+//! not know that; rename after a look where it knows neither), and syncs the folder. A folder that
+//! was made on the way is synced into its parent first.
+//!
+//! What a crash leaves: temporary files `.tmp-PID-N-…`. Listings never show them; the first put of
+//! a store removes those that are older than a day ([`LocalStore::clean`]).
+
+use std::{
+    fs::Permissions,
+    io::{self, Read, Seek, SeekFrom, Write},
+    os::unix::fs::{DirBuilderExt, PermissionsExt},
+    path::{Path, PathBuf},
+    sync::atomic::{AtomicBool, AtomicU64, Ordering},
+    time::{Duration, SystemTime},
+};
+
+use fs_err::{self as fs, os::unix::fs::OpenOptionsExt};
+use rustix::{
+    fs::{AtFlags, CWD, RenameFlags},
+    io::Errno,
+};
+
+use crate::{Area, ObjectInfo, ObjectName, Result, Store, StoreError};
+
+/// Temporary files begin so; no object's name does.
+const TEMPORARY: &str = ".tmp-";
+/// A temporary file so old belongs to nobody who still writes.
+const STALE: Duration = Duration::from_secs(24 * 3600);
+
+/// A directory as a store.
+#[derive(Debug)]
+pub struct LocalStore {
+    root: PathBuf,
+    counter: AtomicU64,
+    cleaned: AtomicBool,
+}
+
+impl LocalStore {
+    /// A store in a directory, which need not be there yet.
+    pub fn new(root: &Path) -> Self {
+        Self {
+            root: root.to_owned(),
+            counter: AtomicU64::new(0),
+            cleaned: AtomicBool::new(false),
+        }
+    }
+
+    /// The directory.
+    pub fn root(&self) -> &Path {
+        &self.root
+    }
+
+    /// Where an object lies.
+    pub fn path(&self, name: &ObjectName) -> PathBuf {
+        match name.area() {
+            Area::Config => self.root.join("config"),
+            Area::Data => self.root.join("data").join(&name.id()[..2]).join(name.id()),
+            area => self.root.join(area.as_str()).join(name.id()),
+        }
+    }
+
+    /// Removes temporary files that are older than a day. Returns how many. What cannot be looked
+    /// at is passed over.
+    pub fn clean(&self) -> usize {
+        let now = SystemTime::now();
+        let mut folders = vec![self.root.clone()];
+        folders.extend(Area::ALL.iter().skip(1).map(|a| self.root.join(a.as_str())));
+        folders.extend((0..256).map(|n| self.root.join(format!("data/{n:02x}"))));
+        let entries = folders
+            .iter()
+            .filter_map(|f| fs::read_dir(f).ok())
+            .flatten()
+            .flatten();
+        entries
+            .filter(|e| e.file_name().to_string_lossy().starts_with(TEMPORARY))
+            .filter(|e| {
+                let modified = e.metadata().and_then(|m| m.modified());
+                modified.is_ok_and(|t| now.duration_since(t).is_ok_and(|age| age > STALE))
+            })
+            .filter(|e| fs::remove_file(e.path()).is_ok())
+            .count()
+    }
+
+    fn write_temporary(&self, folder: &Path, bytes: &[u8]) -> Result<PathBuf> {
+        let open = |path: &Path| {
+            fs::OpenOptions::new()
+                .write(true)
+                .create_new(true)
+                .mode(0o600)
+                .open(path)
+        };
+        let (path, mut file) = loop {
+            let number = self.counter.fetch_add(1, Ordering::Relaxed);
+            // The process id keeps programs apart, the time keeps pid name spaces and reuse apart.
+            let nanos = SystemTime::UNIX_EPOCH
+                .elapsed()
+                .map_or(0, |d| d.subsec_nanos());
+            let path = folder.join(format!(
+                "{TEMPORARY}{}-{number}-{nanos}",
+                std::process::id()
+            ));
+            match open(&path) {
+                Ok(file) => break (path, file),
+                Err(e) if e.kind() == io::ErrorKind::AlreadyExists => {}
+                Err(e) if e.kind() == io::ErrorKind::NotFound => {
+                    self.make_folder(folder)?;
+                }
+                Err(e) => return Err(self.error("create a file in the vault", e)),
+            }
+        };
+        let written = file
+            .write_all(bytes)
+            .and_then(|()| file.set_permissions(Permissions::from_mode(0o400)))
+            .or_else(ignore_unsupported)
+            .and_then(|()| file.sync_all());
+        match written {
+            Ok(()) => Ok(path),
+            Err(e) => {
+                let _ = fs::remove_file(&path);
+                Err(self.error("write a file of the vault", e))
+            }
+        }
+    }
+
+    /// Makes a folder below the root (one level deep at most) and syncs it into its parent.
+    fn make_folder(&self, folder: &Path) -> Result<()> {
+        let mut missing = Vec::new();
+        let mut at = folder;
+        while !at.is_dir() {
+            missing.push(at.to_owned());
+            match at.parent() {
+                Some(parent) if !parent.as_os_str().is_empty() => at = parent,
+                _ => break,
+            }
+        }
+        for path in missing.iter().rev() {
+            match std::fs::DirBuilder::new().mode(0o700).create(path) {
+                Ok(()) => {}
+                Err(e) if e.kind() == io::ErrorKind::AlreadyExists && path.is_dir() => {}
+                Err(e) => {
+                    let context = format!("create the folder {}", path.display());
+                    return Err(self.error(&context, e));
+                }
+            }
+            if let Some(parent) = path.parent() {
+                let parent = if parent.as_os_str().is_empty() {
+                    Path::new(".")
+                } else {
+                    parent
+                };
+                self.sync_folder(parent)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn sync_folder(&self, folder: &Path) -> Result<()> {
+        fs::File::open(folder)
+            .and_then(|f| f.sync_all())
+            // Some network file systems cannot sync folders; there is nothing more to be had there.
+            .or_else(|e| match e.raw_os_error().map(Errno::from_raw_os_error) {
+                Some(Errno::INVAL | Errno::OPNOTSUPP) => Ok(()),
+                _ => Err(e),
+            })
+            .map_err(|e| self.error("sync a folder of the vault", e))
+    }
+
+    fn error(&self, context: &str, source: io::Error) -> StoreError {
+        let place = self.location();
+        // fs_err wraps the system's error, and its number with it.
+        let number = source
+            .raw_os_error()
+            .or_else(|| source.get_ref().and_then(raw_of))
+            .map(Errno::from_raw_os_error);
+        match number {
+            Some(Errno::NOSPC | Errno::DQUOT) => StoreError::Full { place },
+            Some(Errno::ACCESS | Errno::PERM | Errno::ROFS) => StoreError::Denied {
+                place,
+                reason: source.to_string(),
+            },
+            _ => match source.kind() {
+                io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
+                    StoreError::Full { place }
+                }
+                io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => {
+                    StoreError::Denied {
+                        place,
+                        reason: source.to_string(),
+                    }
+                }
+                _ => StoreError::Io {
+                    context: context.to_owned(),
+                    source,
+                },
+            },
+        }
+    }
+
+    fn object_error(&self, name: &ObjectName, verb: &str, source: io::Error) -> StoreError {
+        match source.kind() {
+            io::ErrorKind::NotFound => StoreError::NotFound(name.to_string()),
+            _ => self.error(&format!("{verb} {name}"), source),
+        }
+    }
+
+    fn open_object(&self, name: &ObjectName) -> Result<fs::File> {
+        let path = self.path(name);
+        fs::File::open(&path).map_err(|e| self.object_error(name, "open", e))
+    }
+}
+
+fn raw_of(error: &(dyn std::error::Error + Send + Sync + 'static)) -> Option<i32> {
+    let mut at: Option<&(dyn std::error::Error + 'static)> = Some(error);
+    while let Some(e) = at {
+        if let Some(number) = e
+            .downcast_ref::<io::Error>()
+            .and_then(io::Error::raw_os_error)
+        {
+            return Some(number);
+        }
+        at = e.source();
+    }
+    None
+}
+
+/// Modes are a courtesy where the file system has none (vfat, some network ones).
+fn ignore_unsupported(e: io::Error) -> io::Result<()> {
+    let number = e.raw_os_error().or_else(|| e.get_ref().and_then(raw_of));
+    match number.map(Errno::from_raw_os_error) {
+        Some(Errno::OPNOTSUPP | Errno::PERM) => Ok(()),
+        _ => Err(e),
+    }
+}
+
+/// Gives a temporary file its name. Never replaces.
+fn name_without_replacing(from: &Path, to: &Path) -> io::Result<()> {
+    match rustix::fs::renameat_with(CWD, from, CWD, to, RenameFlags::NOREPLACE) {
+        Ok(()) => return Ok(()),
+        Err(Errno::INVAL | Errno::NOSYS | Errno::OPNOTSUPP) => {}
+        Err(e) => return Err(e.into()),
+    }
+    match rustix::fs::linkat(CWD, from, CWD, to, AtFlags::empty()) {
+        Ok(()) => return fs::remove_file(from),
+        Err(Errno::PERM | Errno::OPNOTSUPP | Errno::NOSYS | Errno::MLINK) => {}
+        Err(e) => return Err(e.into()),
+    }
+    // Neither is known here. A name is the hash of its content, so that the race that is left could
+    // only put the same bytes there (but for the config, whose first writer looks again).
+    if to.exists() {
+        return Err(io::ErrorKind::AlreadyExists.into());
+    }
+    fs::rename(from, to)
+}
+
+impl Store for LocalStore {
+    fn location(&self) -> String {
+        self.root.display().to_string()
+    }
+
+    fn create(&self) -> Result<()> {
+        self.make_folder(&self.root)?;
+        for area in Area::ALL.iter().filter(|a| **a != Area::Config) {
+            self.make_folder(&self.root.join(area.as_str()))?;
+        }
+        // Prove that it can be written before anybody relies on it.
+        let probe = self.write_temporary(&self.root, b"probe")?;
+        fs::remove_file(probe).map_err(|e| self.error("remove a probe file", e))
+    }
+
+    fn put(&self, name: &ObjectName, bytes: &[u8]) -> Result<()> {
+        if !self.cleaned.swap(true, Ordering::Relaxed) {
+            self.clean();
+        }
+        let path = self.path(name);
+        if path.symlink_metadata().is_ok() {
+            return Err(StoreError::AlreadyExists(name.to_string()));
+        }
+        let folder = path.parent().unwrap_or(&self.root);
+        let temporary = self.write_temporary(folder, bytes)?;
+        match name_without_replacing(&temporary, &path) {
+            Ok(()) => self.sync_folder(folder),
+            Err(e) => {
+                let _ = fs::remove_file(&temporary);
+                Err(match e.kind() {
+                    io::ErrorKind::AlreadyExists => StoreError::AlreadyExists(name.to_string()),
+                    _ => self.error(&format!("name {name}"), e),
+                })
+            }
+        }
+    }
+
+    fn get(&self, name: &ObjectName) -> Result<Vec<u8>> {
+        let mut bytes = Vec::new();
+        let mut file = self.open_object(name)?;
+        file.read_to_end(&mut bytes)
+            .map_err(|e| self.object_error(name, "read", e))?;
+        Ok(bytes)
+    }
+
+    fn get_range(&self, name: &ObjectName, offset: u64, length: usize) -> Result<Vec<u8>> {
+        let mut file = self.open_object(name)?;
+        let short = || StoreError::ShortRead {
+            name: name.to_string(),
+            offset,
+            wanted: length,
+        };
+        let failed = |e| self.object_error(name, "read", e);
+        // Before memory is asked for: lengths come from files that may be damaged.
+        let size = file.metadata().map_err(failed)?.len();
+        if offset
+            .checked_add(length as u64)
+            .is_none_or(|end| end > size)
+        {
+            return Err(short());
+        }
+        file.seek(SeekFrom::Start(offset)).map_err(failed)?;
+        let mut bytes = Vec::with_capacity(length);
+        (&mut file)
+            .take(length as u64)
+            .read_to_end(&mut bytes)
+            .map_err(failed)?;
+        if bytes.len() == length {
+            Ok(bytes)
+        } else {
+            Err(short())
+        }
+    }
+
+    fn size(&self, name: &ObjectName) -> Result<u64> {
+        let path = self.path(name);
+        fs::metadata(path)
+            .map(|m| m.len())
+            .map_err(|e| self.object_error(name, "look at", e))
+    }
+
+    fn list(&self, area: Area) -> Result<Vec<ObjectInfo>> {
+        if area == Area::Config {
+            let name = ObjectName::config();
+            return match self.size(&name) {
+                Ok(size) => Ok(vec![ObjectInfo { name, size }]),
+                Err(StoreError::NotFound(_)) => Ok(Vec::new()),
+                Err(e) => Err(e),
+            };
+        }
+        let folder = self.root.join(area.as_str());
+        let mut found = Vec::new();
+        if area == Area::Data {
+            for n in 0..256 {
+                self.list_folder(area, &folder.join(format!("{n:02x}")), &mut found)?;
+            }
+        } else {
+            self.list_folder(area, &folder, &mut found)?;
+        }
+        Ok(found)
+    }
+
+    fn delete(&self, name: &ObjectName) -> Result<()> {
+        let path = self.path(name);
+        fs::remove_file(&path).map_err(|e| self.object_error(name, "delete", e))?;
+        self.sync_folder(path.parent().unwrap_or(&self.root))
+    }
+
+    fn free_space(&self) -> Option<u64> {
+        let mut at: &Path = &self.root;
+        loop {
+            match rustix::fs::statvfs(if at.as_os_str().is_empty() {
+                Path::new(".")
+            } else {
+                at
+            }) {
+                Ok(s) => return Some(s.f_bavail.saturating_mul(s.f_frsize)),
+                Err(Errno::NOENT) => at = at.parent()?,
+                Err(_) => return None,
+            }
+        }
+    }
+}
+
+impl LocalStore {
+    fn list_folder(&self, area: Area, folder: &Path, found: &mut Vec<ObjectInfo>) -> Result<()> {
+        let context = format!("list {}", area.as_str());
+        let entries = match fs::read_dir(folder) {
+            Ok(entries) => entries,
+            Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(()),
+            Err(e) => return Err(self.error(&context, e)),
+        };
+        for entry in entries {
+            let entry = entry.map_err(|e| self.error(&context, e))?;
+            let file_name = entry.file_name();
+            let Some(name) = file_name.to_str().and_then(|id| ObjectName::new(area, id)) else {
+                continue;
+            };
+            match entry.metadata() {
+                // Data objects lie where `path` looks for them, or they are not ours.
+                Ok(m) if m.is_file() && entry.path() == self.path(&name) => {
+                    found.push(ObjectInfo {
+                        name,
+                        size: m.len(),
+                    });
+                }
+                Ok(_) => {}
+                Err(e) if e.kind() == io::ErrorKind::NotFound => {}
+                Err(e) => return Err(self.error(&context, e)),
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,168 @@
+//! A local spool in front of a slow store.
+//!
+//! While an application is frozen, nobody should wait for a slow vault. Between [`SpoolStore::hold`]
+//! and [`SpoolStore::release`] packs land durably in a local directory instead; `release` uploads
+//! them and returns when the last is durable in the store itself. Index and snapshot files always go to
+//! the store at once, so a writer must not flush or commit while it holds: an index must not name
+//! packs that only the spool has. `put` of an index or snapshot while the spool holds anything is
+//! therefore refused.
+//!
+//! Reading sees both. What a crash leaves: packs in the spool directory that nothing refers to;
+//! the next spool in the same directory deletes them.
+
+use std::{
+    io,
+    path::Path,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+};
+
+use parking_lot::RwLock;
+
+use crate::{Area, LocalStore, ObjectInfo, ObjectName, Result, Store, StoreError};
+
+/// A decorator that can keep packs in a local directory for a while.
+pub struct SpoolStore {
+    inner: Arc<dyn Store>,
+    spool: LocalStore,
+    holding: AtomicBool,
+    /// Shared by every put, exclusive for the moment in which holding begins or the last object has
+    /// left, so that no put falls between.
+    gate: RwLock<()>,
+}
+
+impl SpoolStore {
+    /// Puts a spool in `directory` in front of a store. What an earlier run left there is deleted.
+    pub fn new(inner: Arc<dyn Store>, directory: &Path) -> Result<Self> {
+        let spool = LocalStore::new(directory);
+        spool.create()?;
+        for object in spool.list(Area::Data)? {
+            spool.delete(&object.name)?;
+        }
+        Ok(Self {
+            inner,
+            spool,
+            holding: AtomicBool::new(false),
+            gate: RwLock::new(()),
+        })
+    }
+
+    /// From now on packs land in the spool.
+    pub fn hold(&self) {
+        let _gate = self.gate.write();
+        self.holding.store(true, Ordering::SeqCst);
+    }
+
+    /// Stops holding and uploads what the spool has. On an error the rest stays in the spool, still
+    /// readable, and `release` can be called again.
+    pub fn release(&self) -> Result<()> {
+        {
+            let _gate = self.gate.write();
+            self.holding.store(false, Ordering::SeqCst);
+        }
+        for object in self.spool.list(Area::Data)? {
+            let bytes = self.spool.get(&object.name)?;
+            match self.inner.put(&object.name, &bytes) {
+                // The name is the hash of the content: an equal one that is whole is the same.
+                Err(StoreError::AlreadyExists(_))
+                    if self.inner.size(&object.name)? == object.size => {}
+                other => other?,
+            }
+            self.spool.delete(&object.name)?;
+        }
+        Ok(())
+    }
+
+    /// Bytes in the spool.
+    pub fn held_bytes(&self) -> Result<u64> {
+        Ok(self.spool.list(Area::Data)?.iter().map(|o| o.size).sum())
+    }
+
+    /// The spool first, then the store, then the spool's absence is final: an upload moves objects
+    /// from the first to the second, never back.
+    fn either<T>(&self, name: &ObjectName, f: impl Fn(&dyn Store) -> Result<T>) -> Result<T> {
+        if name.area() == Area::Data {
+            match f(&self.spool) {
+                Err(StoreError::NotFound(_)) => {}
+                other => return other,
+            }
+        }
+        f(&*self.inner)
+    }
+}
+
+impl Store for SpoolStore {
+    fn location(&self) -> String {
+        self.inner.location()
+    }
+
+    fn create(&self) -> Result<()> {
+        self.inner.create()
+    }
+
+    fn put(&self, name: &ObjectName, bytes: &[u8]) -> Result<()> {
+        let _gate = self.gate.read();
+        match name.area() {
+            Area::Data if self.holding.load(Ordering::SeqCst) => {
+                match self.inner.size(name) {
+                    Ok(_) => return Err(StoreError::AlreadyExists(name.to_string())),
+                    Err(StoreError::NotFound(_)) => {}
+                    Err(e) => return Err(e),
+                }
+                self.spool.put(name, bytes)
+            }
+            Area::Index | Area::Snapshots
+                if self.holding.load(Ordering::SeqCst) || self.held_bytes()? > 0 =>
+            {
+                Err(StoreError::Io {
+                    context: format!("write {name}"),
+                    source: io::Error::other(
+                        "packs are still in the local spool; release it first",
+                    ),
+                })
+            }
+            _ => self.inner.put(name, bytes),
+        }
+    }
+
+    fn get(&self, name: &ObjectName) -> Result<Vec<u8>> {
+        self.either(name, |s| s.get(name))
+    }
+
+    fn get_range(&self, name: &ObjectName, offset: u64, length: usize) -> Result<Vec<u8>> {
+        self.either(name, |s| s.get_range(name, offset, length))
+    }
+
+    fn size(&self, name: &ObjectName) -> Result<u64> {
+        self.either(name, |s| s.size(name))
+    }
+
+    fn list(&self, area: Area) -> Result<Vec<ObjectInfo>> {
+        // The spool first: what is uploaded between the two is then seen twice, not never.
+        let mut all = if area == Area::Data {
+            self.spool.list(area)?
+        } else {
+            Vec::new()
+        };
+        all.extend(self.inner.list(area)?);
+        all.sort_by(|a, b| a.name.cmp(&b.name));
+        all.dedup_by(|a, b| a.name == b.name);
+        Ok(all)
+    }
+
+    fn delete(&self, name: &ObjectName) -> Result<()> {
+        if name.area() == Area::Data {
+            match self.spool.delete(name) {
+                Err(StoreError::NotFound(_)) => {}
+                other => return other,
+            }
+        }
+        self.inner.delete(name)
+    }
+
+    fn free_space(&self) -> Option<u64> {
+        self.inner.free_space()
+    }
+}

@@ -1,0 +1,62 @@
+use std::sync::Arc;
+
+use lifeboat_store::{
+    Area, Fault, FaultyStore, MemoryStore, ObjectName, SpoolStore, Store, StoreError,
+};
+
+fn name(area: Area, n: u8) -> ObjectName {
+    ObjectName::new(area, &format!("{n:02x}").repeat(32)).unwrap()
+}
+
+#[test]
+fn held_packs_are_seen_and_uploaded_on_release() {
+    let dir = tempfile::tempdir().unwrap();
+    let inner = Arc::new(MemoryStore::new());
+    let spool = SpoolStore::new(inner.clone(), dir.path()).unwrap();
+    let (a, b) = (name(Area::Data, 1), name(Area::Data, 2));
+    spool.put(&a, b"before").unwrap();
+    spool.hold();
+    spool.put(&b, b"during").unwrap();
+    assert!(matches!(
+        spool.put(&a, b"x"),
+        Err(StoreError::AlreadyExists(_))
+    ));
+    assert!(matches!(inner.get(&b), Err(StoreError::NotFound(_))));
+    assert_eq!(spool.get(&b).unwrap(), b"during");
+    assert_eq!(spool.get_range(&b, 2, 3).unwrap(), b"rin");
+    assert_eq!(spool.size(&b).unwrap(), 6);
+    assert_eq!(spool.list(Area::Data).unwrap().len(), 2);
+    // An index would name packs that only the spool has.
+    assert!(spool.put(&name(Area::Index, 3), b"{}").is_err());
+    spool.put(&name(Area::Locks, 3), b"{}").unwrap();
+    spool.release().unwrap();
+    assert_eq!(inner.get(&b).unwrap(), b"during");
+    assert_eq!(spool.held_bytes().unwrap(), 0);
+    spool.put(&name(Area::Index, 3), b"{}").unwrap();
+}
+
+#[test]
+fn a_failed_upload_can_be_tried_again() {
+    let dir = tempfile::tempdir().unwrap();
+    let inner = Arc::new(FaultyStore::new(Arc::new(MemoryStore::new())).with(0, Fault::Fail));
+    let spool = SpoolStore::new(inner.clone(), dir.path()).unwrap();
+    spool.hold();
+    spool.put(&name(Area::Data, 1), b"one").unwrap();
+    assert!(spool.release().is_err());
+    assert_eq!(spool.get(&name(Area::Data, 1)).unwrap(), b"one");
+    assert!(spool.put(&name(Area::Index, 3), b"{}").is_err());
+    spool.release().unwrap();
+    assert_eq!(inner.get(&name(Area::Data, 1)).unwrap(), b"one");
+}
+
+#[test]
+fn what_a_crash_left_is_deleted() {
+    let dir = tempfile::tempdir().unwrap();
+    let inner = Arc::new(MemoryStore::new());
+    let spool = SpoolStore::new(inner.clone(), dir.path()).unwrap();
+    spool.hold();
+    spool.put(&name(Area::Data, 1), b"one").unwrap();
+    drop(spool);
+    let spool = SpoolStore::new(inner, dir.path()).unwrap();
+    assert!(spool.list(Area::Data).unwrap().is_empty());
+}
