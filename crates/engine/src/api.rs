@@ -3,11 +3,12 @@
 use std::io::Read;
 use std::time::Duration;
 
+use lifeboat_plan::fingerprint::Fingerprints;
 use lifeboat_plan::inventory::{EngineFacts, Inventory};
 use serde_json::Value;
 
+use crate::Result;
 use crate::docker::{ApiVersion, LoadedImages, OwnPath, OwnPathQuery};
-use crate::{Fingerprints, Result};
 
 /// How a path in a writable layer differs from the image.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]

@@ -1,42 +1,30 @@
-//! What tells one engine from another. None of it is reliable alone (two engines on one machine can
-//! share an id, Podman's changes at each call), so none of it is ever the identity.
+//! Reading the facts that tell one engine from another (`plan::fingerprint` compares them).
 
 use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 
-use serde::{Deserialize, Serialize};
+use lifeboat_plan::fingerprint::Fingerprints;
 
 use crate::{DockerEngine, Result};
 
-/// Fingerprints of an engine and its host.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Fingerprints {
-    /// The engine's own id, empty if it has none.
-    pub engine_id: String,
-    /// Host name as the engine reports it.
-    pub hostname: String,
-    /// `/etc/machine-id` of this machine, for an engine on a local socket.
-    pub machine_id: Option<String>,
-    /// The file system of the data root, for an engine on a local socket: `uuid:…` where the kernel's
-    /// links name it, `fsid:…` (as `statfs` has it) elsewhere.
-    pub data_root_fs: Option<String>,
-}
-
 impl DockerEngine {
-    /// Fingerprints of the engine and, where it listens on a local socket, of this machine.
+    /// Fingerprints of the engine and, where it listens on a local socket, of this machine. A fact that
+    /// cannot be read, or would change by itself, is absent.
     ///
     /// # Errors
     /// The engine does not answer.
     pub fn fingerprints(&self) -> Result<Fingerprints> {
         let facts = self.facts()?;
         let local = self.endpoint().socket().is_some();
+        let given = |text: String| (!text.is_empty()).then_some(text);
+        let data_root = Path::new(&facts.data_root);
         Ok(Fingerprints {
-            engine_id: facts.id,
-            hostname: facts.hostname,
             machine_id: local.then(machine_id).flatten(),
-            data_root_fs: local
-                .then(|| file_system(Path::new(&facts.data_root)))
-                .flatten(),
+            data_root_fs_uuid: local.then(|| file_system(data_root)).flatten(),
+            // Podman makes up another one at each call.
+            engine_id: given(facts.id).filter(|_| facts.kind != "podman"),
+            hostname: given(facts.hostname),
+            data_root: given(facts.data_root),
         })
     }
 }
@@ -50,12 +38,11 @@ fn machine_id() -> Option<String> {
         .find(|id| !id.is_empty() && id != "uninitialized")
 }
 
-/// The identity of the file system that holds `path`.
+/// The identity of the file system that holds `path`: its UUID where the kernel's links name it, what
+/// `statfs` says where that is made from the UUID.
 fn file_system(path: &Path) -> Option<String> {
     let device = fs_err::metadata(path).ok()?.dev();
-    uuid_of(device, Path::new("/dev/disk/by-uuid"))
-        .map(|uuid| format!("uuid:{uuid}"))
-        .or_else(|| fsid(path))
+    uuid_of(device, Path::new("/dev/disk/by-uuid")).or_else(|| fsid(path))
 }
 
 /// The name under `/dev/disk/by-uuid` that leads to the device. File systems without a device of their
@@ -70,9 +57,14 @@ fn uuid_of(device: u64, links: &Path) -> Option<String> {
     None
 }
 
+/// Only ext2-4 and btrfs make it from the UUID; elsewhere it is a device number, another one after the
+/// next boot, and would contradict itself.
 fn fsid(path: &Path) -> Option<String> {
-    let stat = rustix::fs::statvfs(path).ok()?;
-    (stat.f_fsid != 0).then(|| format!("fsid:{:016x}", stat.f_fsid))
+    const FROM_UUID: [u64; 2] = [0xEF53, 0x9123_683E];
+    let kind = rustix::fs::statfs(path).ok()?.f_type;
+    let id = rustix::fs::statvfs(path).ok()?.f_fsid;
+    let stable = u64::try_from(kind).is_ok_and(|kind| FROM_UUID.contains(&kind)) && id != 0;
+    stable.then(|| format!("fsid-{id:016x}"))
 }
 
 #[cfg(test)]

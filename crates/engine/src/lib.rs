@@ -7,7 +7,7 @@
 //! - [`Endpoint`]: where an engine listens.
 //! - [`recreate`]: from a raw inspect answer to a create body, with every trap that lies between.
 //! - [`freezer`]: the cgroup freezer behind `pause`, for a watchdog that has to thaw without the engine.
-//! - [`Fingerprints`]: what tells this engine from another; none of it is an identity.
+//! - `fingerprint`: what tells this engine from another; none of it is an identity.
 //!
 //! Raw inspect answers are kept verbatim, in the order of their keys. Nothing here prints, reads the
 //! environment or retries: an operation that failed is the caller's to run again.
@@ -24,4 +24,3 @@ pub use api::{Change, ChangeKind, Engine, ExecOutput, ExecRequest, Health};
 pub use docker::{ApiVersion, DockerEngine, LoadedImages, OwnPath, OwnPathQuery, OwnPathReason};
 pub use endpoint::{DEFAULT_SOCKET, Endpoint};
 pub use error::{Error, Result};
-pub use fingerprint::Fingerprints;

@@ -3,11 +3,12 @@
 use std::io::Read;
 use std::time::Duration;
 
+use lifeboat_plan::fingerprint::Fingerprints;
 use lifeboat_plan::inventory::{EngineFacts, Inventory};
 use serde_json::Value;
 
 use super::{ApiVersion, DockerEngine, LoadedImages, OwnPath, OwnPathQuery};
-use crate::{Change, Engine, ExecOutput, ExecRequest, Fingerprints, Health, Result};
+use crate::{Change, Engine, ExecOutput, ExecRequest, Health, Result};
 
 impl Engine for DockerEngine {
     fn api(&self) -> ApiVersion {

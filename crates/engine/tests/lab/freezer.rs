@@ -1,0 +1,61 @@
+//! The freezer for real: thawed behind the engine's back, and reconciled.
+
+use std::time::Duration;
+
+use lifeboat_engine::freezer::{Freezer, Reconciled, reconcile};
+use serde_json::json;
+
+use crate::{BUSYBOX, shared};
+
+#[test]
+fn thawed_behind_the_engines_back_and_reconciled() {
+    let (_, engine) = shared();
+    let count = "i=0; while :; do i=$((i+1)); echo $i > /count; sleep 0.01; done";
+    let id = engine
+        .create_container(
+            "freeze",
+            &json!({"Image": BUSYBOX, "Cmd": ["sh", "-c", count]}),
+        )
+        .unwrap();
+    engine.start(&id).unwrap();
+    let pid = engine.inspect_container(&id).unwrap()["State"]["Pid"]
+        .as_u64()
+        .unwrap();
+    let file = std::path::PathBuf::from(format!("/proc/{pid}/root/count"));
+    let moves = || {
+        let before = fs_err::read(&file).unwrap_or_default();
+        std::thread::sleep(Duration::from_millis(300));
+        before != fs_err::read(&file).unwrap_or_default()
+    };
+    let freezer = Freezer::of_pid(u32::try_from(pid).unwrap()).unwrap();
+    let freezer = Freezer::from_path(freezer.path()).unwrap();
+    assert!(moves() && !freezer.is_frozen().unwrap());
+
+    engine.pause(&id).unwrap();
+    assert!(freezer.is_frozen().unwrap() && !moves());
+    freezer.thaw().unwrap();
+    assert!(moves());
+    let paused = |id: &str| engine.inspect_container(id).unwrap()["State"]["Paused"] == true;
+    assert!(paused(&id), "the engine has not seen it");
+    assert!(
+        engine.unpause(&id).is_err(),
+        "the reason for reconcile: if this works, it is not needed any more"
+    );
+    assert_eq!(
+        reconcile(&engine, &id).unwrap(),
+        Reconciled::FrozenAndUnpaused
+    );
+    assert!(moves() && !paused(&id));
+
+    assert_eq!(reconcile(&engine, &id).unwrap(), Reconciled::Running);
+    engine.pause(&id).unwrap();
+    assert_eq!(reconcile(&engine, &id).unwrap(), Reconciled::Unpaused);
+    freezer.freeze().unwrap();
+    assert!(!moves() && !paused(&id));
+    assert_eq!(reconcile(&engine, &id).unwrap(), Reconciled::Thawed);
+    assert!(moves());
+
+    engine.remove_container(&id, true, true).unwrap();
+    assert!(!freezer.is_frozen().unwrap(), "gone is not frozen");
+    freezer.thaw().unwrap();
+}

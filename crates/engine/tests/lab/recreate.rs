@@ -1,0 +1,1 @@
+//! Made, inspected, lost, made again, inspected: nothing differs but what has to.
