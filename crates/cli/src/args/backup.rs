@@ -1,0 +1,73 @@
+use std::{path::PathBuf, time::Duration};
+
+use clap::{ArgGroup, Args, ValueHint};
+
+use crate::human;
+
+/// Makes a recovery point of apps, or of plain directories
+///
+/// An app is captured while it runs: its data is copied, then its containers are frozen for as long
+/// as it takes to copy what changed meanwhile. How long that was is shown.
+#[derive(Debug, Args)]
+#[command(
+    group = ArgGroup::new("what").required(true).args(["apps", "all", "paths"]),
+    after_help = "\
+Examples:
+  lifeboat backup shop                             one app
+  lifeboat backup --all --tag nightly              every app of the engine
+  lifeboat backup shop --exclude '*.log' --exclude-bind /srv/films
+  lifeboat backup --path /etc --path /home         plain directories, no engine needed
+  lifeboat backup --all --dry-run                  look and count, write nothing"
+)]
+pub struct BackupArgs {
+    /// Apps, as `lifeboat apps` names them
+    #[arg(value_name = "APP")]
+    pub apps: Vec<String>,
+
+    /// Every app of the engine; goes on when one fails, and ends with the worst exit code
+    #[arg(long, conflicts_with_all = ["apps", "paths"])]
+    pub all: bool,
+
+    /// Plain directories and files
+    #[arg(long = "path", value_name = "PATH", num_args = 1.., conflicts_with = "apps", value_hint = ValueHint::AnyPath)]
+    pub paths: Vec<PathBuf>,
+
+    /// Leave out files that match this pattern
+    #[arg(short, long = "exclude", value_name = "PATTERN")]
+    pub excludes: Vec<String>,
+
+    /// Read exclude patterns from this file, one a line
+    #[arg(long = "exclude-file", value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub exclude_files: Vec<PathBuf>,
+
+    /// Stay on one file system below each source
+    #[arg(short = 'x', long)]
+    pub one_file_system: bool,
+
+    /// Tag for the point
+    #[arg(long = "tag", value_name = "TAG", value_delimiter = ',')]
+    pub tags: Vec<String>,
+
+    /// Look and count, but write nothing
+    #[arg(short = 'n', long)]
+    pub dry_run: bool,
+
+    /// Take this bind mount although it is large or looks like a system path
+    #[arg(long = "include-bind", value_name = "PATH", conflicts_with = "paths")]
+    pub include_binds: Vec<String>,
+
+    /// Leave this bind mount out
+    #[arg(long = "exclude-bind", value_name = "PATH", conflicts_with = "paths")]
+    pub exclude_binds: Vec<String>,
+
+    /// Continue the line of this app, `[SITE/]HOST/APP`, on this host
+    ///
+    /// For an app that was recovered on another machine: its next points follow those that it had
+    /// before, although the machine is another one.
+    #[arg(long, value_name = "IDENTITY", conflicts_with_all = ["all", "paths"])]
+    pub take_over: Option<String>,
+
+    /// Wait so long for a vault that somebody else holds
+    #[arg(long, value_name = "DURATION", default_value = "0s", value_parser = human::parse_duration)]
+    pub retry_lock: Duration,
+}

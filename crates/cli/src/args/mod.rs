@@ -1,0 +1,217 @@
+//! The command line: what can be said, with help and examples. One file a command.
+
+mod apps;
+mod backup;
+mod check;
+mod init;
+mod ls;
+mod points;
+mod restore;
+mod tools;
+
+use std::{ffi::OsString, path::PathBuf};
+
+use clap::{ArgAction, Args, Parser, Subcommand, ValueHint};
+
+use crate::{environment, output::Format};
+
+pub use self::{
+    apps::AppsArgs,
+    backup::BackupArgs,
+    check::CheckArgs,
+    init::InitArgs,
+    ls::LsArgs,
+    points::PointsArgs,
+    restore::RestoreArgs,
+    tools::{CompletionArgs, ManArgs},
+};
+
+const EXAMPLES: &str = "\
+Examples:
+  lifeboat apps                     what runs here, where its data lies, what would be missed
+  lifeboat init                     a vault with a generated key, and the recovery sheet
+  lifeboat backup --all             a recovery point of every app
+  lifeboat points                   what can be brought back
+  lifeboat restore shop             the newest point of `shop`, whole, in one step
+
+  On an empty machine, vault and key are enough:
+  lifeboat --vault /mnt/vault --password-file key points
+  lifeboat --vault /mnt/vault --password-file key restore HOST/shop
+
+Exit codes:
+  0 done, 1 failed, 2 wrong arguments, 3 done but incomplete, 10 no vault there,
+  11 vault locked, 12 wrong password or key, 130 interrupted";
+
+/// Protects containerised applications and brings them back after a disaster.
+///
+/// A recovery point is one app (containers, networks, volumes, bind mounts, images, compose
+/// files) as it was at one instant. Points lie in a vault: a deduplicated, compressed, encrypted
+/// restic repository, which `restic` itself can read as well.
+#[derive(Debug, Parser)]
+#[command(
+    name = "lifeboat",
+    version,
+    after_help = EXAMPLES,
+    arg_required_else_help = true,
+    propagate_version = true,
+    max_term_width = 100
+)]
+pub struct Cli {
+    #[command(flatten)]
+    pub global: GlobalArgs,
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// What every command understands.
+#[derive(Debug, Clone, Default, Args)]
+#[command(next_help_heading = "Global options")]
+pub struct GlobalArgs {
+    /// Place of the vault [default: as `init` remembered it, else /var/lib/lifeboat/vault]
+    #[arg(long, value_name = "PLACE", global = true, env = environment::VAULT, value_hint = ValueHint::DirPath)]
+    pub vault: Option<String>,
+
+    /// File that holds the vault's password [env: LIFEBOAT_PASSWORD_FILE] [default: as `init`
+    /// remembered it, else /etc/lifeboat/key]
+    ///
+    /// The password itself can stand in LIFEBOAT_PASSWORD. There is no flag for it, because every
+    /// user of a machine sees the arguments of every program. Where none is given and a terminal is
+    /// there, it is asked for.
+    #[arg(long, value_name = "FILE", global = true, value_hint = ValueHint::FilePath)]
+    pub password_file: Option<PathBuf>,
+
+    /// Shell command that prints the vault's password
+    #[arg(
+        long, value_name = "COMMAND", global = true, conflicts_with = "password_file",
+        value_hint = ValueHint::CommandString
+    )]
+    pub password_command: Option<OsString>,
+
+    /// Address of the container engine [default: unix:///var/run/docker.sock]
+    #[arg(long, value_name = "ADDRESS", global = true, env = environment::ENGINE)]
+    pub engine: Option<String>,
+
+    /// Name of this site [default: as `init` remembered it, else `default`]
+    #[arg(long, value_name = "NAME", global = true)]
+    pub site: Option<String>,
+
+    /// Name of this host [default: as `init` remembered it, else the engine's host name]
+    #[arg(long, value_name = "NAME", global = true)]
+    pub host: Option<String>,
+
+    /// Form of the data on standard output
+    #[arg(
+        short,
+        long,
+        value_name = "FORM",
+        global = true,
+        value_enum,
+        default_value_t
+    )]
+    pub output: Format,
+
+    /// No progress and no notes; warnings and errors only
+    #[arg(short, long, global = true)]
+    pub quiet: bool,
+
+    /// Say more; twice for debugging
+    #[arg(short, long, global = true, action = ArgAction::Count)]
+    pub verbose: u8,
+
+    /// Folder of settings and key
+    #[arg(long, value_name = "DIR", global = true, env = environment::CONFIG_DIR, hide = true)]
+    pub config_dir: Option<OsString>,
+
+    /// Folder of journals, spool and default vault
+    #[arg(long, value_name = "DIR", global = true, env = environment::STATE_DIR, hide = true)]
+    pub state_dir: Option<OsString>,
+}
+
+/// One variant a command.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    Apps(AppsArgs),
+    Init(InitArgs),
+    Backup(BackupArgs),
+    #[command(visible_alias = "snapshots")]
+    Points(PointsArgs),
+    Restore(RestoreArgs),
+    Ls(LsArgs),
+    Check(CheckArgs),
+    Completion(CompletionArgs),
+    #[command(hide = true, alias = "__man")]
+    Man(ManArgs),
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    fn parse(line: &str) -> Result<Cli, clap::Error> {
+        Cli::try_parse_from(std::iter::once("lifeboat").chain(line.split_whitespace()))
+    }
+
+    #[test]
+    fn the_definition_is_sound() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn global_flags_stand_before_and_after_the_command() {
+        for line in ["--vault /v -vv points", "points --vault /v -v -v"] {
+            let cli = parse(line).unwrap();
+            assert_eq!(cli.global.vault.as_deref(), Some("/v"));
+            assert_eq!(cli.global.verbose, 2);
+        }
+    }
+
+    #[test]
+    fn a_password_is_no_argument() {
+        for line in ["--password x points", "-p x points", "--password=x points"] {
+            assert!(parse(line).is_err(), "{line}");
+        }
+    }
+
+    #[test]
+    fn what_does_not_go_together_is_refused() {
+        for line in [
+            "",
+            "backup",
+            "backup --all shop",
+            "backup --all --path /etc",
+            "backup shop --path /etc",
+            "backup --all --take-over a/b",
+            "backup --path /etc --include-bind /x",
+            "backup shop --retry-lock 30",
+            "restore",
+            "restore shop --include x",
+            "restore shop --target /t --dry-run",
+            "restore shop --resume",
+            "--password-file f --password-command c points",
+            "points -o yaml",
+            "ls",
+            "completion csh",
+        ] {
+            let error = parse(line).unwrap_err();
+            assert_eq!(error.exit_code(), 2, "{line}");
+        }
+    }
+
+    #[test]
+    fn every_command_says_what_it_does_and_shows_examples() {
+        for command in Cli::command()
+            .get_subcommands()
+            .filter(|command| !command.is_hide_set())
+        {
+            let name = command.get_name();
+            assert!(command.get_about().is_some(), "{name}");
+            let examples = command
+                .get_after_help()
+                .map(ToString::to_string)
+                .unwrap_or_default();
+            assert!(examples.contains(&format!("lifeboat {name}")), "{name}");
+        }
+    }
+}

@@ -1,0 +1,61 @@
+//! The environment: every variable that Lifeboat reads is named here, once, and read here only.
+//!
+//! An empty variable counts as one that is not set, as people write `VAR= command` to unset it.
+
+use std::{ffi::OsString, os::unix::ffi::OsStringExt, path::PathBuf};
+
+use zeroize::Zeroizing;
+
+/// Place of the vault (`--vault`).
+pub const VAULT: &str = "LIFEBOAT_VAULT";
+/// The password itself. There is no flag for it: arguments are seen by every user of the machine.
+pub const PASSWORD: &str = "LIFEBOAT_PASSWORD";
+/// File that holds the password (`--password-file`).
+pub const PASSWORD_FILE: &str = "LIFEBOAT_PASSWORD_FILE";
+/// Address of the engine (`--engine`).
+pub const ENGINE: &str = "DOCKER_HOST";
+/// Folder of settings and key (hidden `--config-dir`).
+pub const CONFIG_DIR: &str = "LIFEBOAT_CONFIG_DIR";
+/// Folder of state (hidden `--state-dir`).
+pub const STATE_DIR: &str = "LIFEBOAT_STATE_DIR";
+/// Crash tests: the step, `STEP[:N]`, at which the program kills itself.
+#[cfg(feature = "kill-points")]
+pub const TEST_KILL_AT: &str = "LIFEBOAT_TEST_KILL_AT";
+/// Crash tests: a file that the name of each step is appended to.
+#[cfg(feature = "kill-points")]
+pub const TEST_LOG_STEPS: &str = "LIFEBOAT_TEST_LOG_STEPS";
+
+fn var(name: &str) -> Option<OsString> {
+    std::env::var_os(name).filter(|value| !value.is_empty())
+}
+
+/// The password, if the environment holds it.
+pub fn password() -> Option<Zeroizing<Vec<u8>>> {
+    var(PASSWORD).map(|value| Zeroizing::new(value.into_vec()))
+}
+
+/// The password file, if the environment names one.
+pub fn password_file() -> Option<PathBuf> {
+    var(PASSWORD_FILE).map(PathBuf::from)
+}
+
+/// Step and count at which a crash test wants the program to die.
+#[cfg(feature = "kill-points")]
+pub fn test_kill_at() -> Option<(String, u64)> {
+    let value = var(TEST_KILL_AT)?.into_string().ok()?;
+    Some(
+        match value
+            .rsplit_once(':')
+            .and_then(|(step, n)| Some((step, n.parse().ok()?)))
+        {
+            Some((step, n)) => (step.to_owned(), n),
+            None => (value, 1),
+        },
+    )
+}
+
+/// File that a crash test wants the names of the steps in.
+#[cfg(feature = "kill-points")]
+pub fn test_log_steps() -> Option<PathBuf> {
+    var(TEST_LOG_STEPS).map(PathBuf::from)
+}
