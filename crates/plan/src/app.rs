@@ -224,10 +224,16 @@ pub struct ComposeProject {
     pub version: Option<String>,
     /// Project folder, as the label gives it.
     pub working_dir: Option<String>,
+    /// Other host paths that it may mean, if the label was written inside a manager's container.
+    #[serde(default)]
+    pub working_dir_alternatives: Vec<String>,
     /// Compose files, in the order of the label.
     pub config_files: Vec<ProjectFile>,
     /// Files given with `--env-file`, in the order of the label. `.env` in the folder is in no label.
     pub environment_files: Vec<ProjectFile>,
+    /// Other projects that our label joins with this one: their files are not looked for.
+    #[serde(default)]
+    pub joined: Vec<String>,
 }
 
 /// One file that a label names.

@@ -14,6 +14,8 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use crate::inventory::EngineFacts;
+
 /// Facts about the host and engine that a point was captured on. Absent: could not be read.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Fingerprints {
@@ -140,6 +142,24 @@ fn present(fact: Option<&String>) -> Option<&str> {
 }
 
 impl Fingerprints {
+    /// What an engine says of itself, beside what only its host can say. Podman's id is new at each
+    /// call and therefore no fact.
+    #[must_use]
+    pub fn of_engine(
+        engine: &EngineFacts,
+        machine_id: Option<String>,
+        data_root_fs_uuid: Option<String>,
+    ) -> Self {
+        let fact = |text: &str| Some(text.trim().to_owned()).filter(|t| !t.is_empty());
+        Self {
+            engine_id: fact(&engine.id).filter(|_| engine.kind != "podman"),
+            machine_id,
+            data_root_fs_uuid,
+            data_root: fact(&engine.data_root),
+            hostname: fact(&engine.hostname),
+        }
+    }
+
     /// See [`compare`].
     #[must_use]
     pub fn compare(&self, other: &Self) -> Comparison {
@@ -220,6 +240,25 @@ mod tests {
             panic!()
         };
         assert_eq!(why.len(), 3);
+    }
+
+    #[test]
+    fn an_engine_gives_what_it_has() {
+        let facts = |kind: &str| EngineFacts {
+            kind: kind.into(),
+            id: "E".into(),
+            hostname: "web01".into(),
+            ..EngineFacts::default()
+        };
+        let docker = Fingerprints::of_engine(&facts("docker"), Some("M".into()), None);
+        assert_eq!(
+            (docker.engine_id.as_deref(), docker.data_root),
+            (Some("E"), None)
+        );
+        assert_eq!(
+            Fingerprints::of_engine(&facts("podman"), None, None).engine_id,
+            None
+        );
     }
 
     #[test]

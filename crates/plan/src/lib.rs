@@ -9,13 +9,19 @@
 
 pub mod app;
 pub mod bind;
+pub mod coverage;
+pub mod discover;
 pub mod error;
 pub mod fingerprint;
+pub mod freeze;
 pub mod identity;
 pub mod inventory;
+pub mod label;
 pub mod manifest;
 pub mod name;
+pub mod order;
 pub mod path;
+pub mod protection;
 pub mod reference;
 pub mod suggest;
 

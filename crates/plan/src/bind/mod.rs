@@ -107,19 +107,6 @@ pub fn classify(source: &str, project_dir: Option<&str>, data_root: &str) -> Bin
     }
 }
 
-/// For each source, the topmost other source that it lies in, if any. All clean.
-#[must_use]
-pub fn nesting<'a>(sources: &[&'a str]) -> Vec<Option<&'a str>> {
-    let above = |source: &str| {
-        sources
-            .iter()
-            .filter(|other| **other != source && path::is_within(source, other))
-            .min_by_key(|other| other.len())
-            .copied()
-    };
-    sources.iter().map(|source| above(source)).collect()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -191,11 +178,5 @@ mod tests {
             BindClass::Data
         );
         assert_eq!(classify("/srv/x", Some("/"), ROOT), BindClass::Data);
-    }
-
-    #[test]
-    fn nested_sources_name_the_topmost() {
-        let found = nesting(&["/srv", "/srv/a", "/srv/a/b", "/opt/x", "/srv2"]);
-        assert_eq!(found, [None, Some("/srv"), Some("/srv"), None, None]);
     }
 }

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::app::DatabaseKind;
+use crate::app::{AppContainer, AppNetwork, Database, DatabaseKind};
 use crate::inventory::{ContainerState, EngineFacts};
 
 /// Facts about the engine that the point was captured from.
@@ -87,6 +87,20 @@ pub struct ContainerRecord {
     /// Removed by the engine when it ends.
     #[serde(default)]
     pub auto_remove: bool,
+}
+
+impl From<&AppContainer> for ContainerRecord {
+    fn from(c: &AppContainer) -> Self {
+        Self {
+            id: c.id.clone(),
+            name: c.name.clone(),
+            service: c.service.clone(),
+            state: c.state.into(),
+            image_id: c.image_id.clone(),
+            image_ref: c.image_ref.clone(),
+            auto_remove: c.auto_remove,
+        }
+    }
 }
 
 /// What of a volume is in the point.
@@ -205,6 +219,17 @@ pub struct NetworkRecord {
     pub shared: bool,
 }
 
+impl From<&AppNetwork> for NetworkRecord {
+    fn from(n: &AppNetwork) -> Self {
+        Self {
+            id: n.id.clone(),
+            name: n.name.clone(),
+            driver: n.driver.clone(),
+            shared: n.external || !n.shared_with.is_empty(),
+        }
+    }
+}
+
 /// One image.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ImageRecord {
@@ -274,6 +299,16 @@ pub struct DatabaseRecord {
     /// Data directory in the container.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub data_path: Option<String>,
+}
+
+impl From<&Database> for DatabaseRecord {
+    fn from(d: &Database) -> Self {
+        Self {
+            container: d.container_name.clone(),
+            kind: d.kind,
+            data_path: d.data_path.clone(),
+        }
+    }
 }
 
 /// One dump, under `dumps/<service>/`.
