@@ -4,7 +4,7 @@
 //! The way through it: an engine module fills an [`inventory::Inventory`]; [`discover`] makes
 //! [`app::App`]s of it; [`bind`], [`freeze`] and [`order`] decide what is captured, what stands
 //! still meanwhile and what starts first; [`coverage`] and [`protection`] say what is not protected.
-//! What was captured is described by a [`manifest::Manifest`], found again by a [`reference`], and
+//! What was captured is described by a [`manifest::Manifest`], found again by a [reference](mod@reference), and
 //! belongs to an [`identity::AppIdentity`].
 
 pub mod app;
