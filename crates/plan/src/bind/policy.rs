@@ -89,8 +89,8 @@ impl Decision {
 /// Decides about every bind of an app, in the order given.
 ///
 /// `size` is asked only for what a bound applies to. `captured` are clean paths that are captured
-/// anyway (other than the project folder, which leaves its binds to this decision): what lies in
-/// one is not captured twice. A source in another source follows the outer one, unless that is left
+/// anyway (the mountpoints of captured volumes; not the project folder, which leaves its binds to
+/// this decision): what lies in one is not captured twice. A source in another source follows the outer one, unless that is left
 /// out; then it is decided by itself.
 pub fn decide(
     binds: &[AppBind],

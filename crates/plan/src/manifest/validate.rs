@@ -152,8 +152,8 @@ fn binds(manifest: &Manifest) -> Check {
     for bind in &manifest.binds {
         absolute("bind source", &bind.source)?;
         unique("bind source", &mut sources, &bind.source)?;
-        let restored = matches!(bind.decision, BindDecision::Captured | BindDecision::Within);
-        if restored && system_path(&bind.source, "").is_some() {
+        // What lies within something else is not written for itself (it may be a volume's own path).
+        if bind.decision == BindDecision::Captured && system_path(&bind.source, "").is_some() {
             return Err(refuse(
                 "bind source",
                 &bind.source,
