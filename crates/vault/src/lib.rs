@@ -7,7 +7,40 @@
 //! Crash rule: packs, then index, then snapshot, each durable before the next. What a crash leaves
 //! is garbage, never damage.
 
+pub mod blob;
+pub mod check;
+pub mod chunk;
+pub mod config;
+pub mod env;
+pub mod error;
+pub mod gojson;
 pub mod id;
+pub mod index;
+pub mod key;
+pub mod lock;
+pub mod mode;
 pub mod node;
+pub mod pack;
 pub mod progress;
+pub mod read;
+pub mod repo;
+pub mod seal;
 pub mod snapshot;
+mod time;
+pub mod tree;
+pub mod unpacked;
+pub mod write;
+
+pub use blob::BlobKind;
+pub use check::{CheckOptions, CheckReport, Finding};
+pub use chunk::ChunkPolicy;
+pub use env::{Clock, Environment, Random};
+pub use error::{ErrorKind, Result, VaultError};
+pub use index::RebuiltIndex;
+pub use id::{BlobId, IndexId, KeyId, LockId, PackId, SnapshotId};
+pub use node::{Metadata, Node, NodeKind, Timestamp, Tree, Xattr};
+pub use progress::{Progress, Silent};
+pub use read::{Descend, FileReader, Reader};
+pub use repo::{Snapshots, Vault};
+pub use snapshot::{Snapshot, Summary};
+pub use write::{FileWriter, SavedFile, WriteStats, Writer, WriterOptions};

@@ -1,0 +1,99 @@
+//! Time, randomness and who we are: handed in, so that one seed replays a whole run.
+
+use std::sync::Arc;
+
+use crate::{error::Result, node::Timestamp};
+
+/// Tells the time of day.
+pub trait Clock: Send + Sync {
+    /// Now.
+    fn now(&self) -> Timestamp;
+}
+
+/// Source of randomness, good enough for keys.
+pub trait Random: Send + Sync {
+    /// Fills the buffer.
+    fn fill(&self, bytes: &mut [u8]) -> Result<()>;
+}
+
+/// What the vault knows of the world outside.
+#[derive(Clone)]
+pub struct Environment {
+    /// Time.
+    pub clock: Arc<dyn Clock>,
+    /// Randomness.
+    pub random: Arc<dyn Random>,
+    /// This machine's name, as locks and keys carry it.
+    pub hostname: String,
+    /// The user's name.
+    pub username: String,
+    /// The user's id.
+    pub uid: u32,
+    /// The group's id.
+    pub gid: u32,
+    /// This process.
+    pub pid: u32,
+    /// Name and version of the program, e.g. `lifeboat 0.1.0`.
+    pub program: String,
+}
+
+impl std::fmt::Debug for Environment {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Environment")
+            .field("hostname", &self.hostname)
+            .field("username", &self.username)
+            .field("pid", &self.pid)
+            .field("program", &self.program)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Environment {
+    /// Real clock, the operating system's randomness, this process.
+    pub fn system(program: &str) -> Environment {
+        let uid = rustix::process::getuid().as_raw();
+        let hostname = rustix::system::uname()
+            .nodename()
+            .to_string_lossy()
+            .into_owned();
+        Environment {
+            clock: Arc::new(SystemClock),
+            random: Arc::new(SystemRandom),
+            hostname,
+            username: if uid == 0 {
+                "root".to_owned()
+            } else {
+                format!("uid-{uid}")
+            },
+            uid,
+            gid: rustix::process::getgid().as_raw(),
+            pid: std::process::id(),
+            program: program.to_owned(),
+        }
+    }
+}
+
+/// The system's clock.
+pub struct SystemClock;
+
+impl Clock for SystemClock {
+    fn now(&self) -> Timestamp {
+        let now = rustix::time::clock_gettime(rustix::time::ClockId::Realtime);
+        Timestamp {
+            secs: now.tv_sec,
+            nanos: u32::try_from(now.tv_nsec).unwrap_or(0),
+        }
+    }
+}
+
+/// The system's randomness.
+pub struct SystemRandom;
+
+impl Random for SystemRandom {
+    fn fill(&self, bytes: &mut [u8]) -> Result<()> {
+        aws_lc_rs::rand::fill(bytes).map_err(|_| crate::error::VaultError::Io {
+            context: "read random bytes".to_owned(),
+            source: std::io::Error::other("the system's random generator failed"),
+        })
+    }
+}

@@ -1,0 +1,276 @@
+//! Where each blob lies: compact in memory, JSON in the vault.
+//!
+//! In memory a blob costs 52 bytes: entries sorted by id with a table over the first bits of the
+//! id, so that a look-up touches one or two entries. Duplicates are tolerated (the first read wins).
+
+mod json;
+mod rebuild;
+
+pub use json::{IndexFile, MAX_BLOBS_PER_FILE};
+pub use rebuild::RebuiltIndex;
+
+use std::{collections::HashMap, num::NonZeroU32};
+
+use crate::{
+    blob::BlobKind,
+    id::{BlobId, PackId},
+};
+
+/// Where a blob lies.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct BlobLocation {
+    /// Pack.
+    pub pack: PackId,
+    /// First byte of the sealed blob in the pack.
+    pub offset: u32,
+    /// Bytes of the sealed blob.
+    pub length: u32,
+    /// Plain bytes of a compressed blob; `None` for one that is stored as it is.
+    pub plain_length: Option<NonZeroU32>,
+}
+
+impl BlobLocation {
+    /// Plain bytes of the blob.
+    pub fn plain_len(&self) -> u64 {
+        match self.plain_length {
+            Some(n) => u64::from(n.get()),
+            None => u64::from(self.length).saturating_sub(crate::seal::OVERHEAD as u64),
+        }
+    }
+}
+
+#[derive(Clone, Copy)]
+struct Entry {
+    id: BlobId,
+    /// Number in `packs`, shifted left by one; the lowest bit says tree.
+    pack: u32,
+    offset: u32,
+    length: u32,
+    /// 0: not compressed.
+    plain_length: u32,
+}
+
+impl Entry {
+    fn kind(&self) -> BlobKind {
+        if self.pack & 1 == 1 {
+            BlobKind::Tree
+        } else {
+            BlobKind::Data
+        }
+    }
+}
+
+/// All index files of a vault, in memory. Read-only once built.
+#[derive(Default)]
+pub struct Index {
+    packs: Vec<PackId>,
+    entries: Vec<Entry>,
+    /// `table[b]..table[b + 1]` are the entries whose id begins with the bits `b`.
+    table: Vec<u32>,
+    bits: u32,
+}
+
+impl Index {
+    /// Where a blob lies.
+    pub fn find(&self, kind: BlobKind, id: &BlobId) -> Option<BlobLocation> {
+        let bucket = prefix(id, self.bits);
+        let start = *self.table.get(bucket)? as usize;
+        let end = *self.table.get(bucket + 1)? as usize;
+        let entries = self.entries.get(start..end)?;
+        let first = entries.partition_point(|e| e.id < *id);
+        entries[first..]
+            .iter()
+            .take_while(|e| e.id == *id)
+            .find(|e| e.kind() == kind)
+            .map(|e| self.location(e))
+    }
+
+    /// Number of blobs.
+    pub fn len(&self) -> usize {
+        self.entries.len()
+    }
+
+    /// Whether there is no blob.
+    pub fn is_empty(&self) -> bool {
+        self.entries.is_empty()
+    }
+
+    /// All packs that an index names, in no order.
+    pub fn packs(&self) -> &[PackId] {
+        &self.packs
+    }
+
+    /// All blobs, ascending by id.
+    pub fn iter(&self) -> impl Iterator<Item = (BlobKind, BlobId, BlobLocation)> + '_ {
+        self.entries
+            .iter()
+            .map(|e| (e.kind(), e.id, self.location(e)))
+    }
+
+    fn location(&self, entry: &Entry) -> BlobLocation {
+        BlobLocation {
+            pack: self.packs[(entry.pack >> 1) as usize],
+            offset: entry.offset,
+            length: entry.length,
+            plain_length: NonZeroU32::new(entry.plain_length),
+        }
+    }
+}
+
+impl std::fmt::Debug for Index {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(
+            f,
+            "Index({} blobs in {} packs)",
+            self.entries.len(),
+            self.packs.len()
+        )
+    }
+}
+
+/// The first `bits` bits of an id.
+fn prefix(id: &BlobId, bits: u32) -> usize {
+    let head = u32::from_be_bytes([id.0[0], id.0[1], id.0[2], id.0[3]]);
+    if bits == 0 {
+        0
+    } else {
+        (head >> (32 - bits)) as usize
+    }
+}
+
+/// Gathers index files into an [`Index`].
+#[derive(Default)]
+pub struct IndexBuilder {
+    packs: Vec<PackId>,
+    numbers: HashMap<PackId, u32>,
+    entries: Vec<Entry>,
+}
+
+impl IndexBuilder {
+    /// Adds a pack (again).
+    pub fn add(&mut self, pack: PackId, blobs: impl IntoIterator<Item = crate::pack::PackedBlob>) {
+        let next = u32::try_from(self.packs.len()).unwrap_or(u32::MAX);
+        let number = *self.numbers.entry(pack).or_insert_with(|| {
+            self.packs.push(pack);
+            next
+        });
+        self.entries.extend(blobs.into_iter().map(|b| Entry {
+            id: b.id,
+            pack: number << 1 | u32::from(b.kind == BlobKind::Tree),
+            offset: b.offset,
+            length: b.length,
+            plain_length: b.plain_length.map_or(0, NonZeroU32::get),
+        }));
+    }
+
+    /// Sorts.
+    pub fn build(self) -> Index {
+        let IndexBuilder {
+            packs, mut entries, ..
+        } = self;
+        // Of equal blobs the one in the pack that was added first stays.
+        entries.sort_unstable_by_key(|e| (e.id, e.kind(), e.pack, e.offset));
+        entries.dedup_by(|a, b| a.id == b.id && a.kind() == b.kind());
+        entries.shrink_to_fit();
+        // About one entry in each bucket.
+        let bits = usize::BITS - entries.len().leading_zeros();
+        let bits = bits.min(28);
+        let mut table = vec![0u32; (1 << bits) + 1];
+        for e in &entries {
+            table[prefix(&e.id, bits) + 1] += 1;
+        }
+        for i in 1..table.len() {
+            table[i] += table[i - 1];
+        }
+        Index {
+            packs,
+            entries,
+            table,
+            bits,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::pack::PackedBlob;
+
+    fn id(n: u32) -> BlobId {
+        let mut bytes = [0; 32];
+        // Spread like a hash.
+        bytes[..4].copy_from_slice(&n.wrapping_mul(2_654_435_761).to_be_bytes());
+        bytes[4..8].copy_from_slice(&n.to_be_bytes());
+        BlobId(bytes)
+    }
+
+    #[test]
+    fn finds_what_was_added_and_nothing_else() {
+        for count in [0u32, 1, 2, 3, 1000] {
+            let mut b = IndexBuilder::default();
+            for n in 0..count {
+                let kind = if n % 3 == 0 {
+                    BlobKind::Tree
+                } else {
+                    BlobKind::Data
+                };
+                let plain_length = NonZeroU32::new(n % 2 * 77);
+                b.add(
+                    PackId([(n % 7) as u8; 32]),
+                    [PackedBlob {
+                        kind,
+                        id: id(n),
+                        offset: n,
+                        length: n + 40,
+                        plain_length,
+                    }],
+                );
+            }
+            let index = b.build();
+            assert_eq!(index.len(), count as usize);
+            for n in 0..count {
+                let (kind, other) = match n % 3 {
+                    0 => (BlobKind::Tree, BlobKind::Data),
+                    _ => (BlobKind::Data, BlobKind::Tree),
+                };
+                let found = index.find(kind, &id(n)).unwrap();
+                assert_eq!((found.offset, found.length), (n, n + 40));
+                assert_eq!(found.pack, PackId([(n % 7) as u8; 32]));
+                assert_eq!(found.plain_length, NonZeroU32::new(n % 2 * 77));
+                assert_eq!(index.find(other, &id(n)), None);
+            }
+            assert_eq!(index.find(BlobKind::Data, &id(count + 1)), None);
+            assert_eq!(index.find(BlobKind::Data, &BlobId([0xff; 32])), None);
+        }
+    }
+
+    #[test]
+    fn one_id_as_tree_and_data_and_twice() {
+        let mut b = IndexBuilder::default();
+        let blob = |kind, offset| PackedBlob {
+            kind,
+            id: id(9),
+            offset,
+            length: 50,
+            plain_length: None,
+        };
+        b.add(
+            PackId([1; 32]),
+            [blob(BlobKind::Data, 0), blob(BlobKind::Data, 60)],
+        );
+        b.add(
+            PackId([2; 32]),
+            [blob(BlobKind::Tree, 7), blob(BlobKind::Data, 1)],
+        );
+        let index = b.build();
+        assert_eq!(
+            index.find(BlobKind::Tree, &id(9)).unwrap().pack,
+            PackId([2; 32])
+        );
+        assert_eq!(
+            index.find(BlobKind::Data, &id(9)).unwrap().pack,
+            PackId([1; 32])
+        );
+        assert_eq!(index.packs().len(), 2);
+    }
+}

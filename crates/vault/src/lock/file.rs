@@ -1,0 +1,160 @@
+//! Lock files: restic's JSON, with one more field of ours, `lease`, which restic ignores.
+
+use std::num::NonZeroU64;
+
+use lifeboat_store::{Area, StoreError};
+use serde::{Deserialize, Serialize};
+
+use super::process;
+use crate::{
+    env::Environment,
+    error::{Result, VaultError},
+    id::LockId,
+    node::Timestamp,
+    repo::Core,
+    unpacked::object_name,
+};
+
+/// A lock that has not been renewed for so long belongs to nobody (restic's figure).
+pub(super) const STALE_AFTER_SECS: i64 = 30 * 60;
+
+/// The content of a lock file.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(super) struct LockFile {
+    pub(super) time: String,
+    #[serde(default)]
+    pub(super) exclusive: bool,
+    #[serde(default)]
+    pub(super) hostname: String,
+    #[serde(default)]
+    pub(super) username: String,
+    #[serde(default)]
+    pub(super) pid: u32,
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub(super) uid: u32,
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub(super) gid: u32,
+    /// Ours alone.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) lease: Option<Lease>,
+}
+
+/// What makes a lock a lease of ours.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Lease {
+    /// Random; the same through all renewals.
+    pub(super) id: String,
+    /// RFC 3339: when the session began. Renewals move `time`, never this.
+    pub(super) began: String,
+    /// Where `pid` means something.
+    #[serde(default)]
+    pub(super) scope: String,
+    /// Start time of the process, so that a reused pid is not taken for it.
+    #[serde(default)]
+    pub(super) started: Option<NonZeroU64>,
+}
+
+fn is_zero(n: &u32) -> bool {
+    *n == 0
+}
+
+impl LockFile {
+    /// A new lock of this process.
+    pub(super) fn new(env: &Environment, exclusive: bool) -> Result<LockFile> {
+        let mut id = [0; 16];
+        env.random.fill(&mut id)?;
+        let now = env.clock.now().to_rfc3339();
+        let lease = Lease {
+            id: hex::encode(id),
+            began: now.clone(),
+            scope: process::scope(),
+            started: process::start_time(env.pid).and_then(NonZeroU64::new),
+        };
+        Ok(LockFile {
+            time: now,
+            exclusive,
+            hostname: env.hostname.clone(),
+            username: env.username.clone(),
+            pid: env.pid,
+            uid: env.uid,
+            gid: env.gid,
+            lease: Some(lease),
+        })
+    }
+
+    /// Who holds it, for people.
+    pub(super) fn holder(&self) -> String {
+        format!("PID {} on {} by {} since {}", self.pid, self.hostname, self.username, self.time)
+    }
+
+    /// Not renewed for half an hour. A time that does not parse is not old.
+    pub(super) fn is_old(&self, now: Timestamp) -> bool {
+        Timestamp::parse_rfc3339(&self.time)
+            .is_some_and(|time| now.secs.saturating_sub(time.secs) > STALE_AFTER_SECS)
+    }
+
+    /// Whether this is a lease of ours whose process is known to have ended.
+    pub(super) fn is_dead(&self, env: &Environment) -> bool {
+        let Some(lease) = &self.lease else { return false };
+        if self.hostname != env.hostname || lease.scope.is_empty() {
+            return false;
+        }
+        let scope = process::scope();
+        // Another boot or pid name space under the same host name: the age must decide.
+        if lease.scope != scope {
+            return false;
+        }
+        match (process::start_time(self.pid), lease.started) {
+            (None, _) => true,
+            (Some(now), Some(then)) => now != then.get(),
+            (Some(_), None) => false,
+        }
+    }
+}
+
+/// All locks of the vault. One that cannot be read is an error, but for one that is empty (left by
+/// a crash on a file system that does not keep its word) or has gone meanwhile.
+pub(super) fn survey(core: &Core) -> Result<Vec<(LockId, LockFile)>> {
+    let listed = core.store.list(Area::Locks).map_err(VaultError::store("list locks"))?;
+    let mut locks = Vec::with_capacity(listed.len());
+    for object in listed {
+        let mut id = [0; 32];
+        if object.size == 0 || hex::decode_to_slice(object.name.id(), &mut id).is_err() {
+            continue;
+        }
+        let json = match core.load_unpacked(&object.name) {
+            Ok(json) => json,
+            Err(VaultError::Store { source: StoreError::NotFound(_), .. }) => continue,
+            Err(e) => return Err(e),
+        };
+        let lock = serde_json::from_slice(&json).map_err(|e| {
+            VaultError::damaged(object.name.to_string(), format!("its JSON does not parse: {e}"))
+        })?;
+        locks.push((LockId(id), lock));
+    }
+    Ok(locks)
+}
+
+/// Writes a lock file.
+pub(super) fn write(core: &Core, lock: &LockFile) -> Result<LockId> {
+    let json = serde_json::to_vec(lock)
+        .map_err(|e| VaultError::Invalid(format!("write a lock: {e}")))?;
+    Ok(LockId(core.save_unpacked(Area::Locks, &json)?))
+}
+
+/// Whether a lock file is there.
+pub(super) fn exists(core: &Core, id: LockId) -> Result<bool> {
+    match core.store.size(&object_name(Area::Locks, &id.0)?) {
+        Ok(_) => Ok(true),
+        Err(StoreError::NotFound(_)) => Ok(false),
+        Err(e) => Err(VaultError::store("look for our lock")(e)),
+    }
+}
+
+/// Removes a lock file; one that has gone already is fine.
+pub(super) fn remove(core: &Core, id: LockId) -> Result<()> {
+    match core.store.delete(&object_name(Area::Locks, &id.0)?) {
+        Ok(()) | Err(StoreError::NotFound(_)) => Ok(()),
+        Err(e) => Err(VaultError::store("remove a lock")(e)),
+    }
+}

@@ -1,0 +1,178 @@
+//! A lock that is held, and the thread that keeps it fresh.
+
+use std::{
+    sync::Arc,
+    thread::JoinHandle,
+    time::{Duration, Instant},
+};
+
+use crossbeam_channel::{Receiver, RecvTimeoutError, Sender};
+use parking_lot::{Condvar, Mutex};
+
+use super::{
+    LockMode, SECOND_CHECK_AFTER, check,
+    file::{self, LockFile, STALE_AFTER_SECS},
+};
+use crate::{
+    error::{Result, VaultError},
+    id::LockId,
+    repo::Core,
+};
+
+/// Renewed so often (restic's figure).
+const RENEW_EVERY: Duration = Duration::from_secs(5 * 60);
+/// After a failed renewal.
+const RETRY_AFTER: Duration = Duration::from_secs(20);
+
+/// A lock that is held. Dropped, it is removed.
+pub struct HeldLock {
+    shared: Arc<Shared>,
+    stop: Option<Sender<()>>,
+    thread: Option<JoinHandle<()>>,
+}
+
+struct Shared {
+    core: Arc<Core>,
+    mode: LockMode,
+    state: Mutex<State>,
+    checked: Condvar,
+}
+
+struct State {
+    lock: LockFile,
+    id: LockId,
+    /// When the file that is there now was written, on the clock that runs on in a suspended machine.
+    written: i64,
+    /// The second check has been made.
+    second_check: bool,
+    /// Why it does not hold any more.
+    lost: Option<Lost>,
+}
+
+#[derive(Clone)]
+enum Lost {
+    /// Another lock was there first.
+    Conflict(String),
+    /// Removed by another, or not renewed in time.
+    Gone(String),
+}
+
+/// Seconds since boot, suspension included.
+fn boot_seconds() -> i64 {
+    rustix::time::clock_gettime(rustix::time::ClockId::Boottime).tv_sec
+}
+
+impl HeldLock {
+    pub(super) fn new(core: Arc<Core>, mode: LockMode, lock: LockFile, id: LockId) -> Result<Self> {
+        let state = State { lock, id, written: boot_seconds(), second_check: false, lost: None };
+        let shared =
+            Arc::new(Shared { core, mode, state: Mutex::new(state), checked: Condvar::new() });
+        let mut held = HeldLock { shared: shared.clone(), stop: None, thread: None };
+        let (stop, stopped) = crossbeam_channel::bounded(0);
+        // Should the thread not start, dropping `held` removes the lock.
+        held.thread = Some(crate::write::pool::spawn("vault-lock".to_owned(), move || {
+            shared.keep(&stopped);
+        })?);
+        held.stop = Some(stop);
+        Ok(held)
+    }
+
+    /// Waits for the second check and makes sure that the lock has held without a gap until now.
+    pub fn confirm(&self) -> Result<()> {
+        let core = &self.shared.core;
+        let mut state = self.shared.state.lock();
+        while !state.second_check {
+            self.shared.checked.wait(&mut state);
+        }
+        if state.lost.is_none() {
+            // We may have been stopped or suspended just now, and the thread not have run yet.
+            if boot_seconds() - state.written > STALE_AFTER_SECS {
+                state.lost = Some(Lost::Gone("it was not renewed in time".to_owned()));
+            } else if !file::exists(core, state.id)? {
+                state.lost = Some(Lost::Gone("another program removed it".to_owned()));
+            }
+        }
+        let location = core.store.location();
+        match state.lost.clone() {
+            None => Ok(()),
+            Some(Lost::Conflict(holder)) => Err(VaultError::Locked { location, holder }),
+            Some(Lost::Gone(why)) => Err(VaultError::LockLost(location, why)),
+        }
+    }
+}
+
+impl Drop for HeldLock {
+    fn drop(&mut self) {
+        self.stop = None;
+        if let Some(thread) = self.thread.take() {
+            let _ = thread.join();
+        }
+        let id = self.shared.state.lock().id;
+        if let Err(error) = file::remove(&self.shared.core, id) {
+            tracing::warn!(%error, "remove our lock");
+        }
+    }
+}
+
+impl Shared {
+    /// The life of the thread: second check, then renewals.
+    fn keep(&self, stop: &Receiver<()>) {
+        let began = Instant::now();
+        let stopped = stop.recv_timeout(SECOND_CHECK_AFTER) != Err(RecvTimeoutError::Timeout);
+        if !stopped {
+            self.check_again();
+        }
+        self.state.lock().second_check = true;
+        self.checked.notify_all();
+        if stopped {
+            return;
+        }
+        let mut wait = RENEW_EVERY.saturating_sub(began.elapsed());
+        while stop.recv_timeout(wait) == Err(RecvTimeoutError::Timeout) {
+            wait = match self.renew() {
+                Ok(()) => RENEW_EVERY,
+                Err(error) => {
+                    tracing::warn!(%error, "renew our lock");
+                    RETRY_AFTER
+                }
+            };
+            if self.state.lock().lost.is_some() {
+                return;
+            }
+        }
+    }
+
+    fn check_again(&self) {
+        let own = self.state.lock().id;
+        match check(&self.core, self.mode, Some(own)) {
+            Err(VaultError::Locked { holder, .. }) => {
+                self.state.lock().lost = Some(Lost::Conflict(holder));
+            }
+            Ok(()) => {}
+            // The first two checks were fine; a store that is ill says so again soon enough.
+            Err(error) => tracing::warn!(%error, "check locks again"),
+        }
+    }
+
+    /// Writes the lock anew and deletes the old one. Notices when the old one has gone.
+    fn renew(&self) -> Result<()> {
+        let mut state = self.state.lock();
+        if boot_seconds() - state.written > STALE_AFTER_SECS {
+            state.lost = Some(Lost::Gone("it was not renewed in time".to_owned()));
+            return Ok(());
+        }
+        if !file::exists(&self.core, state.id)? {
+            state.lost = Some(Lost::Gone("another program removed it".to_owned()));
+            return Ok(());
+        }
+        let mut lock = state.lock.clone();
+        lock.time = self.core.env.clock.now().to_rfc3339();
+        let written = boot_seconds();
+        let id = file::write(&self.core, &lock)?;
+        let old = std::mem::replace(&mut state.id, id);
+        state.lock = lock;
+        state.written = written;
+        drop(state);
+        file::remove(&self.core, old)
+    }
+}

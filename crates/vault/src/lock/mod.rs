@@ -1,0 +1,113 @@
+//! Locks, as restic has them, so that its exclusive operations never run beside our sessions.
+//!
+//! Lock and lease are one object: a valid restic lock with one more field of ours. Taking one is
+//! check, write, check again; the second check of a shared lock runs 200 ms later on the lock's own
+//! thread, so that a session starts at once, and [`HeldLock::confirm`] (which every commit calls) waits for
+//! it. Held locks are renewed every five minutes (the new one is written before the old is deleted).
+//!
+//! Which may run beside which: shared beside shared, always; shared beside exclusive and exclusive
+//! beside anything, never. A lock that was not renewed for 30 minutes no longer counts.
+//!
+//! What a crash leaves: the lock of a dead process. Leases of this host's dead processes are removed
+//! whenever a lock is taken, all of ours that are older than 30 minutes by [`remove_stale`].
+//! Locks without a lease (another program's) are never removed by us.
+
+mod file;
+mod keeper;
+mod process;
+
+pub use keeper::HeldLock;
+
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use self::file::LockFile;
+use crate::{
+    error::{Result, VaultError},
+    id::LockId,
+    repo::Core,
+};
+
+/// Between two looks at a lock that is in the way.
+const POLL: Duration = Duration::from_millis(500);
+/// restic's wait before its second check.
+const SECOND_CHECK_AFTER: Duration = Duration::from_millis(200);
+
+/// How a lock is taken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LockMode {
+    /// Beside other shared ones.
+    Shared,
+    /// Alone.
+    Exclusive,
+}
+
+/// Takes a lock; waits up to `retry` for one that is in the way.
+pub fn acquire(core: &Arc<Core>, mode: LockMode, retry: Duration) -> Result<HeldLock> {
+    let began = Instant::now();
+    loop {
+        match try_acquire(core, mode) {
+            Err(VaultError::Locked { .. }) if began.elapsed() < retry => {
+                let left = retry.saturating_sub(began.elapsed());
+                std::thread::sleep(left.min(POLL));
+            }
+            other => return other,
+        }
+    }
+}
+
+fn try_acquire(core: &Arc<Core>, mode: LockMode) -> Result<HeldLock> {
+    check(core, mode, None)?;
+    let lock = LockFile::new(&core.env, mode == LockMode::Exclusive)?;
+    let id = file::write(core, &lock)?;
+    let held = HeldLock::new(core.clone(), mode, lock, id)?;
+    match mode {
+        // With a listing that shows what has been written this check alone is enough beside another
+        // program that waits and checks again; the later one is for stores whose listings lag.
+        LockMode::Shared => check(core, mode, Some(id))?,
+        LockMode::Exclusive => held.confirm()?,
+    }
+    Ok(held)
+}
+
+/// Refuses where another lock is in the way; removes leases of dead processes of this host.
+fn check(core: &Core, mode: LockMode, own: Option<LockId>) -> Result<()> {
+    let now = core.env.clock.now();
+    for (id, lock) in file::survey(core)? {
+        if Some(id) == own {
+            continue;
+        }
+        if lock.is_dead(&core.env) {
+            // Harmless where we may not: it is in nobody's way whom we care for.
+            if let Err(error) = file::remove(core, id) {
+                tracing::debug!(%error, "remove the lock of a dead process");
+            }
+            continue;
+        }
+        if lock.is_old(now) {
+            tracing::warn!(holder = lock.holder(), "pass over a lock that was not renewed for long");
+            continue;
+        }
+        if lock.exclusive || mode == LockMode::Exclusive {
+            let location = core.store.location();
+            return Err(VaultError::Locked { location, holder: lock.holder() });
+        }
+    }
+    Ok(())
+}
+
+/// Removes leases of this host's dead processes, and any lease older than 30 minutes. Returns how
+/// many.
+pub fn remove_stale(core: &Arc<Core>) -> Result<usize> {
+    let now = core.env.clock.now();
+    let mut removed = 0;
+    for (id, lock) in file::survey(core)? {
+        if lock.lease.is_some() && (lock.is_dead(&core.env) || lock.is_old(now)) {
+            file::remove(core, id)?;
+            removed += 1;
+        }
+    }
+    Ok(removed)
+}

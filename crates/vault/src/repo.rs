@@ -1,0 +1,282 @@
+//! A vault that is open.
+
+use std::sync::Arc;
+
+use lifeboat_store::{Area, ObjectName, Store, StoreError};
+
+use crate::{
+    config::Config,
+    env::Environment,
+    error::{Result, VaultError},
+    id::{IndexId, KeyId, PackId, SnapshotId},
+    index::{Index, IndexBuilder, IndexFile},
+    key,
+    lock::{self, LockMode},
+    read::Reader,
+    seal::SealKey,
+    snapshot::Snapshot,
+    unpacked::object_name,
+    write::{Writer, WriterOptions},
+};
+
+/// What every part of an open vault shares.
+pub struct Core {
+    /// Where the objects lie.
+    pub store: Arc<dyn Store>,
+    /// The master key.
+    pub seal: SealKey,
+    /// The config file.
+    pub config: Config,
+    /// The key file that the password opened.
+    pub key_id: KeyId,
+    /// Time, randomness, who we are.
+    pub env: Environment,
+}
+
+/// A vault that is open. Cheap to clone; shared between threads.
+#[derive(Clone)]
+pub struct Vault(pub(crate) Arc<Core>);
+
+impl std::fmt::Debug for Vault {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Vault({} at {})", self.id(), self.location())
+    }
+}
+
+/// All snapshots of a vault.
+#[derive(Debug, Default)]
+pub struct Snapshots {
+    /// Sorted by time, oldest first.
+    pub found: Vec<(SnapshotId, Snapshot)>,
+    /// Files that could not be read.
+    pub unreadable: Vec<(SnapshotId, VaultError)>,
+}
+
+impl Vault {
+    /// Creates a vault. Refuses where one is already.
+    ///
+    /// The key is written before the config: a crash between them leaves a place that is no vault
+    /// yet and can be created again.
+    pub fn create(store: Arc<dyn Store>, password: &[u8], env: Environment) -> Result<Vault> {
+        let location = store.location();
+        if password.is_empty() {
+            return Err(VaultError::Invalid(
+                "an empty password protects nothing".to_owned(),
+            ));
+        }
+        store
+            .create()
+            .map_err(VaultError::store(format!("create a vault at {location}")))?;
+        match store.size(&ObjectName::config()) {
+            Ok(_) => return Err(VaultError::AlreadyThere(location)),
+            Err(StoreError::NotFound(_)) => {}
+            Err(e) => return Err(VaultError::store(format!("look for a vault at {location}"))(e)),
+        }
+        let master = crate::seal::KeyMaterial::random(&*env.random)?;
+        let seal = SealKey::new(&master)?;
+        let config = Config::generate(&*env.random)?;
+        let sealed = seal.seal(&*env.random, &config.to_json()?)?;
+        let key_id = key::add(&*store, password, &master, &env, key::Cost::DEFAULT)?;
+        match store.put(&ObjectName::config(), &sealed) {
+            Ok(()) => {}
+            Err(StoreError::AlreadyExists(_)) => return Err(VaultError::AlreadyThere(location)),
+            Err(e) => return Err(VaultError::store("write the config")(e)),
+        }
+        Ok(Vault(Arc::new(Core {
+            store,
+            seal,
+            config,
+            key_id,
+            env,
+        })))
+    }
+
+    /// Opens a vault of version 1 or 2.
+    pub fn open(store: Arc<dyn Store>, password: &[u8], env: Environment) -> Result<Vault> {
+        let location = store.location();
+        let sealed = match store.get(&ObjectName::config()) {
+            Ok(sealed) => sealed,
+            Err(StoreError::NotFound(_)) => return Err(VaultError::NoVault(location)),
+            Err(e) => {
+                return Err(VaultError::store(format!("read the config at {location}"))(
+                    e,
+                ));
+            }
+        };
+        let (key_id, master) = key::unlock(&*store, password)?;
+        let seal = SealKey::new(&master)?;
+        let plain = seal.open(&sealed).map_err(|_| {
+            VaultError::damaged(
+                "config",
+                "it does not open with the key that the password opened",
+            )
+        })?;
+        let config = Config::parse(&plain)?;
+        Ok(Vault(Arc::new(Core {
+            store,
+            seal,
+            config,
+            key_id,
+            env,
+        })))
+    }
+
+    /// The vault's id, random at creation.
+    pub fn id(&self) -> &str {
+        &self.0.config.id
+    }
+
+    /// Format version: 1 (read only) or 2.
+    pub fn version(&self) -> u32 {
+        self.0.config.version
+    }
+
+    /// Where it is, for people.
+    pub fn location(&self) -> String {
+        self.0.store.location()
+    }
+
+    /// The key file that the password opened.
+    pub fn key_id(&self) -> KeyId {
+        self.0.key_id
+    }
+
+    /// The store below.
+    pub fn store(&self) -> &Arc<dyn Store> {
+        &self.0.store
+    }
+
+    /// All snapshots, those that cannot be read told apart.
+    pub fn snapshots(&self) -> Result<Snapshots> {
+        let mut all = Snapshots::default();
+        for object in self.0.list(Area::Snapshots)? {
+            let id = SnapshotId(object);
+            match self.snapshot(id) {
+                Ok(snapshot) => all.found.push((id, snapshot)),
+                // Deleted between listing and reading: it is not there.
+                Err(VaultError::NoSnapshot(_)) => {}
+                Err(error) => all.unreadable.push((id, error)),
+            }
+        }
+        all.found.sort_by_cached_key(|(id, s)| {
+            (
+                crate::node::Timestamp::parse_rfc3339(&s.time),
+                s.time.clone(),
+                *id,
+            )
+        });
+        Ok(all)
+    }
+
+    /// One snapshot.
+    pub fn snapshot(&self, id: SnapshotId) -> Result<Snapshot> {
+        let name = object_name(Area::Snapshots, &id.0)?;
+        let json = match self.0.load_unpacked(&name) {
+            Err(VaultError::Store {
+                source: StoreError::NotFound(_),
+                ..
+            }) => {
+                return Err(VaultError::NoSnapshot(id.to_hex()));
+            }
+            other => other?,
+        };
+        serde_json::from_slice(&json).map_err(|e| {
+            VaultError::damaged(name.to_string(), format!("its JSON does not parse: {e}"))
+        })
+    }
+
+    /// A reader: takes a shared lock (where the store can be written) and loads the index.
+    pub fn reader(&self) -> Result<Reader> {
+        let lock = self.shared_lock()?;
+        let index = Arc::new(self.0.load_index()?);
+        Ok(Reader::new(self.0.clone(), index, lock))
+    }
+
+    /// A shared lock; none where the store cannot be written.
+    pub(crate) fn shared_lock(&self) -> Result<Option<lock::HeldLock>> {
+        match lock::acquire(&self.0, LockMode::Shared, std::time::Duration::ZERO) {
+            Ok(lock) => Ok(Some(lock)),
+            Err(e) if e.kind() == crate::error::ErrorKind::Denied => Ok(None),
+            Err(e) if e.kind() == crate::error::ErrorKind::Full => Ok(None),
+            Err(e) => Err(e),
+        }
+    }
+
+    /// A write session: takes a shared lock and loads the index. Version 2 only.
+    pub fn writer(&self, options: WriterOptions) -> Result<Writer> {
+        Writer::open(self.0.clone(), options)
+    }
+
+    /// Removes the locks of this host's dead processes, and those of ours older than 30 minutes.
+    pub fn remove_stale_locks(&self) -> Result<usize> {
+        lock::remove_stale(&self.0)
+    }
+}
+
+impl Core {
+    /// Ids of an area's objects, sorted.
+    pub fn list(&self, area: Area) -> Result<Vec<[u8; 32]>> {
+        let listed = self
+            .store
+            .list(area)
+            .map_err(VaultError::store(format!("list {}", area.as_str())))?;
+        let mut ids = Vec::with_capacity(listed.len());
+        for object in listed {
+            let mut id = [0; 32];
+            if hex::decode_to_slice(object.name.id(), &mut id).is_ok() {
+                ids.push(id);
+            }
+        }
+        ids.sort_unstable();
+        Ok(ids)
+    }
+
+    /// All index files, in memory.
+    pub fn load_index(&self) -> Result<Index> {
+        let mut builder = IndexBuilder::default();
+        for id in self.list(Area::Index)? {
+            match self.load_index_file(IndexId(id)) {
+                Ok(file) => file
+                    .packs
+                    .into_iter()
+                    .for_each(|(pack, b)| builder.add(pack, b)),
+                // Replaced by a newer one between listing and reading.
+                Err(VaultError::Store {
+                    source: StoreError::NotFound(_),
+                    ..
+                }) => {}
+                Err(e) => return Err(e),
+            }
+        }
+        Ok(builder.build())
+    }
+
+    /// One index file.
+    pub fn load_index_file(&self, id: IndexId) -> Result<IndexFile> {
+        let name = object_name(Area::Index, &id.0)?;
+        IndexFile::parse(&self.load_unpacked(&name)?, &name.to_string())
+    }
+
+    /// The blobs of a pack, from its own header.
+    pub fn pack_header(&self, pack: PackId) -> Result<Vec<crate::pack::PackedBlob>> {
+        let name = object_name(Area::Data, &pack.0)?;
+        let what = format!("pack {pack}");
+        let read = |e| VaultError::store(format!("read {name}"))(e);
+        let size = self.store.size(&name).map_err(read)?;
+        let trailer = crate::pack::TRAILER;
+        if size < trailer as u64 {
+            return Err(VaultError::damaged(what, "it is too short to be one"));
+        }
+        let end = size - trailer as u64;
+        let bytes = self.store.get_range(&name, end, trailer).map_err(read)?;
+        let bytes: [u8; 4] = bytes
+            .try_into()
+            .map_err(|_| VaultError::damaged(&*what, "it is too short to be one"))?;
+        let length = crate::pack::header_length(bytes, size, &what)?;
+        let sealed = self
+            .store
+            .get_range(&name, end - length as u64, length)
+            .map_err(read)?;
+        crate::pack::parse_header(&self.seal, sealed, size, &what)
+    }
+}

@@ -1,0 +1,124 @@
+//! Files that are no packs: index, snapshot and lock files.
+//!
+//! Sealed; inside either raw JSON (begins with `{` or `[`) or the byte 2 and zstd. Named by the
+//! SHA-256 of their sealed bytes. Version 1 knows raw JSON only.
+
+use std::io::Read;
+
+use lifeboat_store::{Area, ObjectName};
+use sha2::{Digest, Sha256};
+
+use crate::{
+    error::{Result, VaultError},
+    repo::Core,
+};
+
+/// First byte of compressed content.
+const COMPRESSED: u8 = 2;
+/// More than this is no index or snapshot, but an attack on the memory.
+const MAX_PLAIN: u64 = 1 << 30;
+
+/// Turns the opened bytes of a file into JSON.
+pub fn decode(plain: Vec<u8>, what: &str) -> Result<Vec<u8>> {
+    match plain.first() {
+        Some(b'{' | b'[') => Ok(plain),
+        Some(&COMPRESSED) => {
+            let broken = |e| VaultError::damaged(what, format!("it does not decompress: {e}"));
+            let mut json = Vec::new();
+            zstd::stream::read::Decoder::with_buffer(&plain[1..])
+                .map_err(broken)?
+                .take(MAX_PLAIN + 1)
+                .read_to_end(&mut json)
+                .map_err(broken)?;
+            if json.len() as u64 > MAX_PLAIN {
+                return Err(VaultError::damaged(
+                    what,
+                    "it decompresses to more than 1 GiB",
+                ));
+            }
+            Ok(json)
+        }
+        Some(other) => Err(VaultError::damaged(
+            what,
+            format!("it has an unknown encoding (byte {other})"),
+        )),
+        None => Err(VaultError::damaged(what, "it is empty")),
+    }
+}
+
+/// Wraps JSON as version 2 has it.
+pub fn encode(json: &[u8]) -> Result<Vec<u8>> {
+    let failed = |source| VaultError::Io {
+        context: "compress a file of the vault".into(),
+        source,
+    };
+    let mut out = vec![COMPRESSED];
+    zstd::stream::copy_encode(json, &mut out, 3).map_err(failed)?;
+    Ok(out)
+}
+
+impl Core {
+    /// Reads, checks, opens and decompresses an index, snapshot or lock file.
+    pub fn load_unpacked(&self, name: &ObjectName) -> Result<Vec<u8>> {
+        let what = name.to_string();
+        let sealed = self
+            .store
+            .get(name)
+            .map_err(VaultError::store(format!("read {name}")))?;
+        let digest = hex::encode(Sha256::digest(&sealed));
+        if digest != name.id() {
+            return Err(VaultError::damaged(what, "its bytes do not match its name"));
+        }
+        let plain = self
+            .seal
+            .open(&sealed)
+            .map_err(|_| VaultError::damaged(&*what, "it does not open"))?;
+        decode(plain, &what)
+    }
+
+    /// Seals and puts a file, durably; returns its id.
+    pub fn save_unpacked(&self, area: Area, json: &[u8]) -> Result<[u8; 32]> {
+        let sealed = match self.config.version {
+            // Only locks are written there.
+            1 => self.seal.seal(&*self.env.random, json)?,
+            _ => self.seal.seal(&*self.env.random, &encode(json)?)?,
+        };
+        let id: [u8; 32] = Sha256::digest(&sealed).into();
+        let name = object_name(area, &id)?;
+        self.store
+            .put(&name, &sealed)
+            .map_err(VaultError::store(format!("write {name}")))?;
+        Ok(id)
+    }
+}
+
+/// The name of an object from the bytes of its id.
+pub fn object_name(area: Area, id: &[u8; 32]) -> Result<ObjectName> {
+    ObjectName::new(area, &hex::encode(id))
+        .ok_or_else(|| VaultError::Invalid(format!("{} has no objects by id", area.as_str())))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn both_encodings() {
+        assert_eq!(decode(b"{}".to_vec(), "x").unwrap(), b"{}");
+        assert_eq!(decode(b"[1]".to_vec(), "x").unwrap(), b"[1]");
+        assert_eq!(
+            decode(encode(b"{\"a\":1}").unwrap(), "x").unwrap(),
+            b"{\"a\":1}"
+        );
+    }
+
+    #[test]
+    fn nonsense_is_damage() {
+        for bad in [&b""[..], b"\x03abc", b"\x02abc", b" {}"] {
+            assert!(matches!(
+                decode(bad.to_vec(), "x"),
+                Err(VaultError::Damaged { .. })
+            ));
+        }
+    }
+}

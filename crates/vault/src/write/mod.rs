@@ -1,0 +1,220 @@
+//! The way of a byte into the vault: a write session.
+//!
+//! Cut, hash, look up, compress, seal, pack, put. Threads of the caller walk and call the methods of
+//! one [`Writer`]; workers of the session share the chunks of large files; putters store finished
+//! packs while the next fill. Memory is bounded by pack size, queue depths and chunk size, never by
+//! file size.
+//!
+//! Crash rule: packs, then index, then snapshot, each durable before the next. A crash, or a
+//! session dropped without [`Writer::commit`], leaves packs that no index names, at worst an index that
+//! no snapshot needs: garbage, never damage. A put that fails poisons the session: every later call and
+//! the commit fail with that error.
+//!
+//! While a spool in the store holds packs back, neither `flush` nor `commit` can succeed: index
+//! files are written by these two alone, never in between.
+
+mod file;
+pub(crate) mod pool;
+mod scratch;
+pub(crate) mod session;
+
+pub use file::FileWriter;
+
+use std::{
+    collections::HashMap,
+    sync::Arc,
+    thread::JoinHandle,
+    time::Duration,
+};
+
+use crossbeam_channel::Sender;
+use lifeboat_store::Area;
+use parking_lot::Mutex;
+
+use self::session::Session;
+use crate::{
+    blob::BlobKind,
+    chunk::ChunkPolicy,
+    error::{Result, VaultError},
+    id::{BlobId, SnapshotId},
+    lock::{self, HeldLock, LockMode},
+    node::Tree,
+    read::Reader,
+    repo::Core,
+    snapshot::Snapshot,
+    unpacked::object_name,
+};
+
+/// Packs that wait for a putter.
+const PACK_QUEUE: usize = 1;
+/// Packs that are put at the same time.
+const PUTTERS: usize = 2;
+
+/// How a session writes.
+#[derive(Debug, Clone)]
+pub struct WriterOptions {
+    /// zstd level.
+    pub compression_level: i32,
+    /// Bytes of a pack, about.
+    pub pack_size: usize,
+    /// Threads that hash, compress and seal the chunks of large files.
+    pub threads: usize,
+    /// How long to wait for a foreign exclusive lock.
+    pub retry_lock: Duration,
+}
+
+impl Default for WriterOptions {
+    fn default() -> Self {
+        let threads = std::thread::available_parallelism().map_or(2, usize::from);
+        Self { compression_level: 2, pack_size: 16 << 20, threads, retry_lock: Duration::ZERO }
+    }
+}
+
+/// What a session has added so far.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct WriteStats {
+    /// Data blobs that the vault did not have.
+    pub data_blobs: u64,
+    /// Tree blobs that the vault did not have.
+    pub tree_blobs: u64,
+    /// Their plain bytes.
+    pub plain_bytes: u64,
+    /// Their bytes after compression and sealing, header entries included.
+    pub packed_bytes: u64,
+}
+
+/// A file that has been saved.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct SavedFile {
+    /// Data blobs in order.
+    pub content: Vec<BlobId>,
+    /// Bytes.
+    pub size: u64,
+}
+
+/// A write session. Its methods take `&self` and are called by several threads.
+pub struct Writer {
+    session: Arc<Session>,
+    reader: Reader,
+    /// Ids of blobs of zeros by length: a hole of a terabyte is hashed once.
+    zeros: Mutex<HashMap<usize, BlobId>>,
+    jobs: Sender<pool::Job>,
+    workers: Vec<JoinHandle<()>>,
+    putters: Vec<JoinHandle<()>>,
+    /// Last, so that it is given back when no thread writes any more.
+    lock: HeldLock,
+}
+
+impl Writer {
+    pub(crate) fn open(core: Arc<Core>, options: WriterOptions) -> Result<Writer> {
+        if core.config.version < 2 {
+            return Err(VaultError::Unsupported(format!(
+                "the vault at {} has format version 1, which can be read but not written; upgrade it with `restic migrate upgrade_repo_v2` and run the command again",
+                core.store.location()
+            )));
+        }
+        let lock = lock::acquire(&core, LockMode::Shared, options.retry_lock)?;
+        let index = Arc::new(core.load_index()?);
+        let reader = Reader::new(core.clone(), index.clone(), None);
+        let (full, packs) = crossbeam_channel::bounded(PACK_QUEUE);
+        let (jobs, job_queue) = crossbeam_channel::bounded(2 * options.threads.max(1));
+        let session = Arc::new(Session::new(core, index, options, full));
+        let mut writer = Writer {
+            session: session.clone(),
+            reader,
+            zeros: Mutex::default(),
+            jobs,
+            workers: Vec::new(),
+            putters: Vec::new(),
+            lock,
+        };
+        // The writer is there before its threads: should one not start, its drop ends the others.
+        for n in 0..PUTTERS {
+            let (session, packs) = (session.clone(), packs.clone());
+            let work = move || session.put_packs(&packs);
+            writer.putters.push(pool::spawn(format!("vault-put-{n}"), work)?);
+        }
+        pool::start(&session, &job_queue, &mut writer.workers)?;
+        Ok(writer)
+    }
+
+    /// Reads what was there when the session began: parents' trees.
+    pub fn reader(&self) -> &Reader {
+        &self.reader
+    }
+
+    /// Begins a file. `size_hint` is the size that is expected; nothing depends on its being right.
+    pub fn file(&self, policy: ChunkPolicy, size_hint: u64) -> FileWriter<'_> {
+        FileWriter::new(self, policy, size_hint)
+    }
+
+    /// Saves one blob on this thread.
+    pub fn blob(&self, kind: BlobKind, bytes: &[u8]) -> Result<BlobId> {
+        self.session.save(kind, bytes)
+    }
+
+    /// Saves a directory.
+    pub fn tree(&self, tree: &Tree) -> Result<BlobId> {
+        self.session.save(BlobKind::Tree, &crate::tree::encode(tree)?)
+    }
+
+    /// Added so far.
+    pub fn stats(&self) -> WriteStats {
+        self.session.stats()
+    }
+
+    /// Makes everything that was saved so far durable: packs, then index. What is being saved by other
+    /// threads meanwhile waits.
+    pub fn flush(&self) -> Result<()> {
+        self.session.flush()
+    }
+
+    /// Flushes, writes the snapshot, and gives the lock back.
+    ///
+    /// The snapshot counts only if our lock never ran out: should that show when it has been written
+    /// (the process was stopped for long), it is withdrawn again.
+    pub fn commit(self, snapshot: Snapshot) -> Result<SnapshotId> {
+        if snapshot.tree.is_none() {
+            return Err(VaultError::Invalid("a snapshot needs a tree".to_owned()));
+        }
+        self.flush()?;
+        self.lock.confirm()?;
+        let json = serde_json::to_vec(&snapshot)
+            .map_err(|e| VaultError::Invalid(format!("write the snapshot: {e}")))?;
+        let core = &self.session.core;
+        let id = SnapshotId(core.save_unpacked(Area::Snapshots, &json)?);
+        if let Err(lost) = self.lock.confirm() {
+            let name = object_name(Area::Snapshots, &id.0)?;
+            if let Err(e) = core.store.delete(&name) {
+                tracing::warn!(snapshot = %id.short(), error = %e, "withdraw a snapshot");
+            }
+            return Err(lost);
+        }
+        Ok(id)
+    }
+
+    /// The id of a blob of so many zeros.
+    fn zeros(&self, length: usize) -> Result<BlobId> {
+        if let Some(id) = self.zeros.lock().get(&length) {
+            return Ok(*id);
+        }
+        let id = self.session.save(BlobKind::Data, &vec![0; length])?;
+        self.zeros.lock().insert(length, id);
+        Ok(id)
+    }
+}
+
+impl Drop for Writer {
+    fn drop(&mut self) {
+        self.session.abandon();
+        // The workers' queue ends with its only sender.
+        self.jobs = crossbeam_channel::bounded(0).0;
+        for worker in self.workers.drain(..) {
+            let _ = worker.join();
+        }
+        self.session.stop_putters(self.putters.len());
+        for putter in self.putters.drain(..) {
+            let _ = putter.join();
+        }
+    }
+}

@@ -1,0 +1,155 @@
+//! What each thread keeps from blob to blob: a zstd context and buffers.
+
+use std::{cell::RefCell, num::NonZeroU32};
+
+use crate::{
+    blob::BlobKind,
+    env::Random,
+    error::{Result, VaultError},
+    seal::{IV_LEN, OVERHEAD, SealKey},
+};
+
+/// Smaller blobs are not worth a probe.
+const PROBE_FROM: usize = 64 << 10;
+/// Bytes of each of the windows that the probe looks at.
+const WINDOW: usize = 4 << 10;
+/// Windows of the probe, spread over the blob.
+const WINDOWS: usize = 3;
+/// Buffers larger than this are given back rather than kept by every thread.
+const KEEP: usize = 12 << 20;
+
+thread_local! {
+    static SCRATCH: RefCell<Option<Scratch>> = const { RefCell::new(None) };
+}
+
+/// A blob that is compressed (if that paid) and sealed.
+pub(super) struct Sealed<'s> {
+    /// Bytes for the pack.
+    pub(super) bytes: &'s [u8],
+    /// Plain bytes, if it is compressed.
+    pub(super) plain_length: Option<NonZeroU32>,
+}
+
+struct Scratch {
+    level: i32,
+    zstd: zstd::bulk::Compressor<'static>,
+    /// IV room, ciphertext, tag.
+    sealed: Vec<u8>,
+    sample: Vec<u8>,
+}
+
+fn failed(source: std::io::Error) -> VaultError {
+    VaultError::Io { context: "compress a blob".to_owned(), source }
+}
+
+/// Compresses and seals a blob in this thread's buffers and hands the result to `use_it`.
+pub(super) fn with_sealed<T>(
+    key: &SealKey,
+    random: &dyn Random,
+    level: i32,
+    kind: BlobKind,
+    plain: &[u8],
+    use_it: impl FnOnce(Sealed<'_>) -> Result<T>,
+) -> Result<T> {
+    SCRATCH.with_borrow_mut(|slot| {
+        let scratch = match slot {
+            Some(scratch) if scratch.level == level => scratch,
+            slot => slot.insert(Scratch {
+                level,
+                zstd: zstd::bulk::Compressor::new(level).map_err(failed)?,
+                sealed: Vec::new(),
+                sample: Vec::new(),
+            }),
+        };
+        let plain_length = scratch.fill(kind, plain)?;
+        key.seal_in_place(random, &mut scratch.sealed, 0)?;
+        let result = use_it(Sealed { bytes: &scratch.sealed, plain_length });
+        if scratch.sealed.capacity() > KEEP {
+            scratch.sealed = Vec::new();
+        }
+        result
+    })
+}
+
+impl Scratch {
+    /// Puts IV room and the blob, compressed if that pays, into `sealed`.
+    fn fill(&mut self, kind: BlobKind, plain: &[u8]) -> Result<Option<NonZeroU32>> {
+        self.sealed.clear();
+        // restic has every tree compressed in version 2.
+        if kind == BlobKind::Tree || self.compressible(plain)? {
+            let bound = zstd::zstd_safe::compress_bound(plain.len());
+            self.sealed.reserve(bound + OVERHEAD);
+            self.sealed.resize(IV_LEN + bound, 0);
+            let length = self
+                .zstd
+                .compress_to_buffer(plain, &mut self.sealed[IV_LEN..])
+                .map_err(failed)?;
+            // Four bytes more in the header, and a decompression at each reading.
+            if kind == BlobKind::Tree || length + 4 < plain.len() {
+                self.sealed.truncate(IV_LEN + length);
+                return Ok(u32::try_from(plain.len()).ok().and_then(NonZeroU32::new));
+            }
+        }
+        self.sealed.clear();
+        self.sealed.reserve(plain.len() + OVERHEAD);
+        self.sealed.resize(IV_LEN, 0);
+        self.sealed.extend_from_slice(plain);
+        Ok(None)
+    }
+
+    /// Compresses a few windows of the blob: what does not give there will not give elsewhere.
+    fn compressible(&mut self, plain: &[u8]) -> Result<bool> {
+        if plain.len() < PROBE_FROM {
+            return Ok(true);
+        }
+        self.sample.clear();
+        let stride = (plain.len() - WINDOW) / (WINDOWS - 1);
+        for n in 0..WINDOWS {
+            let start = n * stride;
+            self.sample.extend_from_slice(&plain[start..start + WINDOW]);
+        }
+        let bound = zstd::zstd_safe::compress_bound(self.sample.len());
+        self.sealed.resize(bound, 0);
+        let length =
+            self.zstd.compress_to_buffer(&self.sample, &mut self.sealed[..]).map_err(failed)?;
+        self.sealed.clear();
+        Ok(length * 50 < self.sample.len() * 49)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{env::SystemRandom, seal::KeyMaterial};
+
+    fn seal(kind: BlobKind, plain: &[u8]) -> (usize, Option<u32>, Vec<u8>) {
+        let key = SealKey::new(&KeyMaterial::from_bytes(&[5; 64])).unwrap();
+        with_sealed(&key, &SystemRandom, 2, kind, plain, |sealed| {
+            let opened = key.open(sealed.bytes).unwrap();
+            let length = sealed.plain_length.map(NonZeroU32::get);
+            let bytes = match length {
+                Some(n) => zstd::bulk::decompress(&opened, n as usize).unwrap(),
+                None => opened,
+            };
+            Ok((sealed.bytes.len(), length, bytes))
+        })
+        .unwrap()
+    }
+
+    #[test]
+    fn compresses_what_gives_and_leaves_the_rest() {
+        let text = b"all work and no play ".repeat(10_000);
+        let (size, length, bytes) = seal(BlobKind::Data, &text);
+        assert!(size < text.len() / 10 && length.is_some() && bytes == text);
+
+        let mut noise = vec![0; 1 << 20];
+        SystemRandom.fill(&mut noise).unwrap();
+        let (size, length, bytes) = seal(BlobKind::Data, &noise);
+        assert_eq!((size, length), (noise.len() + OVERHEAD, None));
+        assert!(bytes == noise);
+
+        // A tree is compressed whatever it costs; tiny data is not.
+        assert_eq!(seal(BlobKind::Tree, b"x").1, Some(1));
+        assert_eq!(seal(BlobKind::Data, b"x").1, None);
+    }
+}

@@ -1,0 +1,284 @@
+//! What the threads of a write session share: which blobs are known, the open packs, the queue of
+//! packs on their way to the store, and the first error.
+//!
+//! A blob that this session has begun to save counts as known from that moment, for every thread.
+//! That is safe because nothing is promised before [`Session::flush`], which waits until every save
+//! that had begun has ended, and because one failed save poisons the session for all.
+
+use std::{
+    collections::HashSet,
+    sync::{
+        Arc, OnceLock,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+    },
+};
+
+use crossbeam_channel::{Receiver, Sender};
+use lifeboat_store::{Area, StoreError};
+use parking_lot::{Condvar, Mutex, RwLock};
+use sha2::{Digest, Sha256};
+
+use super::{WriteStats, WriterOptions, scratch};
+use crate::{
+    blob::BlobKind,
+    error::{Result, VaultError},
+    id::{BlobId, PackId},
+    index::{Index, IndexFile, MAX_BLOBS_PER_FILE},
+    pack::{PackBuilder, PackedBlob},
+    repo::Core,
+    unpacked::object_name,
+};
+
+const SHARDS: usize = 16;
+/// Blobs of a pack, at most: a header stays far from its 16 MiB.
+const MAX_BLOBS_PER_PACK: usize = 100_000;
+
+/// Shared by writer, file writers, workers and putters.
+pub(super) struct Session {
+    pub(super) core: Arc<Core>,
+    pub(super) index: Arc<Index>,
+    pub(super) options: WriterOptions,
+    known: [Mutex<HashSet<(BlobKind, BlobId)>>; SHARDS],
+    /// Open packs: data, tree.
+    open: [Mutex<Option<PackBuilder>>; 2],
+    full: Sender<Option<PackBuilder>>,
+    /// Held shared by every save, exclusively by a flush.
+    gate: RwLock<()>,
+    /// Packs handed to the putters and not yet durable.
+    on_the_way: Mutex<usize>,
+    landed: Condvar,
+    /// Durable packs that no index names yet.
+    unindexed: Mutex<Vec<(PackId, Vec<PackedBlob>)>>,
+    buffers: Mutex<Vec<Vec<u8>>>,
+    error: OnceLock<Arc<VaultError>>,
+    abandoned: AtomicBool,
+    stats: Counters,
+}
+
+#[derive(Default)]
+struct Counters {
+    data_blobs: AtomicU64,
+    tree_blobs: AtomicU64,
+    plain_bytes: AtomicU64,
+    packed_bytes: AtomicU64,
+}
+
+impl Session {
+    pub(super) fn new(
+        core: Arc<Core>,
+        index: Arc<Index>,
+        options: WriterOptions,
+        full: Sender<Option<PackBuilder>>,
+    ) -> Session {
+        Session {
+            core,
+            index,
+            options,
+            known: Default::default(),
+            open: Default::default(),
+            full,
+            gate: RwLock::new(()),
+            on_the_way: Mutex::new(0),
+            landed: Condvar::new(),
+            unindexed: Mutex::new(Vec::new()),
+            buffers: Mutex::new(Vec::new()),
+            error: OnceLock::new(),
+            abandoned: AtomicBool::new(false),
+            stats: Counters::default(),
+        }
+    }
+
+    /// The first error of the session, if there was one.
+    pub(super) fn healthy(&self) -> Result<()> {
+        match self.error.get() {
+            Some(error) => Err(VaultError::Poisoned(error.clone())),
+            None => Ok(()),
+        }
+    }
+
+    /// Makes an error the session's, unless it has one already.
+    pub(super) fn poison(&self, error: VaultError) -> VaultError {
+        let error = match error {
+            VaultError::Poisoned(inner) => inner,
+            error => Arc::new(error),
+        };
+        VaultError::Poisoned(self.error.get_or_init(|| error).clone())
+    }
+
+    /// Nobody wants the rest any more: packs on their way are dropped.
+    pub(super) fn abandon(&self) {
+        self.abandoned.store(true, Ordering::SeqCst);
+    }
+
+    pub(super) fn stats(&self) -> WriteStats {
+        WriteStats {
+            data_blobs: self.stats.data_blobs.load(Ordering::Relaxed),
+            tree_blobs: self.stats.tree_blobs.load(Ordering::Relaxed),
+            plain_bytes: self.stats.plain_bytes.load(Ordering::Relaxed),
+            packed_bytes: self.stats.packed_bytes.load(Ordering::Relaxed),
+        }
+    }
+
+    /// Saves a blob unless the vault or this session has it.
+    pub(super) fn save(&self, kind: BlobKind, plain: &[u8]) -> Result<BlobId> {
+        self.healthy()?;
+        if plain.is_empty() {
+            return Err(VaultError::Invalid("a blob cannot be empty".to_owned()));
+        }
+        if u32::try_from(plain.len() + (64 << 20)).is_err() {
+            let reason = format!("a {} blob of {} bytes", kind.as_str(), plain.len());
+            return Err(VaultError::Unsupported(format!("{reason} is too large for the format")));
+        }
+        let id = BlobId(Sha256::digest(plain).into());
+        if self.index.find(kind, &id).is_some() {
+            return Ok(id);
+        }
+        let _gate = self.gate.read();
+        let shard = usize::from(id.0[31]) % SHARDS;
+        if !self.known[shard].lock().insert((kind, id)) {
+            return Ok(id);
+        }
+        self.save_new(kind, id, plain).map_err(|e| self.poison(e))?;
+        Ok(id)
+    }
+
+    fn save_new(&self, kind: BlobKind, id: BlobId, plain: &[u8]) -> Result<()> {
+        let level = self.options.compression_level;
+        let core = &*self.core;
+        let random = &*core.env.random;
+        let packed = scratch::with_sealed(&core.seal, random, level, kind, plain, |sealed| {
+            let slot = &self.open[usize::from(kind == BlobKind::Tree)];
+            let mut open = slot.lock();
+            let mut full = None;
+            if open.as_ref().is_some_and(|pack| !pack.fits(sealed.bytes.len())) {
+                full = open.take();
+            }
+            let pack = open.get_or_insert_with(|| PackBuilder::new(self.buffer()));
+            let added = pack.add(kind, id, sealed.plain_length, sealed.bytes)?;
+            let mut done = None;
+            if pack.len() >= self.options.pack_size || pack.count() >= MAX_BLOBS_PER_PACK {
+                done = open.take();
+            }
+            drop(open);
+            for pack in [full, done].into_iter().flatten() {
+                self.send(pack)?;
+            }
+            Ok(added)
+        })?;
+        let blobs = match kind {
+            BlobKind::Data => &self.stats.data_blobs,
+            BlobKind::Tree => &self.stats.tree_blobs,
+        };
+        blobs.fetch_add(1, Ordering::Relaxed);
+        self.stats.plain_bytes.fetch_add(plain.len() as u64, Ordering::Relaxed);
+        self.stats.packed_bytes.fetch_add(packed as u64, Ordering::Relaxed);
+        Ok(())
+    }
+
+    /// Hands a full pack to the putters. Waits while their queue is full: that bounds the memory.
+    fn send(&self, pack: PackBuilder) -> Result<()> {
+        *self.on_the_way.lock() += 1;
+        self.full.send(Some(pack)).map_err(|_| {
+            *self.on_the_way.lock() -= 1;
+            VaultError::Interrupted("the threads that store packs have ended".to_owned())
+        })
+    }
+
+    /// A putter's life: seals headers, names packs, puts them, until it is told to stop.
+    pub(super) fn put_packs(&self, queue: &Receiver<Option<PackBuilder>>) {
+        while let Ok(Some(pack)) = queue.recv() {
+            let _landing = Landing(self);
+            let skip = self.error.get().is_some() || self.abandoned.load(Ordering::SeqCst);
+            if !skip && let Err(error) = self.put_pack(pack) {
+                let _ = self.poison(error);
+            }
+        }
+    }
+
+    /// Tells as many putters to stop.
+    pub(super) fn stop_putters(&self, count: usize) {
+        for _ in 0..count {
+            let _ = self.full.send(None);
+        }
+    }
+
+    fn put_pack(&self, pack: PackBuilder) -> Result<()> {
+        let pack = pack.finish(&self.core.seal, &*self.core.env.random)?;
+        let name = object_name(Area::Data, &pack.id.0)?;
+        match self.core.store.put(&name, &pack.bytes) {
+            Ok(()) => {}
+            // The same random IVs twice: another putter's retry has stored exactly this pack.
+            Err(StoreError::AlreadyExists(_))
+                if self.core.store.size(&name).ok() == Some(pack.bytes.len() as u64) => {}
+            Err(e) => return Err(VaultError::store(format!("write pack {}", pack.id.short()))(e)),
+        }
+        self.unindexed.lock().push((pack.id, pack.blobs));
+        self.recycle(pack.bytes);
+        Ok(())
+    }
+
+    /// Makes everything that was saved so far durable and indexed.
+    pub(super) fn flush(&self) -> Result<()> {
+        // Waits for saves that have begun; a blob that a thread took for known may be among them.
+        let _gate = self.gate.write();
+        self.healthy()?;
+        for slot in &self.open {
+            let pack = slot.lock().take();
+            if let Some(pack) = pack {
+                self.send(pack).map_err(|e| self.poison(e))?;
+            }
+        }
+        let mut on_the_way = self.on_the_way.lock();
+        while *on_the_way > 0 {
+            self.landed.wait(&mut on_the_way);
+        }
+        drop(on_the_way);
+        self.healthy()?;
+        let unindexed = std::mem::take(&mut *self.unindexed.lock());
+        write_index(&self.core, unindexed).map_err(|e| self.poison(e))
+    }
+
+    /// An empty buffer, used before if there is one.
+    pub(super) fn buffer(&self) -> Vec<u8> {
+        self.buffers.lock().pop().unwrap_or_default()
+    }
+
+    /// Keeps a buffer for later.
+    pub(super) fn recycle(&self, mut buffer: Vec<u8>) {
+        let mut buffers = self.buffers.lock();
+        if buffers.len() < 2 * self.options.threads + 4 {
+            buffer.clear();
+            buffers.push(buffer);
+        }
+    }
+}
+
+/// A pack in a putter's hands. It has landed when this is dropped, even by a panic.
+struct Landing<'s>(&'s Session);
+
+impl Drop for Landing<'_> {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            let _ = self.0.poison(VaultError::Interrupted("a thread that stores packs died".into()));
+        }
+        *self.0.on_the_way.lock() -= 1;
+        self.0.landed.notify_all();
+    }
+}
+
+/// Writes index files for packs that are durable.
+pub(crate) fn write_index(core: &Core, packs: Vec<(PackId, Vec<PackedBlob>)>) -> Result<()> {
+    let mut file = IndexFile::default();
+    let mut blobs = 0;
+    let save = |file: &IndexFile| core.save_unpacked(Area::Index, &file.to_json()?).map(drop);
+    for pack in packs {
+        blobs += pack.1.len();
+        file.packs.push(pack);
+        if blobs >= MAX_BLOBS_PER_FILE {
+            save(&file)?;
+            file.packs.clear();
+            blobs = 0;
+        }
+    }
+    if file.packs.is_empty() { Ok(()) } else { save(&file) }
+}
