@@ -19,7 +19,9 @@ pub mod engine;
 
 mod error;
 pub mod images;
+pub mod oddities;
 
 pub mod packages;
+pub mod sample_app;
 
 pub use error::{Error, Result};

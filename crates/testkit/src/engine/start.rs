@@ -92,6 +92,7 @@ impl PrivateEngine {
                 return Err(error.into());
             }
         }
+        forget_dead_containerd(dir)?;
         let config = dir.join("daemon.json");
         fs::write(&config, self.configuration().to_string())?;
         let log = fs::OpenOptions::new()
@@ -161,6 +162,21 @@ impl PrivateEngine {
             std::thread::sleep(Duration::from_millis(20));
         }
     }
+}
+
+/// A containerd that died with its engine leaves a file with its process id. Where process 1 is slow
+/// to reap it, it still looks alive to the next engine, which would wait for it in vain.
+fn forget_dead_containerd(dir: &Path) -> Result<()> {
+    let file = dir.join("run/docker/containerd/containerd.pid");
+    let Ok(pid) = fs::read_to_string(&file) else {
+        return Ok(());
+    };
+    let stat = fs::read_to_string(format!("/proc/{}/stat", pid.trim())).unwrap_or_default();
+    let state = stat.rsplit(") ").next().unwrap_or_default();
+    if state.is_empty() || state.starts_with(['Z', 'X']) {
+        fs::remove_file(file)?;
+    }
+    Ok(())
 }
 
 fn prepare_dir(dir: &Path) -> Result<std::path::PathBuf> {

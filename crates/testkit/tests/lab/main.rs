@@ -2,3 +2,4 @@
 
 mod engine;
 mod images;
+mod sample_app;
