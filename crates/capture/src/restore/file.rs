@@ -1,0 +1,278 @@
+//! Regular files: what is there is compared, what is missing is written.
+
+use std::sync::Arc;
+
+use lifeboat_vault::{BlobId, BlobKind, ErrorKind, Node, NodeKind};
+use rustix::{
+    fd::OwnedFd,
+    fs::{AtFlags, Mode, OFlags},
+    io::Errno,
+};
+use sha2::{Digest, Sha256};
+
+use super::{Overwrite, Restore, dir::DirWork};
+use crate::{
+    CaptureError, Result,
+    sys::{self, FileType},
+};
+
+/// The shortest run of zeros that becomes a hole.
+const HOLE: usize = 4096;
+
+/// What became of one name.
+pub(super) enum Made {
+    /// It is there.
+    Yes,
+    /// It is not, and that was reported.
+    No,
+}
+
+impl Restore<'_> {
+    /// Restores anything but a directory. Its job is counted as done by the caller.
+    pub(super) fn entry(&self, dir: &Arc<DirWork>, index: usize) -> Result<()> {
+        let Some(node) = dir.tree.nodes.get(index) else {
+            return Ok(());
+        };
+        if node.meta.links > 1 && node.meta.inode != 0 {
+            return self.linked(dir, index, node);
+        }
+        self.single(dir, node).map(|_| ())
+    }
+
+    /// Restores what a node says, without regard to its other names.
+    pub(super) fn single(&self, dir: &DirWork, node: &Node) -> Result<Made> {
+        let name = self.checked(dir, &node.name)?;
+        match &node.kind {
+            NodeKind::File { size, content } => {
+                let made = self.regular(dir, name, node, *size, content)?;
+                self.options.progress.advance(1, *size);
+                Ok(made)
+            }
+            _ => {
+                let made = self.special(dir, name, node)?;
+                self.options.progress.advance(1, 0);
+                Ok(made)
+            }
+        }
+    }
+
+    fn regular(
+        &self,
+        dir: &DirWork,
+        name: &[u8],
+        node: &Node,
+        size: u64,
+        content: &[BlobId],
+    ) -> Result<Made> {
+        let path = || self.path(&dir.path, name);
+        if self.options.overwrite == Overwrite::Resume
+            && let Some(fd) = self.right_already(dir, name, node, size, content)?
+        {
+            self.apply(&fd, &node.meta, path);
+            self.counts.lock().kept += 1;
+            return Ok(Made::Yes);
+        }
+        let flags =
+            OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let mode = Mode::RUSR | Mode::WUSR;
+        let fd = self.create(dir, name, || rustix::fs::openat(&dir.fd, name, flags, mode))?;
+        if dir.hands_down {
+            self.drop_inherited(&fd, &node.meta);
+        }
+        let written = self.write(&fd, size, content, &path);
+        let reason = match written {
+            Ok(None) => {
+                self.apply(&fd, &node.meta, path);
+                self.counts.lock().files += 1;
+                return Ok(Made::Yes);
+            }
+            Ok(Some(reason)) => Ok(reason),
+            Err(e) => Err(e),
+        };
+        // No half file stays in sight, unless somebody put another in its place.
+        self.take_away(dir, name, &fd);
+        self.problem(&path(), reason?);
+        Ok(Made::No)
+    }
+
+    /// Calls `make`; with [`Overwrite::Resume`] once more after what is in the way was removed.
+    pub(super) fn create<T>(
+        &self,
+        dir: &DirWork,
+        name: &[u8],
+        mut make: impl FnMut() -> rustix::io::Result<T>,
+    ) -> Result<T> {
+        let path = || self.path(&dir.path, name);
+        let error = match make() {
+            Ok(made) => return Ok(made),
+            Err(Errno::EXIST) if self.options.overwrite == Overwrite::Resume => {
+                match rustix::fs::unlinkat(&dir.fd, name, AtFlags::empty()) {
+                    Ok(()) | Err(Errno::NOENT) => make(),
+                    // A directory with whatever is in it is never removed.
+                    Err(Errno::ISDIR | Errno::PERM) => Err(Errno::EXIST),
+                    Err(e) => Err(e),
+                }
+            }
+            Err(e) => Err(e),
+        };
+        error.map_err(|e| CaptureError::os("create", &path(), e))
+    }
+
+    fn take_away(&self, dir: &DirWork, name: &[u8], fd: &OwnedFd) {
+        let ours = rustix::fs::fstat(fd);
+        let there = sys::stat_at(&dir.fd, name);
+        if let (Ok(ours), Ok(there)) = (ours, there)
+            && (ours.st_dev, ours.st_ino) == (there.st_dev, there.st_ino)
+        {
+            let _ = rustix::fs::unlinkat(&dir.fd, name, AtFlags::empty());
+        }
+    }
+
+    /// Writes the content. A reason instead of an error is about this file alone.
+    fn write(
+        &self,
+        fd: &OwnedFd,
+        size: u64,
+        content: &[BlobId],
+        path: &impl Fn() -> Vec<u8>,
+    ) -> Result<Option<String>> {
+        let (mut at, mut holes, mut hole_at_end) = (0_u64, 0, false);
+        for id in content {
+            self.options.cancel.check()?;
+            if let Some(len) = self.zeros.read().get(id) {
+                at += len;
+                holes += len;
+                hole_at_end = true;
+                continue;
+            }
+            let bytes = match self.reader.blob(BlobKind::Data, *id) {
+                Ok(bytes) => bytes,
+                Err(e) if e.kind() == ErrorKind::Damaged => return Ok(Some(e.to_string())),
+                Err(e) => return Err(e.into()),
+            };
+            let len = bytes.len() as u64;
+            hole_at_end = self.options.sparse && bytes.len() >= HOLE && all_zero(&bytes);
+            if hole_at_end {
+                self.zeros.write().insert(*id, len);
+                holes += len;
+            } else {
+                write_at(fd, &bytes, at).map_err(|e| CaptureError::os("write", &path(), e))?;
+            }
+            at += len;
+            if at > size {
+                break;
+            }
+        }
+        if at != size {
+            let reason = format!("its data is {at} bytes long in the vault, not {size}");
+            return Ok(Some(reason));
+        }
+        if hole_at_end {
+            rustix::fs::ftruncate(fd, size).map_err(|e| CaptureError::os("write", &path(), e))?;
+        }
+        let mut counts = self.counts.lock();
+        counts.bytes_written += size - holes;
+        counts.bytes_holes += holes;
+        Ok(None)
+    }
+
+    /// The file that is there, open, if it is what the node says byte for byte.
+    fn right_already(
+        &self,
+        dir: &DirWork,
+        name: &[u8],
+        node: &Node,
+        size: u64,
+        content: &[BlobId],
+    ) -> Result<Option<OwnedFd>> {
+        let Ok(stat) = sys::stat_at(&dir.fd, name) else {
+            return Ok(None);
+        };
+        let same = FileType::from_raw_mode(stat.st_mode) == FileType::RegularFile
+            && u64::try_from(stat.st_size) == Ok(size)
+            && sys::moment(stat.st_mtime, stat.st_mtime_nsec) == node.meta.mtime
+            // One of several names where one is expected: its metadata would be changed elsewhere.
+            && (stat.st_nlink < 2 || node.meta.links > 1);
+        if !same {
+            return Ok(None);
+        }
+        let Ok(fd) = sys::open_file(&dir.fd, name) else {
+            return Ok(None);
+        };
+        match rustix::fs::fstat(&fd) {
+            Ok(opened) if (opened.st_dev, opened.st_ino) == (stat.st_dev, stat.st_ino) => {}
+            _ => return Ok(None),
+        }
+        let mut at = 0;
+        let mut buffer = Vec::new();
+        for id in content {
+            self.options.cancel.check()?;
+            let len = self
+                .reader
+                .blob_len(BlobKind::Data, *id)
+                .and_then(|l| usize::try_from(l).ok());
+            let Some(len) = len else { return Ok(None) };
+            buffer.resize(len, 0);
+            if read_at(&fd, &mut buffer, at).is_err() || Sha256::digest(&buffer)[..] != id.0[..] {
+                return Ok(None);
+            }
+            at += len as u64;
+        }
+        Ok((at == size).then_some(fd))
+    }
+}
+
+/// Whether there is nothing but zeros: compared with itself one byte on, which is a `memcmp`.
+fn all_zero(bytes: &[u8]) -> bool {
+    match bytes.split_first() {
+        None => true,
+        Some((first, rest)) => *first == 0 && rest == &bytes[..rest.len()],
+    }
+}
+
+fn write_at(fd: &OwnedFd, mut bytes: &[u8], mut at: u64) -> rustix::io::Result<()> {
+    while !bytes.is_empty() {
+        match rustix::io::pwrite(fd, bytes, at) {
+            Ok(0) => return Err(Errno::IO),
+            Ok(n) => {
+                bytes = bytes.get(n..).unwrap_or_default();
+                at += n as u64;
+            }
+            Err(Errno::INTR) => {}
+            Err(e) => return Err(e),
+        }
+    }
+    Ok(())
+}
+
+fn read_at(fd: &OwnedFd, mut bytes: &mut [u8], mut at: u64) -> rustix::io::Result<()> {
+    while !bytes.is_empty() {
+        match rustix::io::pread(fd, &mut *bytes, at) {
+            Ok(0) => return Err(Errno::NODATA),
+            Ok(n) => {
+                bytes = bytes.get_mut(n..).unwrap_or_default();
+                at += n as u64;
+            }
+            Err(Errno::INTR) => {}
+            Err(e) => return Err(e),
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::all_zero;
+
+    #[test]
+    fn zeros_are_known() {
+        assert!(all_zero(&[]));
+        assert!(all_zero(&[0; 5000]));
+        for at in [0, 1, 2500, 4999] {
+            let mut bytes = [0; 5000];
+            bytes[at] = 1;
+            assert!(!all_zero(&bytes), "{at}");
+        }
+        assert!(!all_zero(&[7; 9]));
+    }
+}

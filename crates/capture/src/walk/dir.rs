@@ -1,0 +1,466 @@
+//! One directory: list, compare, hand out.
+
+use std::sync::{
+    Arc,
+    atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
+};
+
+use lifeboat_vault::chunk::ChunkPolicy;
+use parking_lot::Mutex;
+use rustix::{fd::OwnedFd, fs::Stat, io::Errno};
+
+use super::{Counts, Walk, file::Reading};
+use crate::{
+    Result,
+    pass::{Entry, Facts, PassDir, Sub, What},
+    pool::Queue,
+    sys::{self, FileType},
+};
+
+/// Changed files that one thread takes at a time, at most.
+const BATCH_FILES: usize = 64;
+/// Their bytes, about.
+const BATCH_BYTES: u64 = 4 << 20;
+
+/// What has become of one name.
+pub(super) enum Slot {
+    /// As the parent has it.
+    Same(u32),
+    /// As here; `same` if a tree would say no different thing of it than the parent's does.
+    New { entry: Entry, same: bool },
+    /// Left out, vanished or unreadable; or not known yet.
+    Gone,
+}
+
+/// One name that has to be looked at closer.
+pub(super) struct Todo {
+    pub(super) slot: usize,
+    pub(super) stat: Stat,
+    /// Its place in the parent's directory.
+    pub(super) old: Option<u32>,
+}
+
+/// Work.
+pub(super) enum Job {
+    /// The root, whatever it is.
+    Entry(Arc<DirWork>, Stat),
+    /// A subdirectory.
+    Dir(Arc<DirWork>, Todo),
+    /// Files, links, devices.
+    Files(Arc<DirWork>, Vec<Todo>),
+}
+
+/// A directory under way.
+pub(super) struct DirWork {
+    pub(super) fd: OwnedFd,
+    /// Absolute path, for messages and patterns only.
+    pub(super) path: Vec<u8>,
+    /// Where it goes when it is done; `None` for what holds the root.
+    pub(super) parent: Option<(Arc<DirWork>, Todo)>,
+    /// Its own status, taken through `fd`.
+    pub(super) facts: Option<Facts>,
+    pub(super) old: Option<Arc<PassDir>>,
+    /// Names one after another, and where each ends.
+    names: Vec<u8>,
+    ends: Vec<usize>,
+    pub(super) slots: Mutex<Vec<Slot>>,
+    /// Jobs that are not done.
+    pub(super) pending: AtomicUsize,
+    /// Bytes of its files, which decide how finely they are cut.
+    bytes: AtomicU64,
+    /// A name of the parent's is no longer there.
+    pub(super) shrunk: AtomicBool,
+}
+
+impl DirWork {
+    /// What holds the root: a directory with one name. Its `path` is the root's own.
+    pub(super) fn holder(
+        fd: OwnedFd,
+        path: Vec<u8>,
+        name: &[u8],
+        old: Option<Arc<PassDir>>,
+    ) -> Self {
+        Self {
+            fd,
+            path,
+            parent: None,
+            facts: None,
+            old,
+            names: name.to_vec(),
+            ends: vec![name.len()],
+            slots: Mutex::new(vec![Slot::Gone]),
+            pending: AtomicUsize::new(1),
+            bytes: AtomicU64::new(0),
+            shrunk: AtomicBool::new(false),
+        }
+    }
+
+    pub(super) fn name(&self, slot: usize) -> &[u8] {
+        let start = slot
+            .checked_sub(1)
+            .and_then(|i| self.ends.get(i))
+            .copied()
+            .unwrap_or(0);
+        let end = self.ends.get(slot).copied().unwrap_or(start);
+        self.names.get(start..end).unwrap_or_default()
+    }
+
+    /// Absolute path of one of its names.
+    pub(super) fn path_of(&self, slot: usize) -> Vec<u8> {
+        match self.parent {
+            Some(_) => sys::join(&self.path, self.name(slot)),
+            None => self.path.clone(),
+        }
+    }
+
+    pub(super) fn old_entry(&self, index: Option<u32>) -> Option<&Entry> {
+        self.old.as_ref()?.entries.get(index? as usize)
+    }
+
+    pub(super) fn set(&self, slot: usize, value: Slot) {
+        if let Some(place) = self.slots.lock().get_mut(slot) {
+            *place = value;
+        }
+    }
+
+    /// How a file of it is cut.
+    pub(super) fn policy(&self, size: u64) -> ChunkPolicy {
+        ChunkPolicy::for_file(size, self.bytes.load(Ordering::Relaxed).max(size))
+    }
+}
+
+impl Walk<'_> {
+    /// Does one job. The root's end is handed back.
+    pub(super) fn job(
+        &self,
+        job: Job,
+        queue: &Queue<Job>,
+        reading: &mut Reading<'_>,
+    ) -> Result<Option<Slot>> {
+        self.options.cancel.check()?;
+        match job {
+            Job::Entry(holder, stat) => {
+                let old = holder.old.as_ref().map(|_| 0);
+                let todo = Todo { slot: 0, stat, old };
+                if FileType::from_raw_mode(stat.st_mode) == FileType::Directory {
+                    return self.directory(holder, todo, queue);
+                }
+                self.expect(1, u64::try_from(stat.st_size).unwrap_or(0));
+                self.job(Job::Files(holder, vec![todo]), queue, reading)
+            }
+            Job::Dir(above, todo) => self.directory(above, todo, queue),
+            Job::Files(dir, todos) => {
+                for todo in todos {
+                    self.options.cancel.check()?;
+                    let slot = todo.slot;
+                    dir.set(slot, self.file(&dir, todo, reading)?);
+                }
+                self.job_done(dir)
+            }
+        }
+    }
+
+    fn expect(&self, files: u64, bytes: u64) {
+        self.options.progress.expect(files, bytes);
+    }
+
+    /// Opens a subdirectory, lists it and hands out what has to be read.
+    fn directory(
+        &self,
+        above: Arc<DirWork>,
+        todo: Todo,
+        queue: &Queue<Job>,
+    ) -> Result<Option<Slot>> {
+        let path = above.path_of(todo.slot);
+        let opened = sys::open_dir(&above.fd, above.name(todo.slot))
+            .and_then(|fd| rustix::fs::fstat(&fd).map(|stat| (fd, stat)));
+        let (fd, stat) = match opened {
+            Ok(opened) => opened,
+            Err(e) => {
+                self.missed(&path, e);
+                return self.job_done(above);
+            }
+        };
+        let old = match above.old_entry(todo.old).map(|e| &e.what) {
+            Some(What::Dir(Sub::Loaded(dir))) => Some(dir.clone()),
+            Some(What::Dir(Sub::Stored(id))) => self.load(*id),
+            _ => None,
+        };
+        let mut work = DirWork {
+            fd,
+            path,
+            parent: Some((above, todo)),
+            facts: Some(Facts::of(&stat)),
+            old,
+            names: Vec::new(),
+            ends: Vec::new(),
+            slots: Mutex::default(),
+            pending: AtomicUsize::new(1),
+            bytes: AtomicU64::new(0),
+            shrunk: AtomicBool::new(false),
+        };
+        // A mount point on which `one_file_system` stops is an empty directory.
+        if !(self.options.one_file_system && stat.st_dev != self.root_device) {
+            self.names_of(&mut work);
+        }
+        let work = Arc::new(work);
+        self.compare(&work, stat.st_dev, queue)?;
+        self.job_done(work)
+    }
+
+    /// The parent's tree, or none if it cannot be had: then everything is read, and that is said by
+    /// `check`, not here.
+    fn load(&self, id: lifeboat_vault::id::BlobId) -> Option<Arc<PassDir>> {
+        match self.writer.reader().tree(id) {
+            Ok(tree) => Some(Arc::new(PassDir::of_tree(id, &tree))),
+            Err(e) => {
+                tracing::warn!(tree = %id, error = %e, "the parent's tree cannot be read, all of it is read anew");
+                None
+            }
+        }
+    }
+
+    /// Reads the names, ascending.
+    fn names_of(&self, work: &mut DirWork) {
+        let mut bytes = Vec::new();
+        let mut places: Vec<(usize, usize)> = Vec::new();
+        let listed = sys::list(&work.fd, |name| {
+            places.push((bytes.len(), bytes.len() + name.len()));
+            bytes.extend_from_slice(name);
+        });
+        if let Err(e) = listed {
+            self.problem(&work.path, format!("its names cannot all be read: {e}"));
+        }
+        places.sort_unstable_by(|a, b| bytes[a.0..a.1].cmp(&bytes[b.0..b.1]));
+        // A directory that changes while it is listed may name a file twice.
+        places.dedup_by(|a, b| bytes[a.0..a.1] == bytes[b.0..b.1]);
+        work.names.reserve_exact(bytes.len());
+        work.ends.reserve_exact(places.len());
+        for (from, to) in places {
+            work.names.extend_from_slice(&bytes[from..to]);
+            work.ends.push(work.names.len());
+        }
+        work.slots = Mutex::new(work.ends.iter().map(|_| Slot::Gone).collect());
+    }
+
+    /// Asks each name for its status and settles what the parent knows already.
+    fn compare(&self, work: &Arc<DirWork>, device: u64, queue: &Queue<Job>) -> Result<()> {
+        let mut counts = Counts::default();
+        let (mut bytes, mut expected) = (0, 0);
+        let (mut dirs, mut files) = (Vec::new(), Vec::new());
+        let mut slots = work.slots.lock();
+        let mut olds = Olds {
+            dir: work.old.as_deref(),
+            next: 0,
+            missed: false,
+        };
+        for slot in 0..work.ends.len() {
+            if slot % 1024 == 0 {
+                self.options.cancel.check()?;
+            }
+            let name = work.name(slot);
+            let old = olds.find(name);
+            let stat = match sys::stat_at(&work.fd, name) {
+                Ok(stat) => stat,
+                Err(e) => {
+                    self.missed(&work.path_of(slot), e);
+                    continue;
+                }
+            };
+            if self.left_out(work, slot, &stat, device) {
+                counts.excluded += 1;
+                continue;
+            }
+            let kind = FileType::from_raw_mode(stat.st_mode);
+            if kind == FileType::Directory {
+                dirs.push(Todo { slot, stat, old });
+                continue;
+            }
+            let facts = Facts::of(&stat);
+            let size = if kind == FileType::RegularFile {
+                facts.size
+            } else {
+                0
+            };
+            bytes += size;
+            match (old, work.old_entry(old)) {
+                (Some(index), Some(entry)) if self.unchanged(work, entry, &facts, kind) => {
+                    counts.files_unmodified += 1;
+                    counts.files_total += 1;
+                    counts.bytes_total += size;
+                    if let Some(place) = slots.get_mut(slot) {
+                        *place = if entry.facts == facts {
+                            Slot::Same(index)
+                        } else {
+                            Slot::New {
+                                entry: entry.with(facts),
+                                same: false,
+                            }
+                        };
+                    }
+                }
+                _ => {
+                    expected += size;
+                    files.push(Todo { slot, stat, old });
+                }
+            }
+        }
+        drop(slots);
+        work.shrunk.store(olds.rest(), Ordering::Relaxed);
+        work.bytes.store(bytes, Ordering::Relaxed);
+        let (done_files, done_bytes) = (counts.files_unmodified, counts.bytes_total);
+        self.counts.lock().add(&counts);
+        self.expect(done_files + files.len() as u64, done_bytes + expected);
+        if done_files > 0 {
+            self.options.progress.advance(done_files, done_bytes);
+        }
+        let batches = batches(files);
+        work.pending
+            .fetch_add(dirs.len() + batches.len(), Ordering::Relaxed);
+        queue.extend(dirs.into_iter().map(|todo| Job::Dir(work.clone(), todo)));
+        queue.extend(
+            batches
+                .into_iter()
+                .map(|todos| Job::Files(work.clone(), todos)),
+        );
+        Ok(())
+    }
+
+    /// Whether the parent's entry can be taken over unread.
+    fn unchanged(&self, work: &DirWork, entry: &Entry, facts: &Facts, kind: FileType) -> bool {
+        // The device's number may differ after a reboot. It is written anew then, the file not read.
+        if (Facts {
+            device_id: facts.device_id,
+            ..entry.facts
+        }) != *facts
+            || self.racy(facts)
+        {
+            return false;
+        }
+        match (&entry.what, kind) {
+            (What::File(content), FileType::RegularFile) => {
+                work.old.as_ref().is_some_and(|d| d.trusted)
+                    || self.stored(content.ids(), facts.size)
+            }
+            (What::Symlink(_), FileType::Symlink)
+            | (What::BlockDevice, FileType::BlockDevice)
+            | (What::CharDevice, FileType::CharacterDevice)
+            | (What::Fifo, FileType::Fifo)
+            | (What::Socket, FileType::Socket) => true,
+            _ => false,
+        }
+    }
+
+    /// Whether the file system's clock is too coarse to vouch for this.
+    pub(super) fn racy(&self, facts: &Facts) -> bool {
+        facts.ctime >= self.racy_from
+            || (facts.mtime >= self.racy_from && facts.mtime <= self.racy_until)
+    }
+
+    /// Whether the vault still has all of a file.
+    fn stored(&self, content: &[lifeboat_vault::id::BlobId], size: u64) -> bool {
+        let reader = self.writer.reader();
+        let mut sum = 0_u64;
+        for id in content {
+            match reader.blob_len(lifeboat_vault::blob::BlobKind::Data, *id) {
+                Some(len) => sum += len,
+                None => return false,
+            }
+        }
+        sum == size
+    }
+
+    fn left_out(&self, work: &DirWork, slot: usize, stat: &Stat, device: u64) -> bool {
+        let name = work.name(slot);
+        if self
+            .options
+            .skip
+            .hits(&work.path, name, stat.st_dev, stat.st_ino)
+        {
+            return true;
+        }
+        let kind = FileType::from_raw_mode(stat.st_mode);
+        if self.options.one_file_system && stat.st_dev != device && kind != FileType::Directory {
+            return true;
+        }
+        let exclude = &self.source.exclude;
+        if exclude.is_empty() {
+            return false;
+        }
+        let host = work.path_of(slot);
+        let inside = host.get(self.root.len()..).unwrap_or_default();
+        if inside.first() == Some(&b'/') {
+            exclude.matches(&host, inside)
+        } else {
+            exclude.matches(&host, &sys::join(b"", inside))
+        }
+    }
+
+    /// A name that could not be opened or asked.
+    pub(super) fn missed(&self, path: &[u8], errno: Errno) {
+        match errno {
+            Errno::NOENT | Errno::STALE => self.counts.lock().vanished += 1,
+            Errno::LOOP | Errno::NOTDIR | Errno::NXIO if self.options.later_pass => {
+                self.counts.lock().unsettled += 1;
+            }
+            Errno::LOOP | Errno::NOTDIR | Errno::NXIO => {
+                self.problem(
+                    path,
+                    "it was replaced by another kind of file while it was read",
+                );
+            }
+            errno => self.problem(path, std::io::Error::from(errno).to_string()),
+        }
+    }
+}
+
+/// The parent's entries, met in step with the names.
+struct Olds<'a> {
+    dir: Option<&'a PassDir>,
+    next: usize,
+    missed: bool,
+}
+
+impl Olds<'_> {
+    fn find(&mut self, name: &[u8]) -> Option<u32> {
+        let dir = self.dir?;
+        while let Some(entry) = dir.entries.get(self.next) {
+            match dir.name(entry).cmp(name) {
+                std::cmp::Ordering::Less => {
+                    self.next += 1;
+                    self.missed = true;
+                }
+                std::cmp::Ordering::Equal => {
+                    self.next += 1;
+                    return u32::try_from(self.next - 1).ok();
+                }
+                std::cmp::Ordering::Greater => return None,
+            }
+        }
+        None
+    }
+
+    /// Whether some name was not met.
+    fn rest(&self) -> bool {
+        self.missed || self.dir.is_some_and(|d| self.next < d.entries.len())
+    }
+}
+
+fn batches(todos: Vec<Todo>) -> Vec<Vec<Todo>> {
+    let mut out: Vec<Vec<Todo>> = Vec::new();
+    let mut bytes = 0;
+    for todo in todos {
+        let size = u64::try_from(todo.stat.st_size).unwrap_or(0);
+        match out.last_mut() {
+            Some(batch) if batch.len() < BATCH_FILES && bytes + size <= BATCH_BYTES => {
+                bytes += size;
+                batch.push(todo);
+            }
+            _ => {
+                bytes = size;
+                out.push(vec![todo]);
+            }
+        }
+    }
+    out
+}

@@ -1,0 +1,12 @@
+//! Real files, a real vault, and restic beside us. Runs as root; what needs it says so.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
+
+mod common;
+mod excludes;
+mod full;
+mod hostile;
+mod passes;
+mod restic;
+mod resume;
+mod round;
+mod speed;
