@@ -94,7 +94,11 @@ impl std::fmt::Display for Finding {
         }
         let points: Vec<String> = self.snapshots.iter().map(|id| id.short()).collect();
         write!(f, "; recovery points touched: {}", points.join(", "))?;
-        let files: Vec<String> = self.files.iter().map(|p| p.escape_ascii().to_string()).collect();
+        let files: Vec<String> = self
+            .files
+            .iter()
+            .map(|p| p.escape_ascii().to_string())
+            .collect();
         if !files.is_empty() {
             write!(f, "; files: {}", files.join(", "))?;
         }
@@ -211,7 +215,15 @@ impl Vault {
 
         if options.read_data {
             progress.step("check packs");
-            packs::read_all(core, &index, &facts, &present, threads, &mut damage, progress);
+            packs::read_all(
+                core,
+                &index,
+                &facts,
+                &present,
+                threads,
+                &mut damage,
+                progress,
+            );
         }
         packs::find_bad_blobs(core, &index, &mut damage);
         if !damage.findings.is_empty() {
@@ -231,18 +243,30 @@ impl Vault {
             damage.add("config".to_owned(), sentence.to_owned());
         }
         for (area, what_it_means) in [
-            (Area::Keys, "the password that it belongs to opens the vault no more"),
-            (Area::Locks, "other programs may refuse to work until it is removed"),
+            (
+                Area::Keys,
+                "the password that it belongs to opens the vault no more",
+            ),
+            (
+                Area::Locks,
+                "other programs may refuse to work until it is removed",
+            ),
         ] {
-            let listed = core.store.list(area).map_err(VaultError::store(format!("list {}", area.as_str())))?;
+            let listed = core
+                .store
+                .list(area)
+                .map_err(VaultError::store(format!("list {}", area.as_str())))?;
             for object in listed {
                 // A lock that is gone by now is no damage.
-                let Ok(bytes) = core.store.get(&object.name) else { continue };
+                let Ok(bytes) = core.store.get(&object.name) else {
+                    continue;
+                };
                 if hex::encode(Sha256::digest(&bytes)) == object.name.id() {
                     continue;
                 }
                 let name = object.name.to_string();
-                let sentence = format!("{name} is damaged: its bytes do not match its name; {what_it_means}");
+                let sentence =
+                    format!("{name} is damaged: its bytes do not match its name; {what_it_means}");
                 if area == Area::Keys {
                     damage.add(name, sentence);
                 } else {

@@ -63,7 +63,10 @@ impl PackFacts {
 }
 
 /// Reads all index files. Those that cannot be read are findings.
-pub(super) fn load(core: &Core, damage: &mut Damage) -> Result<(Index, HashMap<PackId, PackFacts>)> {
+pub(super) fn load(
+    core: &Core,
+    damage: &mut Damage,
+) -> Result<(Index, HashMap<PackId, PackFacts>)> {
     let mut builder = IndexBuilder::default();
     let mut facts = HashMap::new();
     for id in core.list(Area::Index)? {
@@ -71,7 +74,10 @@ pub(super) fn load(core: &Core, damage: &mut Damage) -> Result<(Index, HashMap<P
         let file = match core.load_index_file(id) {
             Ok(file) => file,
             // Replaced by a newer one between listing and reading.
-            Err(VaultError::Store { source: StoreError::NotFound(_), .. }) => continue,
+            Err(VaultError::Store {
+                source: StoreError::NotFound(_),
+                ..
+            }) => continue,
             Err(error) => {
                 let hint = "`restic repair index` writes it again from the packs";
                 damage.add(format!("index/{id}"), format!("{error}; {hint}"));
@@ -97,7 +103,10 @@ pub(super) fn compare_with_listing(
     damage: &mut Damage,
     report: &mut CheckReport,
 ) -> Result<Vec<(PackId, u64)>> {
-    let listed = core.store.list(Area::Data).map_err(VaultError::store("list data"))?;
+    let listed = core
+        .store
+        .list(Area::Data)
+        .map_err(VaultError::store("list data"))?;
     let mut sizes = HashMap::with_capacity(listed.len());
     let (mut unknown, mut unknown_bytes) = (0_u64, 0_u64);
     for object in listed {
@@ -147,7 +156,10 @@ pub(super) fn read_all(
     damage: &mut Damage,
     progress: &dyn Progress,
 ) {
-    progress.expect(present.len() as u64, present.iter().map(|(_, size)| size).sum());
+    progress.expect(
+        present.len() as u64,
+        present.iter().map(|(_, size)| size).sum(),
+    );
     let next = AtomicUsize::new(0);
     let bad = Mutex::new(Vec::new());
     std::thread::scope(|scope| {
@@ -156,7 +168,9 @@ pub(super) fn read_all(
                 while let Some(&(pack, size)) = present.get(next.fetch_add(1, Ordering::Relaxed)) {
                     let said = facts.get(&pack).copied().unwrap_or_default();
                     if let Err(error) = read_one(core, index, pack, size, said) {
-                        bad.lock().unwrap_or_else(PoisonError::into_inner).push((pack, error));
+                        bad.lock()
+                            .unwrap_or_else(PoisonError::into_inner)
+                            .push((pack, error));
                     }
                     progress.advance(1, size);
                 }
@@ -208,7 +222,10 @@ fn read_one(core: &Core, index: &Index, pack: PackId, size: u64, said: PackFacts
         hash.update(&bytes);
         for blob in &blobs[first..number] {
             let begin = (u64::from(blob.offset) - offset) as usize;
-            let sealed = bytes.get(begin..begin + blob.length as usize).unwrap_or_default().to_vec();
+            let sealed = bytes
+                .get(begin..begin + blob.length as usize)
+                .unwrap_or_default()
+                .to_vec();
             if let Err(why) = blobs::open(&core.seal, blob.id, blob.plain_length, sealed) {
                 bad_blob.get_or_insert((blob.id, why));
             }
@@ -228,7 +245,10 @@ fn read_one(core: &Core, index: &Index, pack: PackId, size: u64, said: PackFacts
         return damaged("its header and the index name different blobs".to_owned());
     }
     // Not only some index entries of this pack, but all of its blobs can be found.
-    match blobs.iter().find(|blob| index.find(blob.kind, &blob.id).is_none()) {
+    match blobs
+        .iter()
+        .find(|blob| index.find(blob.kind, &blob.id).is_none())
+    {
         Some(blob) => damaged(format!("blob {} in it is not found by the index", blob.id)),
         None => Ok(()),
     }
@@ -241,7 +261,9 @@ pub(super) fn find_bad_blobs(core: &Core, index: &Index, damage: &mut Damage) {
     }
     let mut counts: HashMap<usize, (u64, u64)> = HashMap::new();
     for (kind, id, location) in index.iter() {
-        let Some(&number) = damage.packs.get(&location.pack) else { continue };
+        let Some(&number) = damage.packs.get(&location.pack) else {
+            continue;
+        };
         let (all, lost) = counts.entry(number).or_default();
         *all += 1;
         if core.blob_at(kind, id, &location).is_err() {

@@ -56,7 +56,12 @@ pub(super) fn check(
     progress: &dyn Progress,
 ) -> u64 {
     let open = roots.iter().copied().collect();
-    let work = Mutex::new(Work { open, seen: roots, busy: 0, damage });
+    let work = Mutex::new(Work {
+        open,
+        seen: roots,
+        busy: 0,
+        damage,
+    });
     let changed = Condvar::new();
     std::thread::scope(|scope| {
         for _ in 0..threads.max(1) {
@@ -70,7 +75,10 @@ pub(super) fn check(
             });
         }
     });
-    work.into_inner().unwrap_or_else(PoisonError::into_inner).seen.len() as u64
+    work.into_inner()
+        .unwrap_or_else(PoisonError::into_inner)
+        .seen
+        .len() as u64
 }
 
 fn lock<'m, 'a>(work: &'m Mutex<Work<'a>>) -> MutexGuard<'m, Work<'a>> {
@@ -143,17 +151,30 @@ fn finish(work: &Mutex<Work<'_>>, id: BlobId, found: Result<Found, TreeError>) {
             }
             for (name, why) in found.bad_files {
                 let object = format!("file `{}` in tree {id}", name.escape_ascii());
-                let number = state.damage.add(object.clone(), format!("{object} is damaged: {why}"));
-                state.damage.files.entry(id).or_default().push((name, number));
+                let number = state
+                    .damage
+                    .add(object.clone(), format!("{object} is damaged: {why}"));
+                state
+                    .damage
+                    .files
+                    .entry(id)
+                    .or_default()
+                    .push((name, number));
             }
         }
         Err(TreeError::Missing) => state.damage.add_missing(BlobKind::Tree, id),
         Err(TreeError::Unreadable(pack, error)) => {
-            state.damage.add_pack(pack, &format!("tree {id} in it cannot be read ({})", why(error)));
+            state.damage.add_pack(
+                pack,
+                &format!("tree {id} in it cannot be read ({})", why(error)),
+            );
         }
         Err(TreeError::Malformed(error)) => {
             let object = format!("tree {id}");
-            let number = state.damage.add(object.clone(), format!("{object} is damaged: {}", why(error)));
+            let number = state.damage.add(
+                object.clone(),
+                format!("{object} is damaged: {}", why(error)),
+            );
             state.damage.blobs.insert((BlobKind::Tree, id), number);
         }
     }

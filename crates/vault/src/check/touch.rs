@@ -23,6 +23,18 @@ struct Frame {
     dirty: bool,
 }
 
+/// One recovery point being walked.
+struct Walk<'a> {
+    core: &'a Core,
+    index: &'a Index,
+    damage: &'a mut Damage,
+    snapshot: SnapshotId,
+    frames: Vec<Frame>,
+    path: Vec<u8>,
+    /// Trees of this recovery point with damage below them.
+    dirty: HashSet<BlobId>,
+}
+
 /// Fills in snapshots and files of all findings.
 pub(super) fn attribute(
     core: &Core,
@@ -32,83 +44,113 @@ pub(super) fn attribute(
 ) {
     let mut clean = HashSet::new();
     for &(snapshot, root) in roots {
-        let mut dirty = HashSet::new();
-        let mut path = Vec::new();
-        let mut frames = Vec::new();
-        enter(core, index, root, snapshot, &mut path, &mut frames, damage);
-        while let Some(frame) = frames.last_mut() {
-            path.truncate(frame.path_length);
+        let (frames, path, dirty) = (Vec::new(), Vec::new(), HashSet::new());
+        Walk {
+            core,
+            index,
+            damage,
+            snapshot,
+            frames,
+            path,
+            dirty,
+        }
+        .run(root, &mut clean);
+    }
+}
+
+impl Walk<'_> {
+    fn run(&mut self, root: BlobId, clean: &mut HashSet<BlobId>) {
+        self.enter(root);
+        while let Some(frame) = self.frames.last_mut() {
+            self.path.truncate(frame.path_length);
             let Some(node) = frame.nodes.next() else {
-                let (tree, was_dirty) = (frame.tree, frame.dirty);
-                frames.pop();
-                if was_dirty {
-                    dirty.insert(tree);
-                    if let Some(parent) = frames.last_mut() {
-                        parent.dirty = true;
-                    }
+                let (tree, dirty) = (frame.tree, frame.dirty);
+                self.frames.pop();
+                if dirty {
+                    self.dirty.insert(tree);
+                    self.mark_dirty();
                 } else {
                     clean.insert(tree);
                 }
                 continue;
             };
-            path.push(b'/');
-            path.extend_from_slice(&node.name);
-            match node.kind {
-                NodeKind::Dir { subtree } if dirty.contains(&subtree) => frame.dirty = true,
-                NodeKind::Dir { subtree } if clean.contains(&subtree) => {}
+            self.path.push(b'/');
+            self.path.extend_from_slice(&node.name);
+            match &node.kind {
+                NodeKind::Dir { subtree } if clean.contains(subtree) => {}
                 NodeKind::Dir { subtree } => {
-                    if frames.len() >= MAX_DEPTH
-                        || !enter(core, index, subtree, snapshot, &mut path, &mut frames, damage)
-                    {
-                        // What cannot be read is damage itself.
-                        if let Some(frame) = frames.last_mut() {
-                            frame.dirty = true;
-                        }
+                    let opened = !self.dirty.contains(subtree) && self.enter(*subtree);
+                    if !opened {
+                        self.mark_dirty();
                     }
                 }
                 NodeKind::File { content, .. } => {
-                    let numbers = content.iter().filter_map(|id| damage.blobs.get(&(BlobKind::Data, *id)));
-                    let mut numbers: Vec<usize> = numbers.copied().collect();
-                    if let Some(files) = damage.files.get(&frame.tree) {
-                        numbers.extend(files.iter().filter(|(name, _)| *name == node.name).map(|(_, n)| *n));
-                    }
-                    numbers.sort_unstable();
-                    numbers.dedup();
-                    frame.dirty |= !numbers.is_empty();
-                    for number in numbers {
-                        touch(&mut damage.findings[number], snapshot, &path);
-                    }
+                    self.file(frame_tree(&self.frames), &node.name, content)
                 }
                 _ => {}
             }
         }
     }
+
+    fn mark_dirty(&mut self) {
+        if let Some(frame) = self.frames.last_mut() {
+            frame.dirty = true;
+        }
+    }
+
+    /// Opens a directory; `false` where it cannot be read, which then touches its path.
+    fn enter(&mut self, tree: BlobId) -> bool {
+        if let Some(&number) = self.damage.blobs.get(&(BlobKind::Tree, tree)) {
+            let path = if self.path.is_empty() {
+                b"/"
+            } else {
+                self.path.as_slice()
+            };
+            touch(&mut self.damage.findings[number], self.snapshot, path);
+            return false;
+        }
+        if self.frames.len() >= MAX_DEPTH {
+            return false;
+        }
+        let Ok(loaded) = load_tree(self.core, self.index, tree) else {
+            return false;
+        };
+        let (nodes, path_length) = (loaded.nodes.into_iter(), self.path.len());
+        self.frames.push(Frame {
+            tree,
+            nodes,
+            path_length,
+            dirty: false,
+        });
+        true
+    }
+
+    fn file(&mut self, tree: Option<BlobId>, name: &[u8], content: &[BlobId]) {
+        let lost = content
+            .iter()
+            .filter_map(|id| self.damage.blobs.get(&(BlobKind::Data, *id)));
+        let mut numbers: Vec<usize> = lost.copied().collect();
+        if let Some(files) = tree.and_then(|tree| self.damage.files.get(&tree)) {
+            numbers.extend(
+                files
+                    .iter()
+                    .filter(|(bad, _)| bad == name)
+                    .map(|(_, number)| *number),
+            );
+        }
+        numbers.sort_unstable();
+        numbers.dedup();
+        if !numbers.is_empty() {
+            self.mark_dirty();
+        }
+        for number in numbers {
+            touch(&mut self.damage.findings[number], self.snapshot, &self.path);
+        }
+    }
 }
 
-/// Opens a directory; `false` where it cannot be read, which then touches its path.
-fn enter(
-    core: &Core,
-    index: &Index,
-    tree: BlobId,
-    snapshot: SnapshotId,
-    path: &mut Vec<u8>,
-    frames: &mut Vec<Frame>,
-    damage: &mut Damage,
-) -> bool {
-    let loaded = match damage.blobs.get(&(BlobKind::Tree, tree)) {
-        Some(&number) => {
-            let path: &[u8] = if path.is_empty() { b"/" } else { path };
-            touch(&mut damage.findings[number], snapshot, path);
-            None
-        }
-        None => load_tree(core, index, tree).ok(),
-    };
-    let Some(loaded) = loaded else {
-        return false;
-    };
-    let nodes = loaded.nodes.into_iter();
-    frames.push(Frame { tree, nodes, path_length: path.len(), dirty: false });
-    true
+fn frame_tree(frames: &[Frame]) -> Option<BlobId> {
+    frames.last().map(|frame| frame.tree)
 }
 
 fn touch(finding: &mut Finding, snapshot: SnapshotId, path: &[u8]) {

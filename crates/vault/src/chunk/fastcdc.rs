@@ -38,15 +38,12 @@ impl Default for FastCdc {
 
 impl FastCdc {
     pub(super) fn next_cut(&mut self, buffer: &[u8], end_of_input: bool) -> Option<usize> {
-        let cut = self.find(buffer).or_else(|| {
-            if buffer.len() >= MAXIMUM {
-                Some(MAXIMUM)
-            } else if end_of_input && !buffer.is_empty() {
-                Some(buffer.len())
-            } else {
-                None
-            }
-        });
+        let cut = match self.find(buffer) {
+            Some(cut) => Some(cut),
+            None if buffer.len() >= MAXIMUM => Some(MAXIMUM),
+            None if end_of_input && !buffer.is_empty() => Some(buffer.len()),
+            None => None,
+        };
         if cut.is_some() {
             *self = Self::default();
         }

@@ -32,8 +32,10 @@ pub(crate) fn open(
     if sealed.len() < OVERHEAD {
         return Err("it is too short to be one");
     }
-    let length =
-        seal.open_in_place(&mut sealed).map_err(|_| "it does not open: its bytes were changed")?.len();
+    let length = seal
+        .open_in_place(&mut sealed)
+        .map_err(|_| "it does not open: its bytes were changed")?
+        .len();
     let plain = match plain_length {
         None => {
             sealed.copy_within(IV_LEN..IV_LEN + length, 0);
@@ -54,7 +56,9 @@ fn decompress(compressed: &[u8], expected: usize) -> Result<Vec<u8>, &'static st
         if context.is_none() {
             *context = zstd::bulk::Decompressor::new().ok();
         }
-        context.as_mut().and_then(|context| context.decompress(compressed, expected).ok())
+        context
+            .as_mut()
+            .and_then(|context| context.decompress(compressed, expected).ok())
     });
     plain
         .filter(|plain| plain.len() == expected)
@@ -79,12 +83,16 @@ impl Core {
     /// Reads a range of a pack. A pack that is gone, or shorter than it was, is damage.
     pub(crate) fn pack_range(&self, pack: PackId, offset: u32, length: u32) -> Result<Vec<u8>> {
         let name = object_name(Area::Data, &pack.0)?;
-        self.store.get_range(&name, u64::from(offset), length as usize).map_err(|error| match error {
-            StoreError::NotFound(_) => VaultError::damaged(format!("pack {pack}"), "it is gone"),
-            StoreError::ShortRead { .. } => {
-                VaultError::damaged(format!("pack {pack}"), "it is shorter than the index says")
-            }
-            other => VaultError::store(format!("read {name}"))(other),
-        })
+        self.store
+            .get_range(&name, u64::from(offset), length as usize)
+            .map_err(|error| match error {
+                StoreError::NotFound(_) => {
+                    VaultError::damaged(format!("pack {pack}"), "it is gone")
+                }
+                StoreError::ShortRead { .. } => {
+                    VaultError::damaged(format!("pack {pack}"), "it is shorter than the index says")
+                }
+                other => VaultError::store(format!("read {name}"))(other),
+            })
     }
 }

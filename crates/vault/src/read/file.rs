@@ -34,9 +34,10 @@ impl FileReader {
         let mut ends = Vec::with_capacity(content.len());
         let mut end = 0_u64;
         for &id in &content {
-            let length = reader
-                .blob_len(kind, id)
-                .ok_or(VaultError::MissingBlob { kind: kind.as_str(), id })?;
+            let length = reader.blob_len(kind, id).ok_or(VaultError::MissingBlob {
+                kind: kind.as_str(),
+                id,
+            })?;
             // Lengths are below 2^32, and there are far fewer than 2^32 blobs in memory.
             end = end.saturating_add(length);
             ends.push(end);
@@ -46,7 +47,13 @@ impl FileReader {
             let why = format!("its blobs have {end} bytes, its node says {size}");
             return Err(VaultError::damaged(format!("file `{name}`"), why));
         }
-        Ok(FileReader { reader, content, ends, position: 0, current: None })
+        Ok(FileReader {
+            reader,
+            content,
+            ends,
+            position: 0,
+            current: None,
+        })
     }
 
     /// Bytes of the file.
@@ -64,7 +71,11 @@ impl FileReader {
     pub fn next_chunk(&mut self) -> Result<&[u8]> {
         let position = self.position;
         let from = self.load()?;
-        let chunk = self.current.as_ref().and_then(|(_, bytes)| bytes.get(from..)).unwrap_or_default();
+        let chunk = self
+            .current
+            .as_ref()
+            .and_then(|(_, bytes)| bytes.get(from..))
+            .unwrap_or_default();
         self.position = position + chunk.len() as u64;
         Ok(chunk)
     }
@@ -73,7 +84,10 @@ impl FileReader {
     pub fn error(error: io::Error) -> VaultError {
         match error.downcast::<VaultError>() {
             Ok(error) => error,
-            Err(source) => VaultError::Io { context: "read a file of the vault".to_owned(), source },
+            Err(source) => VaultError::Io {
+                context: "read a file of the vault".to_owned(),
+                source,
+            },
         }
     }
 
@@ -85,8 +99,16 @@ impl FileReader {
             self.current = None;
             return Ok(0);
         };
-        let begin = if number == 0 { 0 } else { self.ends[number - 1] };
-        if self.current.as_ref().is_none_or(|(current, _)| *current != number) {
+        let begin = if number == 0 {
+            0
+        } else {
+            self.ends[number - 1]
+        };
+        if self
+            .current
+            .as_ref()
+            .is_none_or(|(current, _)| *current != number)
+        {
             // The old blob goes before the new one comes.
             self.current = None;
             let bytes = self.reader.blob(BlobKind::Data, id)?;
@@ -106,7 +128,11 @@ impl Read for FileReader {
             return Ok(0);
         }
         let from = self.load().map_err(io::Error::other)?;
-        let rest = self.current.as_ref().and_then(|(_, bytes)| bytes.get(from..)).unwrap_or_default();
+        let rest = self
+            .current
+            .as_ref()
+            .and_then(|(_, bytes)| bytes.get(from..))
+            .unwrap_or_default();
         let count = rest.len().min(buffer.len());
         buffer[..count].copy_from_slice(&rest[..count]);
         self.position += count as u64;
@@ -122,7 +148,10 @@ impl Seek for FileReader {
             SeekFrom::Current(offset) => self.position.checked_add_signed(offset),
         };
         self.position = target.ok_or_else(|| {
-            io::Error::new(io::ErrorKind::InvalidInput, "seek to before the beginning of a file")
+            io::Error::new(
+                io::ErrorKind::InvalidInput,
+                "seek to before the beginning of a file",
+            )
         })?;
         Ok(self.position)
     }

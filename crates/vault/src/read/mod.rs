@@ -47,7 +47,11 @@ impl Reader {
     /// A reader over an index. Without a lock where the store cannot be written, or where the
     /// owner (a writer) holds one.
     pub(crate) fn new(core: Arc<Core>, index: Arc<Index>, lock: Option<HeldLock>) -> Reader {
-        Reader(Arc::new(Shared { core, index, _lock: lock }))
+        Reader(Arc::new(Shared {
+            core,
+            index,
+            _lock: lock,
+        }))
     }
 
     /// Whether the index knows a blob.
@@ -57,7 +61,10 @@ impl Reader {
 
     /// Plain length of a blob.
     pub fn blob_len(&self, kind: BlobKind, id: BlobId) -> Option<u64> {
-        self.0.index.find(kind, &id).map(|location| location.plain_len())
+        self.0
+            .index
+            .find(kind, &id)
+            .map(|location| location.plain_len())
     }
 
     /// A blob: read, opened, decompressed, its hash checked. Nothing is cached.
@@ -66,7 +73,10 @@ impl Reader {
             .0
             .index
             .find(kind, &id)
-            .ok_or(VaultError::MissingBlob { kind: kind.as_str(), id })?;
+            .ok_or(VaultError::MissingBlob {
+                kind: kind.as_str(),
+                id,
+            })?;
         self.0.core.blob_at(kind, id, &location)
     }
 
@@ -85,7 +95,9 @@ impl Reader {
             NodeKind::File { size, content } => {
                 FileReader::new(self.clone(), &node.name, *size, content.clone())
             }
-            _ => Err(VaultError::Invalid("only a regular file has content".to_owned())),
+            _ => Err(VaultError::Invalid(
+                "only a regular file has content".to_owned(),
+            )),
         }
     }
 }
