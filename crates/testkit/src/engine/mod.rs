@@ -119,6 +119,12 @@ impl PrivateEngine {
         &self.dir
     }
 
+    /// The process that holds the engine's namespaces, for `nsenter -t PID`. It stays the same when
+    /// the engine is restarted.
+    pub fn keeper_pid(&self) -> u32 {
+        self.keeper.id()
+    }
+
     /// A client for it.
     pub fn api(&self) -> Client {
         Client::new(self.socket())

@@ -111,7 +111,7 @@ impl SampleApp {
             },
             "HostConfig": {
                 "Mounts": [{"Type": "volume", "Source": "shop_pgdata", "Target": "/var/lib/postgresql/data"}],
-                "RestartPolicy": {"Name": "unless-stopped"},
+                "RestartPolicy": {"Name": "always"},
                 "ShmSize": 134_217_728,
                 // Below the hard limit of the machine: it cannot be raised everywhere.
                 "Ulimits": [{"Name": "nofile", "Soft": 4096, "Hard": 8192}],
@@ -150,7 +150,7 @@ impl SampleApp {
         json!({
             "Image": self.busybox.reference(),
             "Cmd": ["sh", "-c", "echo migrated"],
-            "HostConfig": {"NetworkMode": BACKEND, "RestartPolicy": {"Name": "no"}},
+            "HostConfig": {"NetworkMode": BACKEND, "RestartPolicy": {"Name": "on-failure", "MaximumRetryCount": 5}},
             "NetworkingConfig": {"EndpointsConfig": {BACKEND: {"Aliases": ["migrate", "shop-migrate-1"]}}},
         })
     }
@@ -169,7 +169,7 @@ impl SampleApp {
                 "CapDrop": ["MKNOD", "NET_RAW"],
                 "GroupAdd": ["1234"],
                 "OomScoreAdj": 100,
-                "RestartPolicy": {"Name": "on-failure", "MaximumRetryCount": 5},
+                "RestartPolicy": {"Name": "unless-stopped"},
                 "NetworkMode": BACKEND,
             },
             "NetworkingConfig": {"EndpointsConfig": {BACKEND: {"Aliases": ["worker", "shop-worker-1"]}}},

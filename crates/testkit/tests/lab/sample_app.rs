@@ -57,6 +57,7 @@ fn runs_acknowledges_and_is_compared_field_by_field() {
     let before = app.acked().unwrap().len();
     engine.kill().unwrap();
     engine.restart().unwrap();
+    app.start(&engine).unwrap();
     app.wait_ready(&engine).unwrap();
     assert!(app.acked().unwrap().len() > before);
 
