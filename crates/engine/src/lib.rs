@@ -21,6 +21,8 @@ pub mod freezer;
 pub mod recreate;
 
 pub use api::{Change, ChangeKind, Engine, ExecOutput, ExecRequest, Health};
-pub use docker::{ApiVersion, DockerEngine, LoadedImages, OwnPath, OwnPathQuery, OwnPathReason};
+pub use docker::{
+    ApiVersion, DockerEngine, LoadedImages, OwnPath, OwnPathQuery, OwnPathReason, container_facts,
+};
 pub use endpoint::{DEFAULT_SOCKET, Endpoint};
 pub use error::{Error, Result};

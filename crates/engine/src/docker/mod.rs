@@ -24,6 +24,7 @@ use hyper::Method;
 use serde_json::Value;
 
 pub use image::LoadedImages;
+pub use inventory::container as container_facts;
 pub use own_path::{OwnPath, OwnPathQuery, Reason as OwnPathReason};
 pub use version::ApiVersion;
 

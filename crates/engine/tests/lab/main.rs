@@ -1,5 +1,5 @@
 //! The engine crate against real engines. Needs root.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
 
 mod basics;
 mod freezer;

@@ -1,0 +1,219 @@
+//! SHA-256 digests as images use them, and writers that compute them on the way.
+
+use std::fmt;
+use std::io::{self, Write};
+use std::str::FromStr;
+
+use sha2::{Digest as _, Sha256};
+
+/// `sha256:` and 64 lower-case hexadecimal digits, nothing else.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Digest(String);
+
+impl Digest {
+    /// The digest of some bytes.
+    #[must_use]
+    pub fn of(bytes: &[u8]) -> Self {
+        Self(hex::encode(Sha256::digest(bytes)))
+    }
+
+    pub(crate) fn from_hasher(hasher: Sha256) -> Self {
+        Self(hex::encode(hasher.finalize()))
+    }
+
+    /// The 64 digits.
+    #[must_use]
+    pub fn hex(&self) -> &str {
+        &self.0
+    }
+
+    /// Where a layout keeps the blob: `blobs/sha256/<digits>`.
+    #[must_use]
+    pub fn path(&self) -> String {
+        format!("{BLOBS}{}", self.0)
+    }
+
+    /// The digest that a layout's path stands for.
+    #[must_use]
+    pub fn from_path(path: &str) -> Option<Self> {
+        Self::from_hex(path.strip_prefix(BLOBS)?)
+    }
+
+    fn from_hex(digits: &str) -> Option<Self> {
+        let valid = digits.len() == 64
+            && digits
+                .bytes()
+                .all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'));
+        valid.then(|| Self(digits.to_owned()))
+    }
+}
+
+const BLOBS: &str = "blobs/sha256/";
+
+impl fmt::Display for Digest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "sha256:{}", self.0)
+    }
+}
+
+impl fmt::Debug for Digest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+impl FromStr for Digest {
+    type Err = ();
+
+    fn from_str(text: &str) -> Result<Self, ()> {
+        text.strip_prefix("sha256:")
+            .and_then(Self::from_hex)
+            .ok_or(())
+    }
+}
+
+/// Computes the digest of a layer's bytes and that of its unpacked content (the diff id) in one go.
+pub(crate) struct LayerHasher {
+    raw: Sha256,
+    content: Content,
+    /// The first bytes, until there are enough to tell the compression.
+    head: Vec<u8>,
+}
+
+enum Content {
+    Undecided,
+    Plain,
+    Gzip(Box<flate2::write::MultiGzDecoder<HashWriter>>),
+    Zstd(Box<zstd::stream::write::Decoder<'static, HashWriter>>),
+    /// It began as something compressed and is not.
+    Broken,
+}
+
+struct HashWriter(Sha256);
+
+impl Write for HashWriter {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.update(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+const GZIP: &[u8] = &[0x1f, 0x8b];
+const ZSTD: &[u8] = &[0x28, 0xb5, 0x2f, 0xfd];
+
+impl LayerHasher {
+    pub(crate) fn new() -> Self {
+        Self {
+            raw: Sha256::new(),
+            content: Content::Undecided,
+            head: Vec::new(),
+        }
+    }
+
+    pub(crate) fn update(&mut self, bytes: &[u8]) {
+        self.raw.update(bytes);
+        if !matches!(self.content, Content::Undecided) {
+            self.unpack(bytes);
+            return;
+        }
+        self.head.extend_from_slice(bytes);
+        if self.head.len() >= ZSTD.len() {
+            self.decide();
+        }
+    }
+
+    fn decide(&mut self) {
+        let sink = HashWriter(Sha256::new());
+        self.content = if self.head.starts_with(GZIP) {
+            Content::Gzip(Box::new(flate2::write::MultiGzDecoder::new(sink)))
+        } else if self.head.starts_with(ZSTD) {
+            zstd::stream::write::Decoder::new(sink)
+                .map_or(Content::Broken, |decoder| Content::Zstd(Box::new(decoder)))
+        } else {
+            Content::Plain
+        };
+        let head = std::mem::take(&mut self.head);
+        self.unpack(&head);
+    }
+
+    fn unpack(&mut self, bytes: &[u8]) {
+        let unpacked = match &mut self.content {
+            Content::Gzip(decoder) => decoder.write_all(bytes),
+            Content::Zstd(decoder) => decoder.write_all(bytes),
+            Content::Undecided | Content::Plain | Content::Broken => Ok(()),
+        };
+        if unpacked.is_err() {
+            self.content = Content::Broken;
+        }
+    }
+
+    /// The digest, and the diff id unless the content cannot be unpacked.
+    pub(crate) fn finish(mut self) -> (Digest, Option<Digest>) {
+        if matches!(self.content, Content::Undecided) {
+            self.decide();
+        }
+        let digest = Digest::from_hasher(self.raw);
+        let diff_id = match self.content {
+            Content::Gzip(decoder) => decoder
+                .finish()
+                .ok()
+                .map(|hash| Digest::from_hasher(hash.0)),
+            Content::Zstd(mut decoder) => {
+                let whole = decoder.flush().is_ok();
+                whole.then(|| Digest::from_hasher(decoder.into_inner().0))
+            }
+            Content::Broken => None,
+            Content::Undecided | Content::Plain => Some(digest.clone()),
+        };
+        (digest, diff_id)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_digest_is_exactly_that() {
+        let hex = "ab".repeat(32);
+        assert_eq!(
+            format!("sha256:{hex}").parse::<Digest>().unwrap().path(),
+            format!("blobs/sha256/{hex}")
+        );
+        for bad in [
+            hex.clone(),
+            format!("sha256:{}", "AB".repeat(32)),
+            format!("sha256:{hex}0"),
+            "sha256:../../x".to_owned(),
+        ] {
+            assert!(bad.parse::<Digest>().is_err(), "{bad}");
+        }
+        assert_eq!(Digest::from_path("blobs/sha256/../../etc/passwd"), None);
+    }
+
+    #[test]
+    fn unpacks_what_is_compressed() {
+        let content = b"layer content ".repeat(1000);
+        let mut gzip = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+        gzip.write_all(&content).unwrap();
+        let zstd = zstd::encode_all(content.as_slice(), 3).unwrap();
+        for packed in [content.clone(), gzip.finish().unwrap(), zstd] {
+            let mut hasher = LayerHasher::new();
+            packed.chunks(3).for_each(|piece| hasher.update(piece));
+            assert_eq!(
+                hasher.finish(),
+                (Digest::of(&packed), Some(Digest::of(&content)))
+            );
+        }
+        let mut hasher = LayerHasher::new();
+        hasher.update(&[0x1f, 0x8b, 0, 0, 1, 2, 3, 4]);
+        assert_eq!(hasher.finish().1, None);
+        let mut tiny = LayerHasher::new();
+        tiny.update(b"ab");
+        assert_eq!(tiny.finish(), (Digest::of(b"ab"), Some(Digest::of(b"ab"))));
+    }
+}

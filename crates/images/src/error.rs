@@ -1,0 +1,66 @@
+//! What can go wrong with images.
+
+use std::io;
+
+/// Result of an image operation.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// Why an image operation failed.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// The engine refused or broke off.
+    #[error(transparent)]
+    Engine(#[from] lifeboat_engine::Error),
+    /// The engine's stream of images is not what it should be.
+    #[error("the engine's image stream cannot be used: {0}")]
+    Stream(String),
+    /// An image that was asked for is not in the stream.
+    #[error("the engine did not give image {0}, though it was asked for it")]
+    NotInStream(String),
+    /// The layout is not what it should be.
+    #[error("the saved images cannot be used: {file}: {why}")]
+    BadLayout {
+        /// File in the layout.
+        file: String,
+        /// What is wrong with it.
+        why: String,
+    },
+    /// Bytes do not have the digest that they are known by.
+    #[error("{what} is damaged: it should have digest {wanted} and has {found}")]
+    DigestMismatch {
+        /// Which bytes.
+        what: String,
+        /// The digest that they are known by.
+        wanted: String,
+        /// The digest that they have.
+        found: String,
+    },
+    /// The image was loaded, but the engine does not know it by any id that it could have.
+    #[error(
+        "the engine took image {0} but does not know it afterwards; load it by hand and try again"
+    )]
+    NotLoaded(String),
+    /// Reading from where the layout is kept, or writing to it, failed.
+    #[error("{context}: {source}")]
+    Io {
+        /// What we were about to do.
+        context: String,
+        /// The cause.
+        source: io::Error,
+    },
+}
+
+impl Error {
+    pub(crate) fn io(context: impl Into<String>) -> impl FnOnce(io::Error) -> Self {
+        let context = context.into();
+        move |source| Self::Io { context, source }
+    }
+
+    pub(crate) fn layout(file: impl Into<String>, why: impl Into<String>) -> Self {
+        Self::BadLayout {
+            file: file.into(),
+            why: why.into(),
+        }
+    }
+}
