@@ -1,1 +1,23 @@
-//! See ARCHITECTURE.md.
+//! The use cases: protect, restore, survey. The only crate where engine, capture, images and vault
+//! meet.
+//!
+//! Every operation journals its intent before its effect, can be run again after a crash, and
+//! destroys nothing before what replaces it is complete and checked. Nothing here knows a terminal:
+//! progress goes to a [`Progress`], results come back as values.
+
+pub mod context;
+pub mod error;
+pub mod files;
+pub mod journal;
+mod layout_source;
+pub mod points;
+pub mod protect;
+pub mod restore;
+pub mod selection;
+pub mod setup;
+pub mod survey;
+pub mod watchdog;
+
+pub use context::{Context, Places, Settings};
+pub use error::{ErrorKind, RecoveryError, Result};
+pub use lifeboat_vault::progress::{Progress, Silent};

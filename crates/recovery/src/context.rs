@@ -1,0 +1,147 @@
+//! What every use case needs: places on this host, settings, the vault, the engine.
+
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use lifeboat_capture::Cancel;
+use lifeboat_engine::Engine;
+use lifeboat_vault::{Vault, progress::Progress};
+use serde::{Deserialize, Serialize};
+
+use crate::{RecoveryError, Result};
+
+/// Where things of ours lie on this host. Everything in it can be lost: a recovery needs the vault
+/// and its key alone.
+#[derive(Debug, Clone)]
+pub struct Places {
+    /// Settings and key, `/etc/lifeboat`.
+    pub config: PathBuf,
+    /// Journals, spool and the default vault, `/var/lib/lifeboat`.
+    pub state: PathBuf,
+}
+
+impl Default for Places {
+    fn default() -> Self {
+        Self {
+            config: "/etc/lifeboat".into(),
+            state: "/var/lib/lifeboat".into(),
+        }
+    }
+}
+
+impl Places {
+    /// Default place of the vault.
+    pub fn vault(&self) -> PathBuf {
+        self.state.join("vault")
+    }
+
+    /// Default place of the generated key.
+    pub fn key(&self) -> PathBuf {
+        self.config.join("key")
+    }
+
+    /// The settings file.
+    pub fn settings(&self) -> PathBuf {
+        self.config.join("config.toml")
+    }
+
+    /// Journals of operations.
+    pub fn journal(&self) -> PathBuf {
+        self.state.join("journal")
+    }
+
+    /// Where packs wait while an app is frozen and the vault is slow.
+    pub fn spool(&self) -> PathBuf {
+        self.state.join("spool")
+    }
+}
+
+/// What `init` remembers, so that later commands need no flags. Holds no secret.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Settings {
+    /// Location of the vault.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub vault: Option<String>,
+    /// File that holds the key or password.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub password_file: Option<PathBuf>,
+    /// Name of the site.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub site: Option<String>,
+    /// The name given to this host.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub host: Option<String>,
+}
+
+impl Settings {
+    /// Reads the settings; a missing file is the default.
+    pub fn load(path: &Path) -> Result<Self> {
+        let text = match fs_err::read_to_string(path) {
+            Ok(text) => text,
+            Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(Self::default()),
+            Err(e) => return Err(e.into()),
+        };
+        toml::from_str(&text).map_err(|e| {
+            RecoveryError::Failed(format!(
+                "{} cannot be read: {}; correct that line or delete the file",
+                path.display(),
+                e.message()
+            ))
+        })
+    }
+
+    /// Writes the settings, whole or not at all.
+    pub fn save(&self, path: &Path) -> Result<()> {
+        let text = toml::to_string(self)
+            .map_err(|e| RecoveryError::Failed(format!("settings cannot be written: {e}")))?;
+        crate::setup::write_private(path, text.as_bytes(), true)
+    }
+}
+
+/// What a use case works with.
+#[derive(Clone)]
+pub struct Context {
+    /// The open vault.
+    pub vault: Vault,
+    /// The engine, where one is needed.
+    pub engine: Option<Arc<dyn Engine>>,
+    /// Name of this site.
+    pub site: String,
+    /// The name given to this host; `None` means the engine's host name.
+    pub host: Option<String>,
+    /// This machine's own name, for plain snapshots.
+    pub hostname: String,
+    /// Who runs this, for plain snapshots.
+    pub username: String,
+    /// Places of ours.
+    pub places: Places,
+    /// Paths that no capture enters: vault, key, state.
+    pub ours: Vec<PathBuf>,
+    /// Who listens.
+    pub progress: Arc<dyn Progress>,
+    /// Set by a signal.
+    pub cancel: Cancel,
+    /// The program that the watchdog is started from (`lifeboat`, as `current_exe` has it).
+    pub program: PathBuf,
+}
+
+impl Context {
+    /// The engine, or a sentence.
+    pub fn engine(&self) -> Result<&Arc<dyn Engine>> {
+        self.engine.as_ref().ok_or_else(|| {
+            RecoveryError::Failed("this needs an engine, and none was connected".to_owned())
+        })
+    }
+
+    /// Stops at a safe place once a signal came.
+    pub fn stop_if_cancelled(&self) -> Result<()> {
+        if self.cancel.is_cancelled() {
+            Err(RecoveryError::Interrupted)
+        } else {
+            Ok(())
+        }
+    }
+}

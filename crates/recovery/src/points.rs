@@ -1,0 +1,175 @@
+//! Recovery points in a vault: listing them, and finding the one that a person means.
+
+use std::io::Read;
+
+use lifeboat_plan::{
+    identity::AppIdentity,
+    manifest::{Manifest, layout},
+    reference::{self, PointSummary},
+};
+use lifeboat_vault::{Reader, Vault, id::SnapshotId, node::NodeKind, snapshot::Snapshot};
+use serde::Serialize;
+
+use crate::{RecoveryError, Result};
+
+/// A manifest is a few hundred kilobytes; what claims more is not read into memory.
+const MAX_MANIFEST: u64 = 256 << 20;
+
+/// One recovery point, or one plain snapshot, as it is listed.
+#[derive(Debug, Clone, Serialize)]
+pub struct Point {
+    /// Snapshot id.
+    pub id: SnapshotId,
+    /// When its capture began, RFC 3339.
+    pub time: String,
+    /// Site, for recovery points.
+    pub site: Option<String>,
+    /// Host: the given name for recovery points, the snapshot's host name otherwise.
+    pub host: String,
+    /// App, for recovery points.
+    pub app: Option<String>,
+    /// Paths of a plain snapshot.
+    pub paths: Vec<String>,
+    /// Tags.
+    pub tags: Vec<String>,
+    /// Something could not be read when it was made.
+    pub partial: bool,
+    /// Files, if recorded.
+    pub files: Option<u64>,
+    /// Their bytes, if recorded.
+    pub bytes: Option<u64>,
+    /// Bytes that this point added to the vault, if recorded.
+    pub added: Option<u64>,
+}
+
+impl Point {
+    fn new(id: SnapshotId, snapshot: &Snapshot) -> Self {
+        let identity = AppIdentity::from_snapshot_paths(&snapshot.paths);
+        let summary = snapshot.summary.as_ref();
+        Self {
+            id,
+            time: snapshot.time.clone(),
+            site: identity.as_ref().map(|i| i.site.to_string()),
+            host: identity
+                .as_ref()
+                .map_or_else(|| snapshot.hostname.clone(), |i| i.host.to_string()),
+            app: identity.as_ref().map(|i| i.name.to_string()),
+            paths: if identity.is_some() {
+                Vec::new()
+            } else {
+                snapshot.paths.clone()
+            },
+            tags: snapshot.tags.clone(),
+            partial: snapshot
+                .tags
+                .iter()
+                .any(|tag| tag == lifeboat_plan::identity::TAG_PARTIAL),
+            files: summary.map(|s| s.total_files_processed),
+            bytes: summary.map(|s| s.total_bytes_processed),
+            added: summary.map(|s| s.data_added_packed),
+        }
+    }
+}
+
+/// The points of a vault and what could not be read.
+#[derive(Debug, Clone, Default, Serialize)]
+pub struct Points {
+    /// Oldest first.
+    pub points: Vec<Point>,
+    /// One sentence for each snapshot file that could not be read.
+    pub unreadable: Vec<String>,
+}
+
+/// All points, oldest first.
+pub fn list(vault: &Vault) -> Result<Points> {
+    let snapshots = vault.snapshots()?;
+    Ok(Points {
+        points: snapshots
+            .found
+            .iter()
+            .map(|(id, snapshot)| Point::new(*id, snapshot))
+            .collect(),
+        unreadable: snapshots
+            .unreadable
+            .iter()
+            .map(|(_, e)| e.to_string())
+            .collect(),
+    })
+}
+
+/// The snapshot that `[[SITE/]HOST/]APP[@POINT]`, an id prefix or `latest` means.
+pub fn resolve(vault: &Vault, reference: &str) -> Result<(SnapshotId, Snapshot)> {
+    let snapshots = vault.snapshots()?;
+    let summaries: Vec<PointSummary> = snapshots
+        .found
+        .iter()
+        .filter_map(|(id, snapshot)| summary(*id, snapshot))
+        .collect();
+    let found = reference::find(reference, &summaries)
+        .map_err(|e| RecoveryError::NotFound(e.to_string()))?
+        .id
+        .clone();
+    snapshots
+        .found
+        .into_iter()
+        .find(|(id, _)| id.to_hex() == found)
+        .ok_or_else(|| {
+            RecoveryError::NotFound(format!("there is no recovery point {found} in this vault"))
+        })
+}
+
+/// What a reference is resolved against. A snapshot whose time cannot be read is older than all.
+pub(crate) fn summary(id: SnapshotId, snapshot: &Snapshot) -> Option<PointSummary> {
+    let time = snapshot.time.parse().unwrap_or(jiff::Timestamp::MIN);
+    Some(PointSummary::new(
+        id.to_hex(),
+        time,
+        snapshot.hostname.clone(),
+        snapshot.paths.clone(),
+        snapshot.tags.clone(),
+    ))
+}
+
+/// The manifest (`app.json`) of a recovery point; `None` for a plain snapshot.
+pub fn manifest(vault: &Vault, snapshot: &Snapshot) -> Result<Option<Manifest>> {
+    manifest_from(&vault.reader()?, snapshot)
+}
+
+/// As [`manifest`], with a reader at hand.
+pub(crate) fn manifest_from(reader: &Reader, snapshot: &Snapshot) -> Result<Option<Manifest>> {
+    if AppIdentity::from_snapshot_paths(&snapshot.paths).is_none() {
+        return Ok(None);
+    }
+    let Some(bytes) = read_file(reader, snapshot, layout::MANIFEST)? else {
+        return Ok(None);
+    };
+    Ok(Some(
+        Manifest::from_json(&bytes).map_err(lifeboat_plan::Error::from)?,
+    ))
+}
+
+/// A small file of a snapshot, whole; `None` if it is not there.
+pub(crate) fn read_file(
+    reader: &Reader,
+    snapshot: &Snapshot,
+    path: &str,
+) -> Result<Option<Vec<u8>>> {
+    let Some(root) = snapshot.tree else {
+        return Ok(None);
+    };
+    let parts: Vec<&[u8]> = path.split('/').map(str::as_bytes).collect();
+    let Some(node) = reader.lookup(root, &parts)? else {
+        return Ok(None);
+    };
+    let NodeKind::File { size, .. } = &node.kind else {
+        return Ok(None);
+    };
+    if *size > MAX_MANIFEST {
+        return Err(RecoveryError::Failed(format!(
+            "{path} of this recovery point claims {size} bytes: refused, no honest one is that large"
+        )));
+    }
+    let mut bytes = Vec::new();
+    reader.file(&node)?.read_to_end(&mut bytes)?;
+    Ok(Some(bytes))
+}

@@ -1,0 +1,375 @@
+//! The point is put together and committed: definitions, manifest, one tree, one snapshot.
+
+use std::{collections::BTreeMap, time::Instant};
+
+use lifeboat_capture::{Counts, TreeBuilder};
+use lifeboat_plan::{
+    app::App,
+    bind::Decision,
+    fingerprint::Fingerprints,
+    identity::AppIdentity,
+    inventory::Inventory,
+    manifest::{
+        BindDecision, BindRecord, Consistency, ContainerRecord, DatabaseRecord, LeftOut, Level,
+        Manifest, NetworkRecord, ProjectRecord, RunState, SCHEMA, VolumeContent, VolumeRecord,
+        layout,
+    },
+};
+use lifeboat_vault::{Snapshot, Summary, Writer};
+use serde_json::Value;
+
+use super::{
+    ProtectOptions, Protected,
+    images::SavedImages,
+    instant::Reached,
+    layers::LayerCapture,
+    line::ParentPoint,
+    parent_id,
+    passes::{DataSource, Taken},
+    timestamp,
+};
+use crate::{
+    Context, RecoveryError, Result,
+    selection::{BindChoice, Selection},
+};
+
+/// Everything that a point is made of.
+pub struct PointParts<'a> {
+    pub identity: &'a AppIdentity,
+    pub app: &'a App,
+    pub inventory: &'a Inventory,
+    pub fingerprints: Fingerprints,
+    pub selection: &'a Selection,
+    pub sources: &'a [DataSource],
+    pub taken: Vec<Option<Taken>>,
+    pub lost: Vec<LeftOut>,
+    pub images: SavedImages,
+    pub layers: Vec<LayerCapture>,
+    pub instant: Reached,
+    pub passes_made: u32,
+    pub bytes_read: u64,
+    pub began: jiff::Timestamp,
+    pub parent: Option<&'a ParentPoint>,
+    pub options: &'a ProtectOptions,
+}
+
+/// Writes what is left and commits the snapshot. Durable when it returns.
+pub fn commit(
+    ctx: &Context,
+    writer: Writer,
+    mut tree: TreeBuilder,
+    mut parts: PointParts<'_>,
+    clock: Instant,
+) -> Result<Protected> {
+    let mut by_place: BTreeMap<&str, Counts> = BTreeMap::new();
+    let mut total = Counts::default();
+    for (source, taken) in parts.sources.iter().zip(std::mem::take(&mut parts.taken)) {
+        let Some(taken) = taken else { continue };
+        by_place.insert(&source.place, taken.counts);
+        total.add(&taken.counts);
+        tree.insert(&source.place, taken.node)?;
+    }
+    let mut warnings: Vec<String> = parts.app.notes.iter().map(|n| n.text.clone()).collect();
+    warnings.append(&mut parts.images.warnings);
+    let mut left_out = parts.selection.left_out.clone();
+    left_out.append(&mut parts.lost);
+    left_out.append(&mut parts.images.left_out);
+    for layer in &mut parts.layers {
+        left_out.append(&mut layer.left_out);
+    }
+    left_out.extend(vanished_data(parts.parent, parts.selection));
+    let manifest = manifest(ctx, &parts, &by_place, left_out, warnings);
+    definitions(&writer, &mut tree, &parts)?;
+    let json = manifest.to_json().map_err(lifeboat_plan::Error::from)?;
+    tree.file_bytes(&writer, layout::MANIFEST, &json, 0o600)?;
+    let partial = manifest.is_partial();
+    let root = tree.write(&writer)?;
+    writer.flush()?;
+    let stats = writer.stats();
+    let ended = jiff::Timestamp::now();
+    let snapshot = Snapshot {
+        time: timestamp(parts.began).to_rfc3339(),
+        parent: parent_id(parts.parent),
+        tree: Some(root),
+        paths: vec![parts.identity.snapshot_path()],
+        hostname: parts.identity.host.to_string(),
+        username: "root".to_owned(),
+        excludes: parts.options.excludes.clone(),
+        tags: parts.identity.snapshot_tags(partial, &parts.options.tags),
+        program_version: program_version(),
+        summary: Some(Summary {
+            backup_start: timestamp(parts.began).to_rfc3339(),
+            backup_end: timestamp(ended).to_rfc3339(),
+            files_new: total.files_new,
+            files_changed: total.files_changed,
+            files_unmodified: total.files_unmodified,
+            dirs_new: total.dirs_new,
+            dirs_changed: total.dirs_changed,
+            dirs_unmodified: total.dirs_unmodified,
+            data_blobs: i64::try_from(stats.data_blobs).unwrap_or(i64::MAX),
+            tree_blobs: i64::try_from(stats.tree_blobs).unwrap_or(i64::MAX),
+            data_added: stats.plain_bytes,
+            data_added_packed: stats.packed_bytes,
+            total_files_processed: total.files_total,
+            total_bytes_processed: total.bytes_total,
+        }),
+        ..Snapshot::default()
+    };
+    ctx.progress.step("write-snapshot");
+    let id = writer.commit(snapshot)?;
+    Ok(Protected {
+        app: parts.identity.to_string(),
+        id: Some(id),
+        time: timestamp(parts.began).to_rfc3339(),
+        level: manifest.consistency.level.to_string(),
+        level_reason: Some(manifest.consistency.reason.clone()).filter(|r| !r.is_empty()),
+        stall_seconds: parts.instant.stall.map(|stall| stall.as_secs_f64()),
+        files: total.files_total,
+        bytes: total.bytes_total,
+        bytes_read: parts.bytes_read,
+        added: stats.packed_bytes,
+        seconds: clock.elapsed().as_secs_f64(),
+        incomplete: manifest
+            .left_out
+            .iter()
+            .filter(|l| !l.decided)
+            .map(|l| format!("{} is not in the point: {}", l.what, l.reason))
+            .collect(),
+        warnings: manifest.warnings,
+    })
+}
+
+/// Name and version of this program, as snapshots bear it.
+pub(crate) fn program_version() -> String {
+    format!("lifeboat {}", env!("CARGO_PKG_VERSION"))
+}
+
+fn manifest(
+    ctx: &Context,
+    parts: &PointParts<'_>,
+    counts: &BTreeMap<&str, Counts>,
+    left_out: Vec<LeftOut>,
+    warnings: Vec<String>,
+) -> Manifest {
+    let instant = &parts.instant;
+    Manifest {
+        schema: SCHEMA,
+        versions: [("lifeboat".to_owned(), env!("CARGO_PKG_VERSION").to_owned())].into(),
+        identity: parts.identity.clone(),
+        kind: parts.app.kind,
+        fingerprints: parts.fingerprints.clone(),
+        engine: (&parts.inventory.engine).into(),
+        consistency: Consistency {
+            level: instant.level,
+            reason: instant.reason.clone(),
+            provider: instant.provider.to_owned(),
+            stall_ns: instant
+                .stall
+                .map_or(0, |s| u64::try_from(s.as_nanos()).unwrap_or(u64::MAX)),
+            began: parts.began,
+            ended: jiff::Timestamp::now(),
+            instant: instant.at.filter(|_| instant.level != Level::Live),
+            frozen: instant.frozen.clone(),
+            passes: parts.passes_made,
+        },
+        containers: containers(parts),
+        volumes: volumes(parts, counts),
+        binds: parts
+            .selection
+            .binds
+            .iter()
+            .map(|b| bind_record(b, counts))
+            .collect(),
+        networks: networks(parts),
+        images: parts.images.records.clone(),
+        layers: parts
+            .layers
+            .iter()
+            .filter_map(|l| l.record.clone())
+            .collect(),
+        project: project(ctx, parts, counts),
+        databases: databases(parts),
+        dumps: Vec::new(),
+        left_out,
+        warnings,
+    }
+}
+
+fn containers(parts: &PointParts<'_>) -> Vec<ContainerRecord> {
+    let record = |c: &lifeboat_plan::app::AppContainer| ContainerRecord {
+        id: c.id.clone(),
+        name: c.name.clone(),
+        service: c.service.clone(),
+        state: RunState::from(c.state),
+        image_id: c.image_id.clone(),
+        image_ref: c.image_ref.clone(),
+        auto_remove: c.auto_remove,
+    };
+    parts.app.containers.iter().map(record).collect()
+}
+
+fn volumes(parts: &PointParts<'_>, counts: &BTreeMap<&str, Counts>) -> Vec<VolumeRecord> {
+    let known = |name: &str| parts.inventory.volumes.iter().any(|v| v.name == name);
+    let mut records = Vec::new();
+    for choice in parts
+        .selection
+        .volumes
+        .iter()
+        .filter(|v| known(&v.volume.name))
+    {
+        let volume = &choice.volume;
+        let counted = counts.get(layout::volume(&volume.name).as_str());
+        records.push(VolumeRecord {
+            name: volume.name.clone(),
+            driver: volume.driver.clone(),
+            anonymous: volume.anonymous,
+            shared: volume.external || !volume.shared_with.is_empty(),
+            content: if counted.is_some() {
+                VolumeContent::Data
+            } else {
+                VolumeContent::Definition
+            },
+            bytes: counted.map_or(0, |c| c.bytes_total),
+            files: counted.map_or(0, |c| c.files_total),
+        });
+    }
+    records
+}
+
+fn bind_record(choice: &BindChoice, counts: &BTreeMap<&str, Counts>) -> BindRecord {
+    let bind = &choice.bind;
+    let counted = layout::bind(&bind.source).and_then(|place| counts.get(place.as_str()).copied());
+    let (decision, within) = match &choice.decision {
+        Decision::Captured if counted.is_some() => (BindDecision::Captured, None),
+        Decision::Captured | Decision::LeftOut { .. } => (BindDecision::LeftOut, None),
+        Decision::Within { path } => (BindDecision::Within, Some(path.clone())),
+        Decision::SystemPath { .. } => (BindDecision::System, None),
+    };
+    BindRecord {
+        source: bind.source.clone(),
+        decision,
+        kind: choice.kind,
+        content: choice.content,
+        within,
+        shared: !bind.shared_with.is_empty(),
+        writable: bind.writable(),
+        bytes: counted.map_or(0, |c| c.bytes_total),
+        files: counted.map_or(0, |c| c.files_total),
+    }
+}
+
+fn networks(parts: &PointParts<'_>) -> Vec<NetworkRecord> {
+    let record = |n: &lifeboat_plan::app::AppNetwork| NetworkRecord {
+        id: n.id.clone(),
+        name: n.name.clone(),
+        driver: n.driver.clone(),
+        shared: n.external || !n.shared_with.is_empty(),
+    };
+    parts
+        .app
+        .own_networks()
+        .filter(|n| !n.id.is_empty())
+        .map(record)
+        .collect()
+}
+
+fn project(
+    _ctx: &Context,
+    parts: &PointParts<'_>,
+    counts: &BTreeMap<&str, Counts>,
+) -> Option<ProjectRecord> {
+    let (project, choice) = (
+        parts.app.project.as_ref()?,
+        parts.selection.project.as_ref()?,
+    );
+    let place = |root: &std::path::PathBuf| layout::project(&root.to_string_lossy());
+    let captured = |root: &&std::path::PathBuf| {
+        place(root).is_some_and(|place| counts.contains_key(place.as_str()))
+    };
+    let roots: Vec<_> = choice.roots.iter().filter(captured).collect();
+    Some(ProjectRecord {
+        name: project.name.clone(),
+        working_dir: project.working_dir.clone(),
+        config_files: choice.config_files.clone(),
+        environment_files: choice.environment_files.clone(),
+        bytes: roots
+            .iter()
+            .filter_map(|root| counts.get(place(root)?.as_str()))
+            .map(|c| c.bytes_total)
+            .sum(),
+        roots: roots
+            .iter()
+            .map(|root| root.display().to_string())
+            .collect(),
+    })
+}
+
+fn databases(parts: &PointParts<'_>) -> Vec<DatabaseRecord> {
+    let record = |d: &lifeboat_plan::app::Database| DatabaseRecord {
+        container: d.container_name.clone(),
+        kind: d.kind,
+        data_path: d.data_path.clone(),
+    };
+    parts.app.databases.iter().map(record).collect()
+}
+
+/// Raw inspect answers, verbatim. They hold secrets: 0600 in folders that are 0700.
+fn definitions(writer: &Writer, tree: &mut TreeBuilder, parts: &PointParts<'_>) -> Result<()> {
+    let mut put = |path: String, raw: &Value| -> Result<()> {
+        let bytes = serde_json::to_vec_pretty(raw)
+            .map_err(|e| RecoveryError::Failed(format!("write {path}: {e}")))?;
+        Ok(tree.file_bytes(writer, path, &bytes, 0o600)?)
+    };
+    put(layout::ENGINE.to_owned(), &parts.inventory.engine.raw)?;
+    for container in &parts.inventory.containers {
+        if parts.app.container(&container.id).is_some() {
+            put(
+                layout::container_definition(&container.name),
+                &container.raw,
+            )?;
+        }
+    }
+    for network in &parts.inventory.networks {
+        if parts.app.own_networks().any(|n| n.id == network.id) {
+            put(layout::network_definition(&network.name), &network.raw)?;
+        }
+    }
+    for volume in &parts.inventory.volumes {
+        if parts.app.volumes.iter().any(|v| v.name == volume.name) {
+            put(layout::volume_definition(&volume.name), &volume.raw)?;
+        }
+    }
+    for image in &parts.inventory.images {
+        if parts.app.images.iter().any(|i| i.id == image.id) {
+            put(layout::image_definition(&image.id), &image.raw)?;
+        }
+    }
+    Ok(())
+}
+
+/// Binds that held data at the point before and are empty or gone now: a disk that is not mounted
+/// looks like this, and its empty folder must not pass for a good backup.
+fn vanished_data(parent: Option<&ParentPoint>, selection: &Selection) -> Vec<LeftOut> {
+    use lifeboat_plan::manifest::{BindContent, LeftOutKind};
+    let mut gone = Vec::new();
+    for before in parent.iter().flat_map(|p| &p.manifest.binds) {
+        let was_there =
+            before.content == BindContent::Present && before.decision == BindDecision::Captured;
+        let now = selection
+            .binds
+            .iter()
+            .find(|b| b.bind.source == before.source);
+        let is_gone =
+            now.is_some_and(|b| matches!(b.content, BindContent::Absent | BindContent::Empty));
+        if was_there && is_gone {
+            gone.push(LeftOut {
+                kind: LeftOutKind::Bind,
+                what: before.source.clone(),
+                reason: "it held data at the point before and is empty or missing now; is a disk not mounted?".to_owned(),
+                bytes: None,
+                decided: false,
+            });
+        }
+    }
+    gone
+}

@@ -1,0 +1,282 @@
+//! Freezing an app's containers, with a watchdog that thaws them whatever happens to us.
+
+use std::{
+    io::{BufRead, BufReader, Write},
+    os::unix::process::CommandExt,
+    path::PathBuf,
+    process::{Child, ChildStdin, ChildStdout, Command, Stdio},
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use lifeboat_engine::{
+    Engine,
+    freezer::{Reconciled, reconcile},
+};
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    Context, RecoveryError, Result,
+    watchdog::{Orders, Target, Word},
+};
+
+/// Longer than this nothing stays frozen, whatever happens.
+pub const DEADLINE: Duration = Duration::from_secs(30);
+
+/// A freeze that is prepared: the watchdog is ready, nothing is frozen yet.
+pub struct Freeze {
+    engine: Arc<dyn Engine>,
+    targets: Vec<Target>,
+    watchdog: Child,
+    orders: Option<ChildStdin>,
+    answers: BufReader<ChildStdout>,
+    /// What a crash of us *and* of the watchdog leaves for the next start.
+    record: PathBuf,
+    frozen: Vec<Target>,
+    began: Option<Instant>,
+    void: Vec<String>,
+}
+
+/// What stands in the record file.
+#[derive(Serialize, Deserialize)]
+struct Record {
+    pid: u32,
+    endpoint: String,
+    targets: Vec<Target>,
+}
+
+impl Freeze {
+    /// Starts the watchdog and waits until it is ready.
+    pub fn prepare(ctx: &Context, targets: Vec<Target>) -> Result<Self> {
+        let engine = Arc::clone(ctx.engine()?);
+        let endpoint = engine.endpoint();
+        let mut watchdog = Command::new(&ctx.program)
+            .arg("__watchdog")
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            // A group of its own: a terminal's Ctrl-C must not reach it.
+            .process_group(0)
+            .spawn()
+            .map_err(|e| {
+                RecoveryError::Failed(format!(
+                    "the watchdog could not be started from {}: {e}; nothing was frozen",
+                    ctx.program.display()
+                ))
+            })?;
+        let (Some(orders), Some(answers)) = (watchdog.stdin.take(), watchdog.stdout.take()) else {
+            return Err(RecoveryError::Failed(
+                "the watchdog has no streams".to_owned(),
+            ));
+        };
+        let record = ctx
+            .places
+            .journal()
+            .join(format!("frozen-{}.json", std::process::id()));
+        let mut freeze = Self {
+            engine,
+            targets: targets.clone(),
+            watchdog,
+            orders: Some(orders),
+            answers: BufReader::new(answers),
+            record,
+            frozen: Vec::new(),
+            began: None,
+            void: Vec::new(),
+        };
+        let orders = Orders {
+            endpoint: endpoint.clone(),
+            targets: targets.clone(),
+            deadline_ms: DEADLINE.as_millis() as u64,
+        };
+        freeze.tell(&orders)?;
+        let mut answer = String::new();
+        freeze.answers.read_line(&mut answer)?;
+        if answer.trim() != "ready" {
+            return Err(RecoveryError::Failed(
+                "the watchdog did not become ready; nothing was frozen".to_owned(),
+            ));
+        }
+        let record = Record {
+            pid: std::process::id(),
+            endpoint,
+            targets,
+        };
+        let bytes = serde_json::to_vec(&record)
+            .map_err(|e| RecoveryError::Failed(format!("write the record of the freeze: {e}")))?;
+        crate::setup::write_private(&freeze.record, &bytes, true)?;
+        Ok(freeze)
+    }
+
+    /// Pauses all containers, together. When this returns, none of them runs.
+    pub fn freeze(&mut self) -> Result<()> {
+        for target in self.targets.clone() {
+            self.tell(&Word::Pausing(target.id))?;
+        }
+        self.began = Some(Instant::now());
+        self.frozen.clone_from(&self.targets);
+        let engine = &self.engine;
+        let results: Vec<_> = std::thread::scope(|scope| {
+            let pausing: Vec<_> = self
+                .targets
+                .iter()
+                .map(|target| (target, scope.spawn(move || engine.pause(&target.id))))
+                .collect();
+            pausing
+                .into_iter()
+                .map(|(target, thread)| (target.clone(), thread.join()))
+                .collect()
+        });
+        let mut failed = None;
+        for (target, result) in results {
+            match result {
+                Ok(Ok(())) => {}
+                Ok(Err(e)) => {
+                    // Paused by somebody else, or ended: it does not write, and it is not ours.
+                    let quiet = e.is_not_found() || e.is_conflict();
+                    self.frozen.retain(|t| t.id != target.id);
+                    self.tell(&Word::NotOurs(target.id.clone()))?;
+                    if !quiet {
+                        failed.get_or_insert(RecoveryError::Engine(e));
+                    }
+                }
+                Err(_) => {
+                    failed.get_or_insert(RecoveryError::Failed(format!(
+                        "pausing {} failed",
+                        target.name
+                    )));
+                }
+            }
+        }
+        match failed {
+            None => Ok(()),
+            Some(e) => {
+                self.thaw()?;
+                Err(e)
+            }
+        }
+    }
+
+    /// Names of what is frozen by us.
+    pub fn frozen(&self) -> Vec<String> {
+        self.frozen.iter().map(|t| t.name.clone()).collect()
+    }
+
+    /// Unpauses everything and returns how long it stood still, from the first pause to the last
+    /// unpause. An error if the watchdog had to thaw before: then the capture is void.
+    pub fn thaw(&mut self) -> Result<Duration> {
+        let engine = &self.engine;
+        let frozen = std::mem::take(&mut self.frozen);
+        let results: Vec<_> = std::thread::scope(|scope| {
+            let thawing: Vec<_> = frozen
+                .iter()
+                .map(|target| (target, scope.spawn(move || engine.unpause(&target.id))))
+                .collect();
+            thawing
+                .into_iter()
+                .map(|(target, thread)| (target.clone(), thread.join()))
+                .collect()
+        });
+        let stall = self.began.map_or(Duration::ZERO, |began| began.elapsed());
+        let mut still = Vec::new();
+        for (target, result) in results {
+            match result {
+                Ok(Ok(())) => {}
+                // Somebody else unpaused, restarted or removed it meanwhile: it may have written.
+                Ok(Err(e)) if e.is_not_found() || e.is_conflict() => self.void.push(target.name),
+                _ => still.push(target),
+            }
+        }
+        if !still.is_empty() {
+            // Closing its input without `done` makes the watchdog thaw what is left.
+            self.orders = None;
+            let _ = self.watchdog.wait();
+            let _ = fs_err::remove_file(&self.record);
+            let names: Vec<_> = still.iter().map(|t| t.name.as_str()).collect();
+            return Err(RecoveryError::Failed(format!(
+                "the engine did not unpause {}; the watchdog thawed it, and this capture is void",
+                names.join(", ")
+            )));
+        }
+        // Fails where the watchdog has acted and gone: its exit code below tells.
+        let _ = self.tell(&Word::Done);
+        self.orders = None;
+        let status = self.watchdog.wait()?;
+        let _ = fs_err::remove_file(&self.record);
+        if status.success() {
+            Ok(stall)
+        } else {
+            Err(RecoveryError::Failed(format!(
+                "the watchdog thawed the app before the capture was whole (it had been frozen for {} s); run the backup again",
+                DEADLINE.as_secs()
+            )))
+        }
+    }
+
+    /// Containers that somebody else woke while they should have stood still: the capture is void.
+    pub fn woken_by_others(&self) -> &[String] {
+        &self.void
+    }
+
+    fn tell<T: Serialize>(&mut self, word: &T) -> Result<()> {
+        let mut line = serde_json::to_vec(word)
+            .map_err(|e| RecoveryError::Failed(format!("speak to the watchdog: {e}")))?;
+        line.push(b'\n');
+        let Some(orders) = self.orders.as_mut() else {
+            return Ok(());
+        };
+        orders
+            .write_all(&line)
+            .and_then(|()| orders.flush())
+            .map_err(|e| RecoveryError::Failed(format!("the watchdog is gone: {e}")))
+    }
+}
+
+impl Drop for Freeze {
+    fn drop(&mut self) {
+        if !self.frozen.is_empty() {
+            let _ = self.thaw();
+        }
+        let _ = self.tell(&Word::Done);
+        self.orders = None;
+        let _ = self.watchdog.wait();
+        let _ = fs_err::remove_file(&self.record);
+    }
+}
+
+/// Thaws what a run left frozen that died together with its watchdog. Returns the names.
+pub fn reconcile_leftovers(ctx: &Context) -> Result<Vec<String>> {
+    let engine = ctx.engine()?;
+    let mut thawed = Vec::new();
+    let Ok(entries) = fs_err::read_dir(ctx.places.journal()) else {
+        return Ok(thawed);
+    };
+    for entry in entries {
+        let path = entry?.path();
+        let name = path
+            .file_name()
+            .unwrap_or_default()
+            .to_string_lossy()
+            .into_owned();
+        if !name.starts_with("frozen-") || !name.ends_with(".json") {
+            continue;
+        }
+        let Ok(record) = serde_json::from_slice::<Record>(&fs_err::read(&path)?) else {
+            continue;
+        };
+        let alive = std::path::Path::new(&format!("/proc/{}", record.pid)).exists();
+        if alive || record.endpoint != engine.endpoint() {
+            continue;
+        }
+        for target in record.targets {
+            match reconcile(engine.as_ref(), &target.id) {
+                Ok(Reconciled::Running) => {}
+                Ok(_) => thawed.push(target.name),
+                Err(e) if e.is_not_found() => {}
+                Err(e) => return Err(e.into()),
+            }
+        }
+        fs_err::remove_file(&path)?;
+    }
+    Ok(thawed)
+}

@@ -1,0 +1,255 @@
+//! The app's images into the point, as an OCI layout. What the point before holds is neither read
+//! from the engine nor stored again.
+
+use std::{
+    collections::BTreeMap,
+    io::{self, Write},
+};
+
+use lifeboat_capture::TreeBuilder;
+use lifeboat_images::{BlobWriter, Digest, Layout, LayoutBuilder, LayoutSink, Wanted};
+use lifeboat_plan::{
+    app::App,
+    inventory::Inventory,
+    manifest::{ImageRecord, LeftOut, LeftOutKind, layout},
+};
+use lifeboat_vault::{
+    ChunkPolicy, FileWriter, Reader, Writer,
+    node::{Metadata, Node, NodeKind, Timestamp},
+};
+
+use super::line::ParentPoint;
+use crate::{Context, Result, layout_source::VaultLayout};
+
+/// What became of the images.
+#[derive(Default)]
+pub struct SavedImages {
+    /// For the manifest.
+    pub records: Vec<ImageRecord>,
+    /// Images that are not in the point.
+    pub left_out: Vec<LeftOut>,
+    /// What a person should know.
+    pub warnings: Vec<String>,
+}
+
+/// Saves the images of an app below `images/` of `tree`.
+pub fn save_images(
+    ctx: &Context,
+    writer: &Writer,
+    tree: &mut TreeBuilder,
+    app: &App,
+    inventory: &Inventory,
+    parent: Option<&ParentPoint>,
+) -> Result<SavedImages> {
+    let mut saved = SavedImages::default();
+    for image in app.images.iter().filter(|i| i.missing) {
+        saved.left_out.push(LeftOut {
+            kind: LeftOutKind::Image,
+            what: image.references.first().unwrap_or(&image.id).clone(),
+            reason: "the engine has this image no more, although a container was made of it"
+                .to_owned(),
+            bytes: None,
+            decided: false,
+        });
+    }
+    let wanted: Vec<Wanted> = app
+        .images
+        .iter()
+        .filter(|i| !i.missing)
+        .map(|i| Wanted {
+            id: i.id.clone(),
+            tags: i.tags.clone(),
+        })
+        .collect();
+    if wanted.is_empty() {
+        return Ok(saved);
+    }
+    let known = parent.and_then(|p| known_layout(writer.reader(), p));
+    let mut sink = VaultSink {
+        writer,
+        time: super::timestamp(jiff::Timestamp::now()),
+        known: BTreeMap::new(),
+        files: BTreeMap::new(),
+    };
+    let layout = {
+        let (reused, fresh) = split(&wanted, known.as_ref());
+        for image in &reused {
+            for blob in &image.blobs {
+                let path = blob.digest.path();
+                if let Some(node) = parent.and_then(|p| node_of(writer.reader(), p, &path)) {
+                    sink.known.insert(path, node);
+                }
+            }
+        }
+        let mut builder = LayoutBuilder::new(&mut sink);
+        reused
+            .into_iter()
+            .for_each(|image| builder.add_known(image));
+        if !fresh.is_empty() {
+            ctx.progress.step("save-images");
+            builder.add_from_engine(ctx.engine()?.as_ref(), &fresh)?;
+        }
+        builder.finish()?
+    };
+    for (path, node) in sink.into_files(&layout) {
+        tree.insert(format!("{}/{path}", layout::IMAGES), node)?;
+    }
+    for image in app.images.iter().filter(|i| !i.missing) {
+        let Some(in_layout) = layout.find(&image.id) else {
+            continue;
+        };
+        let raw = inventory.images.iter().find(|i| i.id == image.id);
+        saved.records.push(ImageRecord {
+            id: image.id.clone(),
+            config_digest: in_layout.config.to_string(),
+            manifest_digest: in_layout.manifest().map(|digest| digest.to_string()),
+            tags: image.tags.clone(),
+            repo_digests: image.repo_digests.clone(),
+            size: raw.map_or(image.size, |raw| raw.size),
+        });
+    }
+    Ok(saved)
+}
+
+/// Images that the parent's layout holds whole, under today's tags; and the others.
+fn split(
+    wanted: &[Wanted],
+    known: Option<&Layout>,
+) -> (Vec<lifeboat_images::LayoutImage>, Vec<Wanted>) {
+    let (mut reused, mut fresh) = (Vec::new(), Vec::new());
+    for image in wanted {
+        match known.and_then(|layout| layout.find(&image.id)) {
+            Some(found) => {
+                let mut found = found.clone();
+                found.tags.clone_from(&image.tags);
+                reused.push(found);
+            }
+            None => fresh.push(image.clone()),
+        }
+    }
+    (reused, fresh)
+}
+
+/// The parent's layout, if every blob of it is there. A damaged one is as good as none.
+fn known_layout(reader: &Reader, parent: &ParentPoint) -> Option<Layout> {
+    let layout = Layout::read(&VaultLayout::new(reader, parent.root)).ok()?;
+    let whole = layout
+        .images
+        .iter()
+        .flat_map(|image| &image.blobs)
+        .all(|blob| node_of(reader, parent, &blob.digest.path()).is_some());
+    whole.then_some(layout)
+}
+
+fn node_of(reader: &Reader, parent: &ParentPoint, path: &str) -> Option<Node> {
+    let place = format!("{}/{path}", layout::IMAGES);
+    let parts: Vec<&[u8]> = place.split('/').map(str::as_bytes).collect();
+    let node = reader.lookup(parent.root, &parts).ok()??;
+    let NodeKind::File { content, .. } = &node.kind else {
+        return None;
+    };
+    content
+        .iter()
+        .all(|id| reader.has(lifeboat_vault::BlobKind::Data, *id))
+        .then_some(node)
+}
+
+/// Takes a layout into the vault: each file is chunked on its way.
+struct VaultSink<'w> {
+    writer: &'w Writer,
+    time: Timestamp,
+    /// Blobs of the point before.
+    known: BTreeMap<String, Node>,
+    /// Files of this layout by path.
+    files: BTreeMap<String, Node>,
+}
+
+impl VaultSink<'_> {
+    /// The files of this layout: what was written, and of the known ones what it names.
+    fn into_files(mut self, layout: &Layout) -> BTreeMap<String, Node> {
+        for blob in layout.images.iter().flat_map(|image| &image.blobs) {
+            let path = blob.digest.path();
+            if let Some(node) = self.known.remove(&path) {
+                self.files.entry(path).or_insert(node);
+            }
+        }
+        self.files
+    }
+
+    fn node(&self, saved: lifeboat_vault::SavedFile) -> Node {
+        let meta = Metadata {
+            mode: 0o644,
+            mtime: self.time,
+            atime: self.time,
+            ctime: self.time,
+            user: "root".to_owned(),
+            group: "root".to_owned(),
+            links: 1,
+            ..Metadata::default()
+        };
+        let kind = NodeKind::File {
+            size: saved.size,
+            content: saved.content,
+        };
+        Node {
+            name: Vec::new(),
+            kind,
+            meta,
+        }
+    }
+}
+
+impl LayoutSink for VaultSink<'_> {
+    fn has_blob(&mut self, digest: &Digest) -> io::Result<bool> {
+        let path = digest.path();
+        Ok(self.known.contains_key(&path) || self.files.contains_key(&path))
+    }
+
+    fn begin_blob(&mut self) -> io::Result<Box<dyn BlobWriter + '_>> {
+        let file = self.writer.file(ChunkPolicy::ContentDefined, 0);
+        Ok(Box::new(VaultBlob { file, sink: self }))
+    }
+
+    fn put_file(&mut self, path: &str, bytes: &[u8]) -> io::Result<()> {
+        let mut file = self
+            .writer
+            .file(ChunkPolicy::ContentDefined, bytes.len() as u64);
+        file.write(bytes).map_err(io::Error::other)?;
+        let saved = file.finish().map_err(io::Error::other)?;
+        let node = self.node(saved);
+        self.files.insert(path.to_owned(), node);
+        Ok(())
+    }
+}
+
+struct VaultBlob<'s, 'w> {
+    file: FileWriter<'w>,
+    sink: &'s mut VaultSink<'w>,
+}
+
+impl Write for VaultBlob<'_, '_> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.file.write(bytes).map_err(io::Error::other)?;
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl BlobWriter for VaultBlob<'_, '_> {
+    fn finish(self: Box<Self>, digest: &Digest, size: u64) -> io::Result<()> {
+        let Self { file, sink } = *self;
+        let saved = file.finish().map_err(io::Error::other)?;
+        if saved.size != size {
+            return Err(io::Error::other(format!(
+                "{digest} ended after {} of {size} bytes",
+                saved.size
+            )));
+        }
+        let node = sink.node(saved);
+        sink.files.insert(digest.path(), node);
+        Ok(())
+    }
+}

@@ -1,0 +1,172 @@
+//! The instant: everything that can write what is captured stands still for one last pass.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    path::Path,
+    time::Duration,
+};
+
+use lifeboat_engine::OwnPathQuery;
+use lifeboat_plan::{
+    app::App,
+    freeze::{Captured, FreezePlan, plan},
+    inventory::Inventory,
+    manifest::{LeftOutKind, Level},
+};
+
+use super::{
+    freeze::Freeze,
+    passes::{DataSource, Passes},
+};
+use crate::{Context, RecoveryError, Result, watchdog::Target};
+
+/// Attempts at an instant that nobody disturbs.
+const ATTEMPTS: u32 = 3;
+
+/// How the instant was reached.
+pub struct Reached {
+    /// The level.
+    pub level: Level,
+    /// Why no better, if so.
+    pub reason: String,
+    /// `precopy`, `stopped` or `live`.
+    pub provider: &'static str,
+    /// How long the app stood still.
+    pub stall: Option<Duration>,
+    /// When everything stood still.
+    pub at: Option<jiff::Timestamp>,
+    /// Names of what was frozen.
+    pub frozen: Vec<String>,
+}
+
+/// Freezes, makes the pass that counts, thaws.
+pub fn reach(
+    ctx: &Context,
+    app: &App,
+    inventory: &Inventory,
+    sources: &[DataSource],
+    passes: &mut Passes<'_>,
+) -> Result<Reached> {
+    let freezing = freeze_plan(ctx, app, inventory, sources)?;
+    if freezing.freeze.is_empty() {
+        ctx.progress.step("last-pass");
+        passes.last_pass()?;
+        return Ok(Reached {
+            level: freezing.level,
+            provider: if freezing.level == Level::Live {
+                "live"
+            } else {
+                "stopped"
+            },
+            reason: freezing.reason,
+            stall: None,
+            at: (freezing.level != Level::Live).then(jiff::Timestamp::now),
+            frozen: Vec::new(),
+        });
+    }
+    let mut disturbed = String::new();
+    for _ in 0..ATTEMPTS {
+        let mut freeze = Freeze::prepare(ctx, targets(inventory, &freezing))?;
+        ctx.progress.step("freeze");
+        freeze.freeze()?;
+        ctx.progress.step("frozen");
+        let at = jiff::Timestamp::now();
+        let frozen = freeze.frozen();
+        let passed = passes.last_pass();
+        ctx.progress.step("thaw");
+        let stall = freeze.thaw();
+        ctx.progress.step("thawed");
+        passed?;
+        match stall {
+            Ok(stall) if freeze.woken_by_others().is_empty() => {
+                return Ok(Reached {
+                    level: freezing.level,
+                    provider: if freezing.level == Level::Live {
+                        "live"
+                    } else {
+                        "precopy"
+                    },
+                    reason: freezing.reason,
+                    stall: Some(stall),
+                    at: (freezing.level != Level::Live).then_some(at),
+                    frozen,
+                });
+            }
+            Ok(_) => {
+                disturbed = format!(
+                    "{} was woken by somebody else",
+                    freeze.woken_by_others().join(", ")
+                )
+            }
+            Err(e) => disturbed = e.to_string(),
+        }
+        ctx.progress.warn(&format!(
+            "the instant was disturbed ({disturbed}); trying again"
+        ));
+    }
+    Err(RecoveryError::Failed(format!(
+        "the app could not be held still for one instant in {ATTEMPTS} attempts ({disturbed}); nothing was saved, look at what restarts or unpauses its containers"
+    )))
+}
+
+fn freeze_plan(
+    ctx: &Context,
+    app: &App,
+    inventory: &Inventory,
+    sources: &[DataSource],
+) -> Result<FreezePlan> {
+    let mut captured = Captured {
+        layers: app.container_ids().map(str::to_owned).collect(),
+        ..Captured::default()
+    };
+    for source in sources {
+        match source.kind {
+            LeftOutKind::Volume => captured.volumes.insert(source.name.clone()),
+            _ => captured.paths.insert(source.at.display().to_string()),
+        };
+    }
+    let query = OwnPathQuery {
+        paths: vault_paths(ctx),
+        ..OwnPathQuery::default()
+    };
+    let own: BTreeMap<String, String> = ctx
+        .engine()?
+        .own_path(&query)?
+        .into_iter()
+        .map(|own| (own.id, "this backup runs through it".to_owned()))
+        .collect();
+    Ok(plan(app, inventory, &captured, &own))
+}
+
+/// Paths that the capture itself depends on.
+fn vault_paths(ctx: &Context) -> Vec<std::path::PathBuf> {
+    let vault = ctx.vault.location();
+    let local = Some(Path::new(&vault))
+        .filter(|path| path.is_absolute())
+        .map(Path::to_owned);
+    local
+        .into_iter()
+        .chain([ctx.places.state.clone()])
+        .collect::<BTreeSet<_>>()
+        .into_iter()
+        .collect()
+}
+
+fn targets(inventory: &Inventory, freezing: &FreezePlan) -> Vec<Target> {
+    let pid = |id: &str| {
+        inventory
+            .containers
+            .iter()
+            .find(|c| c.id == id)
+            .map_or(0, |c| c.pid)
+    };
+    freezing
+        .freeze
+        .iter()
+        .map(|writer| Target {
+            id: writer.id.clone(),
+            name: writer.name.clone(),
+            pid: pid(&writer.id),
+        })
+        .collect()
+}

@@ -1,0 +1,198 @@
+//! `backup`: one app as it is at one instant, into one recovery point.
+//!
+//! Order: look (inventory, sizes, whose line it continues), then what needs no instant (images,
+//! writable layers), then pre-copy passes over the live data, then everything that writes is frozen
+//! for one last pass, then the point is committed. What a crash leaves: blobs that no snapshot names,
+//! and, should the watchdog die too, a record that the next run thaws by.
+
+mod commit;
+mod freeze;
+mod images;
+mod instant;
+mod layers;
+mod line;
+mod passes;
+mod report;
+mod sources;
+
+use std::time::Instant;
+
+use lifeboat_capture::{Excludes, SkipSet, TreeBuilder};
+use lifeboat_plan::{
+    app::App,
+    bind::BindPolicy,
+    discover::{Discovery, discover},
+    inventory::Inventory,
+    suggest,
+};
+use lifeboat_vault::{Writer, WriterOptions, id::SnapshotId, node::Timestamp};
+
+pub(crate) use commit::program_version;
+pub use report::{ProtectOptions, Protected};
+
+use self::{
+    commit::PointParts,
+    line::{identity, parent},
+    passes::Passes,
+    sources::data_sources,
+};
+use crate::{Context, RecoveryError, Result, selection};
+
+/// Names of all apps of the engine that no label opts out, for `--all`.
+pub fn app_names(ctx: &Context) -> Result<Vec<String>> {
+    let found = discover(&ctx.engine()?.inventory()?);
+    Ok(found
+        .apps
+        .iter()
+        .filter(|app| app.enabled)
+        .map(|app| app.name.to_string())
+        .collect())
+}
+
+/// Protects one app by name.
+pub fn protect(ctx: &Context, app: &str, options: &ProtectOptions) -> Result<Protected> {
+    let clock = Instant::now();
+    let engine = ctx.engine()?;
+    let mut warnings = Vec::new();
+    for name in freeze::reconcile_leftovers(ctx)? {
+        warnings.push(format!(
+            "{name} had been left frozen by a run that was killed; it was thawed"
+        ));
+    }
+    ctx.progress.step("discover");
+    let inventory = engine.inventory()?;
+    let found = discover(&inventory);
+    let app = find(&found, app)?;
+    let skip = skip_set(ctx);
+    let policy = BindPolicy {
+        include: options.include_binds.iter().cloned().collect(),
+        exclude: options.exclude_binds.iter().cloned().collect(),
+        ..BindPolicy::for_free_space(ctx.vault.store().free_space())
+    };
+    let selection = selection::select(app, &policy, &skip);
+    let excludes = Excludes::parse(
+        options.excludes.iter().map(String::as_str),
+        lifeboat_capture::Anchor::Source,
+    )?;
+    let sources = data_sources(&selection, &excludes);
+    let identity = identity(ctx, &inventory.engine, &app.name, options)?;
+    if options.dry_run {
+        return Ok(report::dry_run(&identity, app, &selection, clock));
+    }
+    engine.prove_local(
+        app.images
+            .iter()
+            .find(|i| !i.missing)
+            .map(|i| i.id.as_str()),
+    )?;
+    ctx.progress.step("open-writer");
+    let writer = ctx.vault.writer(WriterOptions {
+        retry_lock: options.retry_lock,
+        ..WriterOptions::default()
+    })?;
+    let here = engine.fingerprints()?;
+    let parent = parent(
+        &ctx.vault,
+        writer.reader(),
+        &identity,
+        &here,
+        options.take_over.is_some(),
+    )?;
+    let began = jiff::Timestamp::now();
+    let mut tree = TreeBuilder::new(timestamp(began));
+    ctx.progress.step("images");
+    let images = images::save_images(ctx, &writer, &mut tree, app, &inventory, parent.as_ref())?;
+    ctx.progress.step("layers");
+    let layers = capture_layers(ctx, &writer, &mut tree, app, &inventory)?;
+    ctx.progress.step("precopy");
+    let mut passes = Passes::new(
+        ctx,
+        &writer,
+        &sources,
+        parent.as_ref(),
+        &skip,
+        options.one_file_system,
+    )?;
+    passes.until_settled()?;
+    let instant = instant::reach(ctx, app, &inventory, &sources, &mut passes)?;
+    let passes_made = passes.made;
+    let bytes_read = passes.bytes_read;
+    let (taken, lost) = passes.finish();
+    let parts = PointParts {
+        identity: &identity,
+        app,
+        inventory: &inventory,
+        fingerprints: here,
+        selection: &selection,
+        sources: &sources,
+        taken,
+        lost,
+        images,
+        layers,
+        instant,
+        passes_made,
+        bytes_read,
+        began,
+        parent: parent.as_ref(),
+        options,
+    };
+    ctx.progress.step("commit");
+    let mut protected = commit::commit(ctx, writer, tree, parts, clock)?;
+    protected.warnings.splice(0..0, warnings);
+    ctx.progress.step("committed");
+    Ok(protected)
+}
+
+/// The app with this name, or a sentence with the names that are near.
+fn find<'a>(found: &'a Discovery, name: &str) -> Result<&'a App> {
+    found.find(name).map_err(|near| {
+        RecoveryError::NotFound(format!(
+            "there is no app named `{name}` on this engine{}; `lifeboat apps` lists them",
+            suggest::sentence(&near)
+        ))
+    })
+}
+
+/// What no capture enters: vault, key and state.
+pub(crate) fn skip_set(ctx: &Context) -> SkipSet {
+    let mut skip = SkipSet::new();
+    let places = [ctx.places.state.clone(), ctx.places.key()];
+    for path in ctx.ours.iter().chain(&places) {
+        skip.insert(path);
+    }
+    skip
+}
+
+fn capture_layers(
+    ctx: &Context,
+    writer: &Writer,
+    tree: &mut TreeBuilder,
+    app: &App,
+    inventory: &Inventory,
+) -> Result<Vec<layers::LayerCapture>> {
+    let engine = ctx.engine()?;
+    let mut captured = Vec::new();
+    for container in inventory
+        .containers
+        .iter()
+        .filter(|c| app.container(&c.id).is_some())
+    {
+        ctx.stop_if_cancelled()?;
+        captured.push(layers::capture_layer(
+            engine.as_ref(),
+            writer,
+            tree,
+            container,
+        )?);
+    }
+    Ok(captured)
+}
+
+pub(crate) fn timestamp(time: jiff::Timestamp) -> Timestamp {
+    Timestamp::from_nanos(time.as_nanosecond())
+}
+
+/// The id of the point that a new one reuses, for the snapshot.
+fn parent_id(parent: Option<&line::ParentPoint>) -> Option<SnapshotId> {
+    parent.map(|p| p.id)
+}

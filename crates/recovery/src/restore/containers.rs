@@ -1,0 +1,268 @@
+//! Containers back: created in the order of their dependencies, complete with what had been put into
+//! their writable layers, and only then started.
+
+use std::{
+    collections::BTreeMap,
+    time::{Duration, Instant},
+};
+
+use lifeboat_engine::{
+    Engine, Health,
+    recreate::{Mapping, container_create_body},
+};
+use lifeboat_plan::{
+    manifest::{ContainerRecord, RunState},
+    order::{Condition, Order, Step},
+};
+use lifeboat_vault::Reader;
+
+use super::{
+    journal::{Intent, RestoreJournal},
+    layers::put_layer,
+    point::OpenPoint,
+};
+use crate::{Context, Result};
+
+/// How long a container may take to become healthy.
+const HEALTHY_WITHIN: Duration = Duration::from_secs(180);
+/// A container without a health check has to run for so long to count as up.
+const UP_FOR: Duration = Duration::from_millis(1500);
+
+/// What this stage works on.
+pub struct ContainerStage<'a> {
+    /// Progress and cancellation.
+    pub ctx: &'a Context,
+    /// The engine.
+    pub engine: &'a dyn Engine,
+    /// The vault.
+    pub reader: &'a Reader,
+    /// The point.
+    pub point: &'a OpenPoint,
+    /// Image id at the point to image id here.
+    pub images: &'a BTreeMap<String, String>,
+    /// Who comes before whom.
+    pub order: &'a Order,
+}
+
+/// What came of it.
+#[derive(Default)]
+pub struct Containers {
+    /// New id by name.
+    pub ids: BTreeMap<String, String>,
+    /// Running again.
+    pub running: Vec<String>,
+    /// Stopped, as they had been.
+    pub stopped: Vec<String>,
+    /// What did not come up.
+    pub incomplete: Vec<String>,
+    /// What a person should know.
+    pub warnings: Vec<String>,
+}
+
+impl ContainerStage<'_> {
+    /// Creates every container; none is started.
+    pub fn create(&self, journal: &mut RestoreJournal, done: &mut Containers) -> Result<()> {
+        let mut ids = BTreeMap::new();
+        for (_, record) in self.in_order() {
+            self.ctx.stop_if_cancelled()?;
+            let id = self.create_one(record, &ids, journal, done)?;
+            ids.insert(record.id.clone(), id.clone());
+            ids.insert(record.name.clone(), id.clone());
+            done.ids.insert(record.name.clone(), id);
+        }
+        Ok(())
+    }
+
+    fn create_one(
+        &self,
+        record: &ContainerRecord,
+        ids: &BTreeMap<String, String>,
+        journal: &mut RestoreJournal,
+        done: &mut Containers,
+    ) -> Result<String> {
+        let ours = journal.has(&Intent::Container(record.name.clone()));
+        if ours && let Some(id) = self.left_by_interruption(record, journal)? {
+            return Ok(id);
+        }
+        journal.intend(Intent::Container(record.name.clone()))?;
+        let raw = self.point.definitions.container(&record.name)?;
+        let image_id = self
+            .images
+            .get(&record.image_id)
+            .cloned()
+            .unwrap_or_else(|| record.image_id.clone());
+        let mapping = Mapping {
+            image: Some(self.engine.image_for_create(&record.image_ref, &image_id)?),
+            image_id: Some(image_id),
+            containers: ids.clone(),
+            ..Mapping::exact(self.engine.api())
+        };
+        let plan = container_create_body(raw, &mapping)?;
+        done.warnings.extend(plan.notes.iter().cloned());
+        let id = self.engine.create_container(&plan.name, &plan.body)?;
+        for attachment in &plan.connect {
+            self.engine
+                .connect_network(&attachment.network, &id, &attachment.endpoint)?;
+        }
+        for network in &plan.disconnect {
+            self.engine.disconnect_network(network, &id, false)?;
+        }
+        let layer = self
+            .point
+            .manifest
+            .layers
+            .iter()
+            .find(|l| l.container == record.name);
+        if let Some(layer) = layer {
+            put_layer(self.engine, self.reader, self.point.root, &id, layer)?;
+            if !layer.deleted.is_empty() {
+                done.warnings.push(format!(
+                    "{}: {} path(s) of the image that had been deleted in the container are there again, e.g. {}",
+                    record.name,
+                    layer.deleted.len(),
+                    layer.deleted[0]
+                ));
+            }
+        }
+        Ok(id)
+    }
+
+    /// What an interrupted run left under this name: kept once all had been complete, removed and
+    /// made again otherwise, since nobody knows how far it came. It never ran.
+    fn left_by_interruption(
+        &self,
+        record: &ContainerRecord,
+        journal: &RestoreJournal,
+    ) -> Result<Option<String>> {
+        let raw = match self.engine.inspect_container(&record.name) {
+            Ok(raw) => raw,
+            Err(e) if e.is_not_found() => return Ok(None),
+            Err(e) => return Err(e.into()),
+        };
+        let id = raw["Id"].as_str().unwrap_or_default().to_owned();
+        if journal.has(&Intent::Starting) {
+            return Ok(Some(id));
+        }
+        self.engine.remove_container(&id, true, false)?;
+        Ok(None)
+    }
+
+    /// Starts what had been running, dependencies first and each healthy before its dependents.
+    pub fn start(&self, journal: &mut RestoreJournal, done: &mut Containers) -> Result<()> {
+        journal.intend(Intent::Starting)?;
+        for (step, record) in self.in_order() {
+            let Some(id) = done.ids.get(&record.name).cloned() else {
+                continue;
+            };
+            if record.state == RunState::Stopped {
+                done.stopped.push(record.name.clone());
+                continue;
+            }
+            self.ctx.progress.step("start-container");
+            self.wait_for(step, done);
+            if let Err(e) = self.engine.start(&id) {
+                done.incomplete
+                    .push(format!("{} did not start: {e}", record.name));
+                continue;
+            }
+        }
+        Ok(())
+    }
+
+    /// Waits until everything that was started is up.
+    pub fn validate(&self, done: &mut Containers) -> Result<()> {
+        let began = Instant::now();
+        for record in &self.point.manifest.containers {
+            let Some(id) = done.ids.get(&record.name).cloned() else {
+                continue;
+            };
+            if record.state == RunState::Stopped
+                || done
+                    .incomplete
+                    .iter()
+                    .any(|line| line.starts_with(&format!("{} ", record.name)))
+            {
+                continue;
+            }
+            match self.wait_up(&id, began) {
+                Ok(()) => done.running.push(record.name.clone()),
+                Err(why) => done.incomplete.push(format!("{} {why}", record.name)),
+            }
+            if record.state == RunState::Paused {
+                self.engine.pause(&id)?;
+            }
+        }
+        done.running.sort();
+        Ok(())
+    }
+
+    fn wait_up(&self, id: &str, began: Instant) -> std::result::Result<(), String> {
+        match self.engine.wait_healthy(id, HEALTHY_WITHIN) {
+            Ok(Health::Healthy) => Ok(()),
+            Ok(Health::NoCheck) => {
+                if let Some(rest) = UP_FOR.checked_sub(began.elapsed()) {
+                    std::thread::sleep(rest);
+                }
+                let raw = self
+                    .engine
+                    .inspect_container(id)
+                    .map_err(|e| e.to_string())?;
+                let state = &raw["State"];
+                let ended = state["Status"] == "exited" && state["ExitCode"] == 0;
+                if state["Running"] == true || ended {
+                    Ok(())
+                } else {
+                    Err(format!(
+                        "is {} with exit code {}; look at `docker logs`",
+                        state["Status"].as_str().unwrap_or("down"),
+                        state["ExitCode"]
+                    ))
+                }
+            }
+            Err(e) => Err(format!("is not up: {e}")),
+        }
+    }
+
+    /// Waits for what a container needs before it starts. Whether its dependencies come up is judged
+    /// at the end: one that does not must not keep the others down.
+    fn wait_for(&self, step: &Step, done: &Containers) {
+        for dependency in &step.waits_for {
+            let on = self.order.steps.iter().find(|s| s.id == dependency.on);
+            let Some(id) = on.and_then(|s| done.ids.get(&s.name)) else {
+                continue;
+            };
+            match dependency.condition {
+                Condition::Started => {}
+                Condition::Healthy => {
+                    let _ = self.engine.wait_healthy(id, HEALTHY_WITHIN);
+                }
+                Condition::CompletedSuccessfully => self.wait_ended(id),
+            }
+        }
+    }
+
+    fn wait_ended(&self, id: &str) {
+        let began = Instant::now();
+        while began.elapsed() < HEALTHY_WITHIN {
+            match self.engine.inspect_container(id) {
+                Ok(raw) if raw["State"]["Running"] == true => {
+                    std::thread::sleep(Duration::from_millis(100));
+                }
+                _ => return,
+            }
+        }
+    }
+
+    /// The point's containers in the order of their dependencies.
+    fn in_order(&self) -> impl Iterator<Item = (&Step, &ContainerRecord)> {
+        self.order.steps.iter().filter_map(|step| {
+            let record = self
+                .point
+                .manifest
+                .containers
+                .iter()
+                .find(|c| c.name == step.name)?;
+            Some((step, record))
+        })
+    }
+}

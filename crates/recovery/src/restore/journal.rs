@@ -1,0 +1,108 @@
+//! What a restore writes down before it does it, so that an interrupted one can go on.
+
+use std::collections::BTreeSet;
+
+use lifeboat_vault::id::SnapshotId;
+use serde::{Deserialize, Serialize};
+
+use crate::{Context, RecoveryError, Result, journal::Journal};
+
+/// One intent.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Intent {
+    /// The restore of this point began.
+    Begin(SnapshotId),
+    /// This network is about to be created.
+    Network(String),
+    /// This volume is about to be created and filled.
+    Volume(String),
+    /// This volume is filled and checked.
+    VolumeFilled(String),
+    /// This path of the host (bind source, project folder) is about to be put in place.
+    Path(String),
+    /// This container is about to be created.
+    Container(String),
+    /// All containers are created and complete; they are about to be started.
+    Starting,
+}
+
+/// The journal of the restore of one app on this host.
+pub struct RestoreJournal {
+    journal: Journal,
+    done: BTreeSet<Intent>,
+}
+
+impl RestoreJournal {
+    /// Opens it for this app and point. An interrupted restore of *another* point of the app is an
+    /// error: it has to be finished first, or half of two points would stand side by side.
+    pub fn open(ctx: &Context, app: &str, point: SnapshotId) -> Result<Self> {
+        let name = format!(
+            "restore-{}-{}",
+            &ctx.vault.id().get(..8).unwrap_or(""),
+            file_name(app)
+        );
+        let (journal, records) = Journal::open::<Intent>(&ctx.places.journal(), &name)?;
+        let begun = records.iter().find_map(|r| match r {
+            Intent::Begin(id) => Some(*id),
+            _ => None,
+        });
+        if let Some(other) = begun.filter(|id| *id != point) {
+            return Err(RecoveryError::Refused(format!(
+                "a restore of another point of {app} ({}) was interrupted here; finish it first with `lifeboat restore {app}@{}`",
+                other.short(),
+                other.short()
+            )));
+        }
+        let mut this = Self {
+            journal,
+            done: records.into_iter().collect(),
+        };
+        this.intend(Intent::Begin(point))?;
+        Ok(this)
+    }
+
+    /// Writes an intent down, unless it stands there already.
+    pub fn intend(&mut self, intent: Intent) -> Result<()> {
+        if self.done.insert(intent.clone()) {
+            self.journal.append(&intent)?;
+        }
+        Ok(())
+    }
+
+    /// `true` if the interrupted run had this intent: what stands there is ours.
+    pub fn has(&self, intent: &Intent) -> bool {
+        self.done.contains(intent)
+    }
+
+    /// The restore is whole.
+    pub fn finish(self) -> Result<()> {
+        self.journal.finish()
+    }
+}
+
+/// The intents of an interrupted restore, without locking or beginning one: for a dry run.
+pub fn peek(ctx: &Context, app: &str, point: SnapshotId) -> BTreeSet<Intent> {
+    let name = format!(
+        "restore-{}-{}.jsonl",
+        &ctx.vault.id().get(..8).unwrap_or(""),
+        file_name(app)
+    );
+    let Ok(text) = fs_err::read_to_string(ctx.places.journal().join(name)) else {
+        return BTreeSet::new();
+    };
+    let records: BTreeSet<Intent> = text
+        .lines()
+        .filter_map(|line| serde_json::from_str(line).ok())
+        .collect();
+    if records.contains(&Intent::Begin(point)) {
+        records
+    } else {
+        BTreeSet::new()
+    }
+}
+
+/// An app's identity as a file name.
+fn file_name(app: &str) -> String {
+    lifeboat_plan::name::escape(app)
+}

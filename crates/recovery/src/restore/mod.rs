@@ -1,0 +1,249 @@
+//! `restore`: a whole app back from a recovery point, in one step.
+//!
+//! Order: look at everything that could stand in the way and refuse all at once; then images,
+//! networks, volumes, project files and binds; then containers, created and complete; and only then
+//! the start. Each step is journaled before it is taken: the same command, run again after a crash,
+//! goes on where the first one stopped. What stood here before is never touched.
+
+mod containers;
+mod data;
+mod images;
+mod journal;
+mod layers;
+mod obstacles;
+mod point;
+mod report;
+
+use std::collections::BTreeSet;
+
+use lifeboat_engine::Engine;
+use lifeboat_plan::{
+    manifest::{BindDecision, RunState},
+    order::{Order, order},
+};
+use lifeboat_vault::{Reader, id::SnapshotId, snapshot::Snapshot};
+
+pub use report::{RestorePlan, Restored, Segment, Step};
+
+use self::{
+    containers::{ContainerStage, Containers},
+    data::{Data, DataStage},
+    journal::{Intent, RestoreJournal},
+    point::OpenPoint,
+    report::Stopwatch,
+};
+use crate::{Context, RecoveryError, Result};
+
+/// Looks, and changes nothing.
+pub fn plan(ctx: &Context, id: SnapshotId, snapshot: &Snapshot) -> Result<RestorePlan> {
+    let engine = ctx.engine()?;
+    let reader = ctx.vault.reader()?;
+    let point = OpenPoint::open(&reader, id, snapshot, engine.api())?;
+    let ours = journal::peek(ctx, &point.manifest.identity.to_string(), id);
+    make_plan(engine.as_ref(), &point, &ours)
+}
+
+fn make_plan(
+    engine: &dyn Engine,
+    point: &OpenPoint,
+    ours: &BTreeSet<Intent>,
+) -> Result<RestorePlan> {
+    let here = engine.inventory()?;
+    let manifest = &point.manifest;
+    let mut steps = Vec::new();
+    let mut step = |kind: &str, name: &str, bytes: Option<u64>, action: &str| {
+        steps.push(Step {
+            kind: kind.to_owned(),
+            name: name.to_owned(),
+            bytes,
+            action: action.to_owned(),
+        });
+    };
+    for image in &manifest.images {
+        let name = image.tags.first().unwrap_or(&image.id);
+        let there = here.images.iter().any(|i| i.id == image.id);
+        step(
+            "image",
+            name,
+            Some(image.size),
+            if there { "is there already" } else { "load" },
+        );
+    }
+    for network in &manifest.networks {
+        step("network", &network.name, None, "create");
+    }
+    for volume in &manifest.volumes {
+        step(
+            "volume",
+            &volume.name,
+            Some(volume.bytes),
+            "create and fill",
+        );
+    }
+    for root in manifest.project.iter().flat_map(|p| &p.roots) {
+        step("project", root, None, "put back where nothing is");
+    }
+    for bind in manifest
+        .binds
+        .iter()
+        .filter(|b| b.decision == BindDecision::Captured)
+    {
+        step("bind", &bind.source, Some(bind.bytes), "put back");
+    }
+    for container in &manifest.containers {
+        let action = match container.state {
+            RunState::Running => "create and start",
+            RunState::Paused => "create, start and pause",
+            RunState::Stopped => "create; it had been stopped and stays so",
+        };
+        step("container", &container.name, None, action);
+    }
+    let mut warnings = manifest.warnings.clone();
+    warnings.extend(
+        manifest
+            .left_out
+            .iter()
+            .map(|l| format!("not in the point: {} ({})", l.what, l.reason)),
+    );
+    Ok(RestorePlan {
+        app: manifest.identity.to_string(),
+        id: point.id,
+        time: point.time.clone(),
+        steps,
+        obstacles: obstacles::obstacles(manifest, &here, ours),
+        warnings,
+        continues: ours.contains(&Intent::Begin(point.id)),
+    })
+}
+
+/// Brings the app back. Refuses, with all obstacles at once, before anything is touched.
+pub fn restore(ctx: &Context, id: SnapshotId, snapshot: &Snapshot) -> Result<Restored> {
+    let mut watch = Stopwatch::start();
+    let engine = ctx.engine()?;
+    let reader = ctx.vault.reader()?;
+    let point = OpenPoint::open(&reader, id, snapshot, engine.api())?;
+    let app = point.manifest.identity.to_string();
+    let ours = journal::peek(ctx, &app, id);
+    let plan = make_plan(engine.as_ref(), &point, &ours)?;
+    if !plan.obstacles.is_empty() {
+        return Err(RecoveryError::Refused(format!(
+            "{app} cannot be restored here, and nothing was changed: {}",
+            plan.obstacles.join("; ")
+        )));
+    }
+    let mut journal = RestoreJournal::open(ctx, &app, id)?;
+    let recovery = Recovery {
+        ctx,
+        engine: engine.as_ref(),
+        reader: &reader,
+        point: &point,
+    };
+    watch.split("plan");
+    let outcome = recovery.run(&mut journal, &mut watch)?;
+    // What did not become healthy is there and complete: running the restore again would not help.
+    journal.finish()?;
+    Ok(report::report(&point, plan.warnings, outcome, watch))
+}
+
+/// What the stages produced together.
+struct Outcome {
+    data: Data,
+    containers: Containers,
+    image_warnings: Vec<String>,
+    incomplete: Vec<String>,
+}
+
+/// One restore under way.
+struct Recovery<'a> {
+    ctx: &'a Context,
+    engine: &'a dyn Engine,
+    reader: &'a Reader,
+    point: &'a OpenPoint,
+}
+
+impl Recovery<'_> {
+    fn run(&self, journal: &mut RestoreJournal, watch: &mut Stopwatch) -> Result<Outcome> {
+        self.ctx.progress.step("restore-begin");
+        self.engine.prove_local(None)?;
+        let images = images::restore_images(self.ctx, self.engine, self.reader, self.point)?;
+        watch.split("images");
+        let data = self.data(journal)?;
+        watch.split("data");
+        let order = self.order()?;
+        let stage = ContainerStage {
+            ctx: self.ctx,
+            engine: self.engine,
+            reader: self.reader,
+            point: self.point,
+            images: &images.ids,
+            order: &order,
+        };
+        let mut containers = Containers::default();
+        self.ctx.progress.step("restore-containers");
+        stage.create(journal, &mut containers)?;
+        watch.split("containers");
+        self.ctx.progress.step("restore-start");
+        stage.start(journal, &mut containers)?;
+        watch.split("start");
+        self.ctx.progress.step("restore-validate");
+        stage.validate(&mut containers)?;
+        watch.split("validate");
+        Ok(Outcome {
+            data,
+            containers,
+            image_warnings: images.warnings,
+            incomplete: images.incomplete,
+        })
+    }
+
+    fn data(&self, journal: &mut RestoreJournal) -> Result<Data> {
+        let stage = DataStage {
+            ctx: self.ctx,
+            engine: self.engine,
+            reader: self.reader,
+            root: self.point.root,
+            manifest: &self.point.manifest,
+            definitions: &self.point.definitions,
+        };
+        let mut done = Data::default();
+        self.ctx.progress.step("restore-networks");
+        self.networks(journal)?;
+        self.ctx.progress.step("restore-volumes");
+        stage.volumes(journal, &mut done)?;
+        self.ctx.progress.step("restore-project");
+        stage.project(journal, &mut done)?;
+        self.ctx.progress.step("restore-binds");
+        stage.binds(journal, &mut done)?;
+        Ok(done)
+    }
+
+    fn networks(&self, journal: &mut RestoreJournal) -> Result<()> {
+        let existing: BTreeSet<String> = self
+            .engine
+            .inventory()?
+            .networks
+            .into_iter()
+            .map(|n| n.name)
+            .collect();
+        for network in &self.point.manifest.networks {
+            self.ctx.stop_if_cancelled()?;
+            if existing.contains(&network.name) {
+                // Shared, or made by the run that was interrupted; anything else was refused.
+                continue;
+            }
+            journal.intend(Intent::Network(network.name.clone()))?;
+            self.engine
+                .create_network(&self.point.definitions.network_body(&network.name)?)?;
+        }
+        Ok(())
+    }
+
+    fn order(&self) -> Result<Order> {
+        let mut containers = Vec::new();
+        for record in &self.point.manifest.containers {
+            let raw = self.point.definitions.container(&record.name)?.clone();
+            containers.push(lifeboat_engine::container_facts(raw));
+        }
+        Ok(order(&containers.iter().collect::<Vec<_>>()))
+    }
+}

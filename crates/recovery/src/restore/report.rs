@@ -1,0 +1,139 @@
+//! What a restore will do, and what it did.
+
+use std::time::Instant;
+
+use lifeboat_vault::{id::SnapshotId, node::Timestamp};
+use serde::Serialize;
+
+use super::{Outcome, point::OpenPoint};
+
+/// One step that a restore will take.
+#[derive(Debug, Clone, Serialize)]
+pub struct Step {
+    /// `image`, `network`, `volume`, `bind`, `project`, `container`.
+    pub kind: String,
+    /// What it is about.
+    pub name: String,
+    /// Bytes, where they are known.
+    pub bytes: Option<u64>,
+    /// What will be done, in words.
+    pub action: String,
+}
+
+/// What a restore will do, and what stands in its way.
+#[derive(Debug, Clone, Serialize)]
+pub struct RestorePlan {
+    /// `site/host/app`.
+    pub app: String,
+    /// The point.
+    pub id: SnapshotId,
+    /// When its capture began.
+    pub time: String,
+    /// Steps in order.
+    pub steps: Vec<Step>,
+    /// Names in use and other obstacles, all at once, each with a way out. Not empty: it is refused.
+    pub obstacles: Vec<String>,
+    /// What will differ from the original or is not in the point.
+    pub warnings: Vec<String>,
+    /// An interrupted restore of this point is continued.
+    pub continues: bool,
+}
+
+/// One measured part of a recovery.
+#[derive(Debug, Clone, Serialize)]
+pub struct Segment {
+    /// `plan`, `images`, `data`, `containers`, `start`, `validate`.
+    pub name: String,
+    /// Seconds.
+    pub seconds: f64,
+}
+
+/// What a restore did.
+#[derive(Debug, Clone, Serialize)]
+pub struct Restored {
+    /// `site/host/app`.
+    pub app: String,
+    /// The point.
+    pub id: SnapshotId,
+    /// When its capture began.
+    pub time: String,
+    /// Age of the point when the restore began, seconds.
+    pub age_seconds: f64,
+    /// RTO by segment.
+    pub segments: Vec<Segment>,
+    /// Sum of the segments.
+    pub rto_seconds: f64,
+    /// Containers that run again.
+    pub running: Vec<String>,
+    /// Containers that had been stopped and stay so.
+    pub stopped: Vec<String>,
+    /// Bytes written and checked.
+    pub bytes: u64,
+    /// What is missing or did not become healthy. Not empty: exit code 3.
+    pub incomplete: Vec<String>,
+    /// Other things worth knowing.
+    pub warnings: Vec<String>,
+}
+
+/// Measures segments, one after another.
+pub struct Stopwatch {
+    began_at: jiff::Timestamp,
+    last: Instant,
+    segments: Vec<Segment>,
+}
+
+impl Stopwatch {
+    /// Starts now.
+    pub fn start() -> Self {
+        Self {
+            began_at: jiff::Timestamp::now(),
+            last: Instant::now(),
+            segments: Vec::new(),
+        }
+    }
+
+    /// Ends a segment and begins the next.
+    pub fn split(&mut self, name: &str) {
+        let now = Instant::now();
+        let seconds = (now - self.last).as_secs_f64();
+        self.segments.push(Segment {
+            name: name.to_owned(),
+            seconds,
+        });
+        self.last = now;
+    }
+}
+
+/// Puts the report together.
+pub(super) fn report(
+    point: &OpenPoint,
+    warnings: Vec<String>,
+    outcome: Outcome,
+    watch: Stopwatch,
+) -> Restored {
+    let age_seconds = Timestamp::parse_rfc3339(&point.time).map_or(0.0, |time| {
+        (watch.began_at.as_nanosecond() - time.as_nanos()) as f64 / 1e9
+    });
+    let Outcome {
+        data,
+        containers,
+        image_warnings,
+        incomplete,
+    } = outcome;
+    Restored {
+        app: point.manifest.identity.to_string(),
+        id: point.id,
+        time: point.time.clone(),
+        age_seconds,
+        rto_seconds: watch.segments.iter().map(|s| s.seconds).sum(),
+        segments: watch.segments,
+        running: containers.running,
+        stopped: containers.stopped,
+        bytes: data.bytes,
+        incomplete: incomplete
+            .into_iter()
+            .chain(containers.incomplete)
+            .collect(),
+        warnings: [warnings, image_warnings, data.warnings, containers.warnings].concat(),
+    }
+}
