@@ -3,7 +3,10 @@
 use std::borrow::Cow;
 
 use base64::{Engine as _, engine::general_purpose::STANDARD as BASE64};
-use serde::Deserialize;
+use serde::{
+    Deserialize,
+    de::{IgnoredAny, SeqAccess, Visitor},
+};
 
 use super::{check_name, shown};
 use crate::{
@@ -15,9 +18,39 @@ use crate::{
 };
 
 #[derive(Deserialize)]
-struct RawTree<'a> {
-    #[serde(borrow)]
-    nodes: Option<Vec<RawNode<'a>>>,
+struct RawTree {
+    nodes: Option<Nodes>,
+}
+
+/// Turned into nodes one by one: directories of a million files should not be in memory twice.
+struct Nodes(Result<Vec<Node>>);
+
+impl<'de> Deserialize<'de> for Nodes {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Each;
+        impl<'de> Visitor<'de> for Each {
+            type Value = Nodes;
+
+            fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                f.write_str("a list of nodes")
+            }
+
+            fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Nodes, A::Error> {
+                let mut nodes = Vec::new();
+                while let Some(raw) = list.next_element()? {
+                    match node(raw) {
+                        Ok(node) => nodes.push(node),
+                        Err(error) => {
+                            while list.next_element::<IgnoredAny>()?.is_some() {}
+                            return Ok(Nodes(Err(error)));
+                        }
+                    }
+                }
+                Ok(Nodes(Ok(nodes)))
+            }
+        }
+        deserializer.deserialize_seq(Each)
+    }
 }
 
 /// Go leaves out or nulls what is zero, so everything may be absent. Unknown fields are ignored.
@@ -79,11 +112,13 @@ impl<'de: 'a, 'a> Deserialize<'de> for Text<'a> {
 /// Entries come back ascending by name: old repositories have trees in another order. Refused as damage:
 /// JSON of another shape, names that are no names or stand there twice, a directory without a tree.
 pub fn decode(bytes: &[u8]) -> Result<Tree> {
-    let raw: RawTree<'_> = serde_json::from_slice(bytes).map_err(|error| {
+    let raw: RawTree = serde_json::from_slice(bytes).map_err(|error| {
         VaultError::damaged("a tree", format!("it is no directory listing ({error})"))
     })?;
-    let raw = raw.nodes.unwrap_or_default();
-    let mut nodes = raw.into_iter().map(node).collect::<Result<Vec<Node>>>()?;
+    let mut nodes = match raw.nodes {
+        Some(Nodes(nodes)) => nodes?,
+        None => Vec::new(),
+    };
     if !nodes.is_sorted_by(|a, b| a.name < b.name) {
         nodes.sort_by(|a, b| a.name.cmp(&b.name));
         if let Some([twice, _]) = nodes.array_windows().find(|[a, b]| a.name == b.name) {
