@@ -43,7 +43,11 @@ impl Config {
             let below = (1 << DEGREE) - 1;
             chunker_polynomial = u64::from_le_bytes(bytes) & below | 1 << DEGREE | 1;
         }
-        Ok(Config { version: 2, id: hex::encode(id), chunker_polynomial })
+        Ok(Config {
+            version: 2,
+            id: hex::encode(id),
+            chunker_polynomial,
+        })
     }
 
     /// Reads the JSON. Versions other than 1 and 2 are refused.
@@ -64,7 +68,11 @@ impl Config {
         if json.id.is_empty() || json.id.len() > 64 {
             return Err(damaged("it has no id".to_owned()));
         }
-        Ok(Config { version: json.version, id: json.id, chunker_polynomial: polynomial })
+        Ok(Config {
+            version: json.version,
+            id: json.id,
+            chunker_polynomial: polynomial,
+        })
     }
 
     /// Writes the JSON.
@@ -134,7 +142,16 @@ mod tests {
         for f in [0x25b468838dcb75, 0x3DA3358B4DC173, 0x2482734cacca49] {
             assert!(is_irreducible(f), "{f:x}");
         }
-        for f in [0, 1, 2, 0x25b468838dcb74, 0x3DA3358B4DC172, 1 << 53, (1 << 53) | 1, 0b111] {
+        for f in [
+            0,
+            1,
+            2,
+            0x25b468838dcb74,
+            0x3DA3358B4DC172,
+            1 << 53,
+            (1 << 53) | 1,
+            0b111,
+        ] {
             assert!(!is_irreducible(f), "{f:x}");
         }
     }
@@ -149,13 +166,28 @@ mod tests {
     #[test]
     fn other_versions_and_polynomials_are_refused() {
         let text = |v: u32, p: &str| {
-            format!(r#"{{"version":{v},"id":"{}","chunker_polynomial":"{p}"}}"#, "ab".repeat(32))
+            format!(
+                r#"{{"version":{v},"id":"{}","chunker_polynomial":"{p}"}}"#,
+                "ab".repeat(32)
+            )
         };
         let parse = |text: String| Config::parse(text.as_bytes());
         assert_eq!(parse(text(1, "25b468838dcb75")).unwrap().version, 1);
-        assert!(matches!(parse(text(3, "25b468838dcb75")), Err(VaultError::Unsupported(_))));
-        assert!(matches!(parse(text(2, "25b468838dcb74")), Err(VaultError::Damaged { .. })));
-        assert!(matches!(parse(text(2, "zz")), Err(VaultError::Damaged { .. })));
-        assert!(matches!(parse("{}".to_owned()), Err(VaultError::Damaged { .. })));
+        assert!(matches!(
+            parse(text(3, "25b468838dcb75")),
+            Err(VaultError::Unsupported(_))
+        ));
+        assert!(matches!(
+            parse(text(2, "25b468838dcb74")),
+            Err(VaultError::Damaged { .. })
+        ));
+        assert!(matches!(
+            parse(text(2, "zz")),
+            Err(VaultError::Damaged { .. })
+        ));
+        assert!(matches!(
+            parse("{}".to_owned()),
+            Err(VaultError::Damaged { .. })
+        ));
     }
 }

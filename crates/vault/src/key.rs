@@ -39,7 +39,11 @@ pub struct Cost {
 
 impl Cost {
     /// restic's default: 32 MiB and about 0.1 s.
-    pub const DEFAULT: Cost = Cost { log_n: 15, r: 8, p: 1 };
+    pub const DEFAULT: Cost = Cost {
+        log_n: 15,
+        r: 8,
+        p: 1,
+    };
 
     /// From the fields of a key file. `None` for what is no cost or too high a one.
     fn checked(n: u64, r: u64, p: u64) -> Option<Cost> {
@@ -52,7 +56,11 @@ impl Cost {
             && memory <= MAX_MEMORY
             && work <= MAX_WORK;
         let log_n = u8::try_from(n.trailing_zeros()).ok()?;
-        fine.then_some(Cost { log_n, r: u32::try_from(r).ok()?, p: u32::try_from(p).ok()? })
+        fine.then_some(Cost {
+            log_n,
+            r: u32::try_from(r).ok()?,
+            p: u32::try_from(p).ok()?,
+        })
     }
 }
 
@@ -112,7 +120,10 @@ pub fn add(
     env.random.fill(&mut salt)?;
     let failed = |e| VaultError::Invalid(format!("write a key: {e}"));
     let json = MasterJson {
-        mac: MacJson { k: BASE64.encode(master.mac_k), r: BASE64.encode(master.mac_r) },
+        mac: MacJson {
+            k: BASE64.encode(master.mac_k),
+            r: BASE64.encode(master.mac_r),
+        },
         encrypt: BASE64.encode(master.encrypt),
     };
     let plain = Zeroizing::new(serde_json::to_vec(&json).map_err(failed)?);
@@ -130,7 +141,9 @@ pub fn add(
     };
     let bytes = serde_json::to_vec(&file).map_err(failed)?;
     let id = KeyId(Sha256::digest(&bytes).into());
-    store.put(&object_name(Area::Keys, &id.0)?, &bytes).map_err(VaultError::store("write a key"))?;
+    store
+        .put(&object_name(Area::Keys, &id.0)?, &bytes)
+        .map_err(VaultError::store("write a key"))?;
     Ok(id)
 }
 
@@ -141,22 +154,33 @@ enum Tried {
     Damaged(VaultError),
 }
 
-/// Tries a password on every key file.
+/// Tries a password on every key file until one opens and `accept` takes its master key. What
+/// `accept` says of the others counts only if none is taken.
 ///
 /// A wrong password and damage are told apart: a key file carries no sum but its name. One that matches
 /// its name and does not open was made with another password; one that does not match is damaged.
-pub fn unlock(store: &dyn Store, password: &[u8]) -> Result<(KeyId, KeyMaterial)> {
-    let mut objects = store.list(Area::Keys).map_err(VaultError::store("list the keys"))?;
+pub fn unlock<T>(
+    store: &dyn Store,
+    password: &[u8],
+    mut accept: impl FnMut(&KeyMaterial) -> Result<T>,
+) -> Result<(KeyId, T)> {
+    let mut objects = store
+        .list(Area::Keys)
+        .map_err(VaultError::store("list the keys"))?;
     objects.sort_by(|a, b| a.name.cmp(&b.name));
     let mut whole = 0;
     let mut damaged = None;
+    let mut refused = None;
     for object in objects {
         let mut id = [0; 32];
         if hex::decode_to_slice(object.name.id(), &mut id).is_err() {
             continue;
         }
         if object.size > MAX_KEY_FILE {
-            damaged = Some(VaultError::damaged(object.name.to_string(), "it is too large"));
+            damaged = Some(VaultError::damaged(
+                object.name.to_string(),
+                "it is too large",
+            ));
             continue;
         }
         let bytes = match store.get(&object.name) {
@@ -166,19 +190,30 @@ pub fn unlock(store: &dyn Store, password: &[u8]) -> Result<(KeyId, KeyMaterial)
             Err(e) => return Err(VaultError::store(format!("read {}", object.name))(e)),
         };
         match try_file(&bytes, &id, password, &object.name.to_string())? {
-            Tried::Opened(master) => return Ok((KeyId(id), master)),
+            Tried::Opened(master) => match accept(&master) {
+                Ok(accepted) => return Ok((KeyId(id), accepted)),
+                Err(e) => refused = Some(e),
+            },
             Tried::Other => whole += 1,
             Tried::Damaged(e) => damaged = Some(e),
         }
     }
-    match damaged {
-        Some(VaultError::Damaged { what, why }) if whole > 0 => Err(VaultError::Damaged {
-            what,
-            why: format!("{why}, and the password opens none of the other {whole} key(s)"),
-        }),
+    match refused.or(damaged) {
+        Some(VaultError::Damaged { what, why }) if whole > 0 && what != "config" => {
+            Err(VaultError::Damaged {
+                what,
+                why: format!("{why}, and the password opens none of the other {whole} key(s)"),
+            })
+        }
         Some(e) => Err(e),
-        None if whole == 0 => Err(VaultError::damaged("keys", "there is no key file in the vault")),
-        None => Err(VaultError::WrongPassword { location: store.location(), keys: whole }),
+        None if whole == 0 => Err(VaultError::damaged(
+            "keys",
+            "there is no key file in the vault",
+        )),
+        None => Err(VaultError::WrongPassword {
+            location: store.location(),
+            keys: whole,
+        }),
     }
 }
 
@@ -216,7 +251,11 @@ fn try_file(bytes: &[u8], id: &[u8; 32], password: &[u8], what: &str) -> Result<
 
 fn parse_master(plain: &[u8]) -> Option<KeyMaterial> {
     let json: MasterJson = serde_json::from_slice(plain).ok()?;
-    let mut master = KeyMaterial { encrypt: [0; 32], mac_k: [0; 16], mac_r: [0; 16] };
+    let mut master = KeyMaterial {
+        encrypt: [0; 32],
+        mac_k: [0; 16],
+        mac_r: [0; 16],
+    };
     let decode = |text: &str, out: &mut [u8]| {
         let bytes = Zeroizing::new(BASE64.decode(text).ok()?);
         (bytes.len() == out.len()).then(|| out.copy_from_slice(&bytes))
@@ -235,13 +274,19 @@ mod tests {
     use super::*;
     use crate::error::ErrorKind;
 
-    const CHEAP: Cost = Cost { log_n: 4, r: 8, p: 1 };
+    const CHEAP: Cost = Cost {
+        log_n: 4,
+        r: 8,
+        p: 1,
+    };
 
     fn vault_with(passwords: &[&[u8]]) -> (MemoryStore, Vec<KeyId>, KeyMaterial) {
         let store = MemoryStore::new();
         let env = Environment::system("test");
         let master = KeyMaterial::random(&*env.random).unwrap();
-        let ids = passwords.iter().map(|p| add(&store, p, &master, &env, CHEAP).unwrap());
+        let ids = passwords
+            .iter()
+            .map(|p| add(&store, p, &master, &env, CHEAP).unwrap());
         let ids = ids.collect();
         (store, ids, master)
     }
@@ -254,12 +299,12 @@ mod tests {
     fn each_password_opens_its_key() {
         let (store, ids, master) = vault_with(&[b"one", b"two"]);
         for (password, id) in [&b"one"[..], b"two"].iter().zip(&ids) {
-            let (found, opened) = unlock(&store, password).unwrap();
+            let (found, opened) = unlock(&store, password, |m| Ok(m.clone())).unwrap();
             assert_eq!(found, *id);
             assert_eq!(opened.encrypt, master.encrypt);
             assert_eq!((opened.mac_k, opened.mac_r), (master.mac_k, master.mac_r));
         }
-        let error = unlock(&store, b"three").map(|_| ()).unwrap_err();
+        let error = unlock(&store, b"three", |_| Ok(())).unwrap_err();
         assert!(matches!(error, VaultError::WrongPassword { keys: 2, .. }));
     }
 
@@ -267,17 +312,20 @@ mod tests {
     fn damage_is_not_a_wrong_password() {
         let (store, ids, _) = vault_with(&[b"one"]);
         store.tamper(&name(ids[0]), |bytes| bytes[200] ^= 1);
-        let error = unlock(&store, b"one").map(|_| ()).unwrap_err();
+        let error = unlock(&store, b"one", |_| Ok(())).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Damaged);
         store.delete(&name(ids[0])).unwrap();
-        assert_eq!(unlock(&store, b"one").map(|_| ()).unwrap_err().kind(), ErrorKind::Damaged);
+        assert_eq!(
+            unlock(&store, b"one", |_| Ok(())).unwrap_err().kind(),
+            ErrorKind::Damaged
+        );
     }
 
     #[test]
     fn one_damaged_key_does_not_keep_the_other_from_opening() {
         let (store, ids, _) = vault_with(&[b"one", b"two"]);
         store.tamper(&name(ids[0]), |bytes| bytes.truncate(10));
-        assert_eq!(unlock(&store, b"two").unwrap().0, ids[1]);
+        assert_eq!(unlock(&store, b"two", |_| Ok(())).unwrap().0, ids[1]);
     }
 
     #[test]
@@ -301,7 +349,11 @@ mod tests {
 
     #[test]
     fn debug_shows_no_key() {
-        let material = KeyMaterial { encrypt: [0xab; 32], mac_k: [0xcd; 16], mac_r: [0xef; 16] };
+        let material = KeyMaterial {
+            encrypt: [0xab; 32],
+            mac_k: [0xcd; 16],
+            mac_r: [0xef; 16],
+        };
         let shown = format!("{material:?} {:?}", SealKey::new(&material).unwrap());
         assert_eq!(shown, "KeyMaterial(…) SealKey(…)");
     }

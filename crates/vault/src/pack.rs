@@ -239,8 +239,11 @@ mod tests {
     fn pack() -> FinishedPack {
         let mut pack = PackBuilder::new(Vec::new());
         for (n, plain) in [(1u8, None), (2, NonZeroU32::new(700)), (3, None)] {
-            let sealed = key().seal(&SystemRandom, &vec![n; usize::from(n) * 100]).unwrap();
-            pack.add(BlobKind::Data, BlobId([n; 32]), plain, &sealed).unwrap();
+            let sealed = key()
+                .seal(&SystemRandom, &vec![n; usize::from(n) * 100])
+                .unwrap();
+            pack.add(BlobKind::Data, BlobId([n; 32]), plain, &sealed)
+                .unwrap();
         }
         let expected = pack.len();
         let pack = pack.finish(&key(), &SystemRandom).unwrap();
@@ -250,8 +253,13 @@ mod tests {
 
     fn read(bytes: &[u8]) -> Result<Vec<PackedBlob>> {
         let size = bytes.len() as u64;
-        let end = bytes.len().checked_sub(TRAILER).ok_or_else(|| VaultError::damaged("x", "y"))?;
-        let trailer = bytes[end..].try_into().map_err(|_| VaultError::damaged("x", "y"))?;
+        let end = bytes
+            .len()
+            .checked_sub(TRAILER)
+            .ok_or_else(|| VaultError::damaged("x", "y"))?;
+        let trailer = bytes[end..]
+            .try_into()
+            .map_err(|_| VaultError::damaged("x", "y"))?;
         let length = header_length(trailer, size, "x")?;
         parse_header(&key(), bytes[end - length..end].to_vec(), size, "x")
     }
@@ -263,7 +271,10 @@ mod tests {
         assert_eq!(pack.id.0, <[u8; 32]>::from(Sha256::digest(&pack.bytes)));
         let second = pack.blobs[1];
         let (start, length) = (second.offset as usize, second.length as usize);
-        assert_eq!(key().open(&pack.bytes[start..start + length]).unwrap(), vec![2; 200]);
+        assert_eq!(
+            key().open(&pack.bytes[start..start + length]).unwrap(),
+            vec![2; 200]
+        );
     }
 
     #[test]

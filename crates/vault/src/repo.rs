@@ -53,10 +53,11 @@ pub struct Snapshots {
 }
 
 impl Vault {
-    /// Creates a vault. Refuses where one is already.
+    /// Creates a vault. Refuses where one is already, or where one has lost its config.
     ///
-    /// The key is written before the config: a crash between them leaves a place that is no vault
-    /// yet and can be created again.
+    /// The key is written before the config. A crash between them leaves a place that is no vault yet and
+    /// can be created again. Of two that create at once the store lets one write the config: that
+    /// one removes the keys of the others, which open nothing.
     pub fn create(store: Arc<dyn Store>, password: &[u8], env: Environment) -> Result<Vault> {
         let location = store.location();
         if password.is_empty() {
@@ -64,14 +65,10 @@ impl Vault {
                 "an empty password protects nothing".to_owned(),
             ));
         }
+        refuse_what_is_there(&*store)?;
         store
             .create()
             .map_err(VaultError::store(format!("create a vault at {location}")))?;
-        match store.size(&ObjectName::config()) {
-            Ok(_) => return Err(VaultError::AlreadyThere(location)),
-            Err(StoreError::NotFound(_)) => {}
-            Err(e) => return Err(VaultError::store(format!("look for a vault at {location}"))(e)),
-        }
         let master = crate::seal::KeyMaterial::random(&*env.random)?;
         let seal = SealKey::new(&master)?;
         let config = Config::generate(&*env.random)?;
@@ -79,16 +76,30 @@ impl Vault {
         let key_id = key::add(&*store, password, &master, &env, key::Cost::DEFAULT)?;
         match store.put(&ObjectName::config(), &sealed) {
             Ok(()) => {}
-            Err(StoreError::AlreadyExists(_)) => return Err(VaultError::AlreadyThere(location)),
+            Err(StoreError::AlreadyExists(_)) => {
+                let _ = store.delete(&object_name(Area::Keys, &key_id.0)?);
+                return Err(VaultError::AlreadyThere(location));
+            }
             Err(e) => return Err(VaultError::store("write the config")(e)),
         }
-        Ok(Vault(Arc::new(Core {
+        let core = Core {
             store,
             seal,
             config,
             key_id,
             env,
-        })))
+        };
+        for other in core
+            .list(Area::Keys)?
+            .into_iter()
+            .filter(|id| *id != key_id.0)
+        {
+            match core.store.delete(&object_name(Area::Keys, &other)?) {
+                Ok(()) | Err(StoreError::NotFound(_)) => {}
+                Err(e) => return Err(VaultError::store("remove a left-over key")(e)),
+            }
+        }
+        Ok(Vault(Arc::new(core)))
     }
 
     /// Opens a vault of version 1 or 2.
@@ -103,13 +114,16 @@ impl Vault {
                 ));
             }
         };
-        let (key_id, master) = key::unlock(&*store, password)?;
-        let seal = SealKey::new(&master)?;
-        let plain = seal.open(&sealed).map_err(|_| {
-            VaultError::damaged(
-                "config",
-                "it does not open with the key that the password opened",
-            )
+        let (key_id, (seal, plain)) = key::unlock(&*store, password, |master| {
+            let seal = SealKey::new(master)?;
+            match seal.open(&sealed) {
+                Ok(plain) => Ok((seal, plain)),
+                // A key that a creation left behind opens nothing; another may.
+                Err(_) => Err(VaultError::damaged(
+                    "config",
+                    "it does not open with the key that the password opened",
+                )),
+            }
         })?;
         let config = Config::parse(&plain)?;
         Ok(Vault(Arc::new(Core {
@@ -211,6 +225,26 @@ impl Vault {
     pub fn remove_stale_locks(&self) -> Result<usize> {
         lock::remove_stale(&self.0)
     }
+}
+
+/// Before a vault is created: there must be none, nor what is left of one.
+fn refuse_what_is_there(store: &dyn Store) -> Result<()> {
+    let location = store.location();
+    let failed = || VaultError::store(format!("look for a vault at {location}"));
+    match store.size(&ObjectName::config()) {
+        Ok(_) => return Err(VaultError::AlreadyThere(location)),
+        Err(StoreError::NotFound(_)) => {}
+        Err(e) => return Err(failed()(e)),
+    }
+    for area in [Area::Snapshots, Area::Index, Area::Data] {
+        if !store.list(area).map_err(failed())?.is_empty() {
+            return Err(VaultError::damaged(
+                format!("the vault at {location}"),
+                "its config is missing, but it holds data; nothing was changed",
+            ));
+        }
+    }
+    Ok(())
 }
 
 impl Core {

@@ -215,7 +215,11 @@ mod tests {
             assert_eq!(key.open(&wrong), Err(Tampered), "bit {bit}");
         }
         for length in 0..sealed.len() {
-            assert_eq!(key.open(&sealed[..length]), Err(Tampered), "length {length}");
+            assert_eq!(
+                key.open(&sealed[..length]),
+                Err(Tampered),
+                "length {length}"
+            );
         }
     }
 

@@ -85,14 +85,8 @@ impl Timestamp {
             if end == 0 {
                 return None;
             }
-            for i in 0..9 {
-                let digit = if i < end {
-                    u32::from(digits[i] - b'0')
-                } else {
-                    0
-                };
-                nanos = nanos * 10 + digit;
-            }
+            let given = digits[..end].iter().chain(std::iter::repeat(&b'0'));
+            nanos = given.take(9).fold(0, |n, digit| n * 10 + u32::from(digit - b'0'));
             rest = &digits[end..];
         }
         let offset = match rest {

@@ -117,7 +117,7 @@ mod tests {
     #[test]
     fn comes_back_as_it_was_written() {
         let blob = |n: u8, plain| PackedBlob {
-            kind: if n % 2 == 0 {
+            kind: if n.is_multiple_of(2) {
                 BlobKind::Tree
             } else {
                 BlobKind::Data

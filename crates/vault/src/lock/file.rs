@@ -84,7 +84,10 @@ impl LockFile {
 
     /// Who holds it, for people.
     pub(super) fn holder(&self) -> String {
-        format!("PID {} on {} by {} since {}", self.pid, self.hostname, self.username, self.time)
+        format!(
+            "PID {} on {} by {} since {}",
+            self.pid, self.hostname, self.username, self.time
+        )
     }
 
     /// Not renewed for half an hour. A time that does not parse is not old.
@@ -95,7 +98,9 @@ impl LockFile {
 
     /// Whether this is a lease of ours whose process is known to have ended.
     pub(super) fn is_dead(&self, env: &Environment) -> bool {
-        let Some(lease) = &self.lease else { return false };
+        let Some(lease) = &self.lease else {
+            return false;
+        };
         if self.hostname != env.hostname || lease.scope.is_empty() {
             return false;
         }
@@ -115,7 +120,10 @@ impl LockFile {
 /// All locks of the vault. One that cannot be read is an error, but for one that is empty (left by
 /// a crash on a file system that does not keep its word) or has gone meanwhile.
 pub(super) fn survey(core: &Core) -> Result<Vec<(LockId, LockFile)>> {
-    let listed = core.store.list(Area::Locks).map_err(VaultError::store("list locks"))?;
+    let listed = core
+        .store
+        .list(Area::Locks)
+        .map_err(VaultError::store("list locks"))?;
     let mut locks = Vec::with_capacity(listed.len());
     for object in listed {
         let mut id = [0; 32];
@@ -124,11 +132,17 @@ pub(super) fn survey(core: &Core) -> Result<Vec<(LockId, LockFile)>> {
         }
         let json = match core.load_unpacked(&object.name) {
             Ok(json) => json,
-            Err(VaultError::Store { source: StoreError::NotFound(_), .. }) => continue,
+            Err(VaultError::Store {
+                source: StoreError::NotFound(_),
+                ..
+            }) => continue,
             Err(e) => return Err(e),
         };
         let lock = serde_json::from_slice(&json).map_err(|e| {
-            VaultError::damaged(object.name.to_string(), format!("its JSON does not parse: {e}"))
+            VaultError::damaged(
+                object.name.to_string(),
+                format!("its JSON does not parse: {e}"),
+            )
         })?;
         locks.push((LockId(id), lock));
     }
@@ -137,8 +151,8 @@ pub(super) fn survey(core: &Core) -> Result<Vec<(LockId, LockFile)>> {
 
 /// Writes a lock file.
 pub(super) fn write(core: &Core, lock: &LockFile) -> Result<LockId> {
-    let json = serde_json::to_vec(lock)
-        .map_err(|e| VaultError::Invalid(format!("write a lock: {e}")))?;
+    let json =
+        serde_json::to_vec(lock).map_err(|e| VaultError::Invalid(format!("write a lock: {e}")))?;
     Ok(LockId(core.save_unpacked(Area::Locks, &json)?))
 }
 

@@ -64,15 +64,32 @@ fn boot_seconds() -> i64 {
 
 impl HeldLock {
     pub(super) fn new(core: Arc<Core>, mode: LockMode, lock: LockFile, id: LockId) -> Result<Self> {
-        let state = State { lock, id, written: boot_seconds(), second_check: false, lost: None };
-        let shared =
-            Arc::new(Shared { core, mode, state: Mutex::new(state), checked: Condvar::new() });
-        let mut held = HeldLock { shared: shared.clone(), stop: None, thread: None };
+        let state = State {
+            lock,
+            id,
+            written: boot_seconds(),
+            second_check: false,
+            lost: None,
+        };
+        let shared = Arc::new(Shared {
+            core,
+            mode,
+            state: Mutex::new(state),
+            checked: Condvar::new(),
+        });
+        let mut held = HeldLock {
+            shared: shared.clone(),
+            stop: None,
+            thread: None,
+        };
         let (stop, stopped) = crossbeam_channel::bounded(0);
         // Should the thread not start, dropping `held` removes the lock.
-        held.thread = Some(crate::write::pool::spawn("vault-lock".to_owned(), move || {
-            shared.keep(&stopped);
-        })?);
+        held.thread = Some(crate::write::pool::spawn(
+            "vault-lock".to_owned(),
+            move || {
+                shared.keep(&stopped);
+            },
+        )?);
         held.stop = Some(stop);
         Ok(held)
     }
@@ -98,6 +115,13 @@ impl HeldLock {
             Some(Lost::Conflict(holder)) => Err(VaultError::Locked { location, holder }),
             Some(Lost::Gone(why)) => Err(VaultError::LockLost(location, why)),
         }
+    }
+}
+
+#[cfg(test)]
+impl HeldLock {
+    pub(super) fn renew_now(&self) -> Result<()> {
+        self.shared.renew()
     }
 }
 

@@ -87,12 +87,18 @@ fn check(core: &Core, mode: LockMode, own: Option<LockId>) -> Result<()> {
             continue;
         }
         if lock.is_old(now) {
-            tracing::warn!(holder = lock.holder(), "pass over a lock that was not renewed for long");
+            tracing::warn!(
+                holder = lock.holder(),
+                "pass over a lock that was not renewed for long"
+            );
             continue;
         }
         if lock.exclusive || mode == LockMode::Exclusive {
             let location = core.store.location();
-            return Err(VaultError::Locked { location, holder: lock.holder() });
+            return Err(VaultError::Locked {
+                location,
+                holder: lock.holder(),
+            });
         }
     }
     Ok(())
@@ -111,3 +117,6 @@ pub fn remove_stale(core: &Arc<Core>) -> Result<usize> {
     }
     Ok(removed)
 }
+
+#[cfg(test)]
+mod tests;

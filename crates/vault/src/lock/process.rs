@@ -13,7 +13,11 @@ pub(super) fn scope() -> String {
     let space = rustix::fs::readlink("/proc/self/ns/pid", Vec::new())
         .map(|target| target.to_string_lossy().into_owned())
         .unwrap_or_default();
-    if boot.is_empty() || space.is_empty() { String::new() } else { format!("{} {space}", boot.trim()) }
+    if boot.is_empty() || space.is_empty() {
+        String::new()
+    } else {
+        format!("{} {space}", boot.trim())
+    }
 }
 
 /// Start time of a process in ticks since boot, `None` if there is no such process.

@@ -34,8 +34,19 @@ impl<'w> FileWriter<'w> {
             ChunkPolicy::Fixed { size } => (size as usize).clamp(1, PIECE),
             ChunkPolicy::ContentDefined => PIECE,
         };
-        let buffer = if size_hint >= PIECE as u64 { writer.session.buffer() } else { Vec::new() };
-        Self { writer, cutter: Cutter::new(policy), piece, buffer, chunks: None, size: 0 }
+        let buffer = if size_hint >= PIECE as u64 {
+            writer.session.buffer()
+        } else {
+            Vec::new()
+        };
+        Self {
+            writer,
+            cutter: Cutter::new(policy),
+            piece,
+            buffer,
+            chunks: None,
+            size: 0,
+        }
     }
 
     /// Appends bytes.
@@ -78,7 +89,10 @@ impl<'w> FileWriter<'w> {
             if self.chunks.is_none() && length == self.buffer.len() {
                 // The whole file is one chunk: no need for another thread.
                 let id = self.writer.session.save(BlobKind::Data, &self.buffer)?;
-                return Ok(SavedFile { content: vec![id], size });
+                return Ok(SavedFile {
+                    content: vec![id],
+                    size,
+                });
             }
             self.hand_over(length)?;
         }

@@ -20,12 +20,7 @@ pub(crate) mod session;
 
 pub use file::FileWriter;
 
-use std::{
-    collections::HashMap,
-    sync::Arc,
-    thread::JoinHandle,
-    time::Duration,
-};
+use std::{collections::HashMap, sync::Arc, thread::JoinHandle, time::Duration};
 
 use crossbeam_channel::Sender;
 use lifeboat_store::Area;
@@ -66,7 +61,12 @@ pub struct WriterOptions {
 impl Default for WriterOptions {
     fn default() -> Self {
         let threads = std::thread::available_parallelism().map_or(2, usize::from);
-        Self { compression_level: 2, pack_size: 16 << 20, threads, retry_lock: Duration::ZERO }
+        Self {
+            compression_level: 2,
+            pack_size: 16 << 20,
+            threads,
+            retry_lock: Duration::ZERO,
+        }
     }
 }
 
@@ -132,7 +132,9 @@ impl Writer {
         for n in 0..PUTTERS {
             let (session, packs) = (session.clone(), packs.clone());
             let work = move || session.put_packs(&packs);
-            writer.putters.push(pool::spawn(format!("vault-put-{n}"), work)?);
+            writer
+                .putters
+                .push(pool::spawn(format!("vault-put-{n}"), work)?);
         }
         pool::start(&session, &job_queue, &mut writer.workers)?;
         Ok(writer)
@@ -155,7 +157,8 @@ impl Writer {
 
     /// Saves a directory.
     pub fn tree(&self, tree: &Tree) -> Result<BlobId> {
-        self.session.save(BlobKind::Tree, &crate::tree::encode(tree)?)
+        self.session
+            .save(BlobKind::Tree, &crate::tree::encode(tree)?)
     }
 
     /// Added so far.

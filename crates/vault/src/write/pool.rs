@@ -63,7 +63,12 @@ impl Chunks {
             state.pending += 1;
             state.ids.len() - 1
         };
-        let job = Job { bytes, number, file: self.clone(), result: None };
+        let job = Job {
+            bytes,
+            number,
+            file: self.clone(),
+            result: None,
+        };
         match queue.try_send(job) {
             Ok(()) => {}
             Err(TrySendError::Full(job) | TrySendError::Disconnected(job)) => job.run(session),
@@ -123,12 +128,12 @@ pub(super) fn start(
 }
 
 /// Starts a named thread.
-pub(crate) fn spawn(
-    name: String,
-    work: impl FnOnce() + Send + 'static,
-) -> Result<JoinHandle<()>> {
+pub(crate) fn spawn(name: String, work: impl FnOnce() + Send + 'static) -> Result<JoinHandle<()>> {
     thread::Builder::new()
         .name(name)
         .spawn(work)
-        .map_err(|source| VaultError::Io { context: "start a thread".to_owned(), source })
+        .map_err(|source| VaultError::Io {
+            context: "start a thread".to_owned(),
+            source,
+        })
 }

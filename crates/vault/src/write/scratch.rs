@@ -39,7 +39,10 @@ struct Scratch {
 }
 
 fn failed(source: std::io::Error) -> VaultError {
-    VaultError::Io { context: "compress a blob".to_owned(), source }
+    VaultError::Io {
+        context: "compress a blob".to_owned(),
+        source,
+    }
 }
 
 /// Compresses and seals a blob in this thread's buffers and hands the result to `use_it`.
@@ -63,7 +66,10 @@ pub(super) fn with_sealed<T>(
         };
         let plain_length = scratch.fill(kind, plain)?;
         key.seal_in_place(random, &mut scratch.sealed, 0)?;
-        let result = use_it(Sealed { bytes: &scratch.sealed, plain_length });
+        let result = use_it(Sealed {
+            bytes: &scratch.sealed,
+            plain_length,
+        });
         if scratch.sealed.capacity() > KEEP {
             scratch.sealed = Vec::new();
         }
@@ -110,8 +116,10 @@ impl Scratch {
         }
         let bound = zstd::zstd_safe::compress_bound(self.sample.len());
         self.sealed.resize(bound, 0);
-        let length =
-            self.zstd.compress_to_buffer(&self.sample, &mut self.sealed[..]).map_err(failed)?;
+        let length = self
+            .zstd
+            .compress_to_buffer(&self.sample, &mut self.sealed[..])
+            .map_err(failed)?;
         self.sealed.clear();
         Ok(length * 50 < self.sample.len() * 49)
     }

@@ -127,7 +127,9 @@ impl Session {
         }
         if u32::try_from(plain.len() + (64 << 20)).is_err() {
             let reason = format!("a {} blob of {} bytes", kind.as_str(), plain.len());
-            return Err(VaultError::Unsupported(format!("{reason} is too large for the format")));
+            return Err(VaultError::Unsupported(format!(
+                "{reason} is too large for the format"
+            )));
         }
         let id = BlobId(Sha256::digest(plain).into());
         if self.index.find(kind, &id).is_some() {
@@ -150,7 +152,10 @@ impl Session {
             let slot = &self.open[usize::from(kind == BlobKind::Tree)];
             let mut open = slot.lock();
             let mut full = None;
-            if open.as_ref().is_some_and(|pack| !pack.fits(sealed.bytes.len())) {
+            if open
+                .as_ref()
+                .is_some_and(|pack| !pack.fits(sealed.bytes.len()))
+            {
                 full = open.take();
             }
             let pack = open.get_or_insert_with(|| PackBuilder::new(self.buffer()));
@@ -170,8 +175,12 @@ impl Session {
             BlobKind::Tree => &self.stats.tree_blobs,
         };
         blobs.fetch_add(1, Ordering::Relaxed);
-        self.stats.plain_bytes.fetch_add(plain.len() as u64, Ordering::Relaxed);
-        self.stats.packed_bytes.fetch_add(packed as u64, Ordering::Relaxed);
+        self.stats
+            .plain_bytes
+            .fetch_add(plain.len() as u64, Ordering::Relaxed);
+        self.stats
+            .packed_bytes
+            .fetch_add(packed as u64, Ordering::Relaxed);
         Ok(())
     }
 
@@ -259,7 +268,9 @@ struct Landing<'s>(&'s Session);
 impl Drop for Landing<'_> {
     fn drop(&mut self) {
         if std::thread::panicking() {
-            let _ = self.0.poison(VaultError::Interrupted("a thread that stores packs died".into()));
+            let _ = self.0.poison(VaultError::Interrupted(
+                "a thread that stores packs died".into(),
+            ));
         }
         *self.0.on_the_way.lock() -= 1;
         self.0.landed.notify_all();
@@ -280,5 +291,9 @@ pub(crate) fn write_index(core: &Core, packs: Vec<(PackId, Vec<PackedBlob>)>) ->
             blobs = 0;
         }
     }
-    if file.packs.is_empty() { Ok(()) } else { save(&file) }
+    if file.packs.is_empty() {
+        Ok(())
+    } else {
+        save(&file)
+    }
 }

@@ -1,0 +1,218 @@
+//! Who may run beside whom, whose locks are removed, and when a lock is lost.
+
+use std::process::{Command, Stdio};
+
+use lifeboat_store::{Area, MemoryStore};
+use parking_lot::Mutex;
+
+use super::*;
+use crate::{
+    env::{Clock, Environment},
+    error::ErrorKind,
+    node::Timestamp,
+    repo::Vault,
+};
+
+struct TestClock(Mutex<Timestamp>);
+
+impl Clock for TestClock {
+    fn now(&self) -> Timestamp {
+        *self.0.lock()
+    }
+}
+
+struct Lab {
+    vault: Vault,
+    clock: Arc<TestClock>,
+}
+
+impl Lab {
+    fn new() -> Lab {
+        let clock = Arc::new(TestClock(Mutex::new(Timestamp {
+            secs: 1_800_000_000,
+            nanos: 0,
+        })));
+        let env = Environment {
+            clock: clock.clone(),
+            ..Environment::system("test")
+        };
+        let vault = Vault::create(Arc::new(MemoryStore::new()), b"x", env).unwrap();
+        Lab { vault, clock }
+    }
+
+    fn core(&self) -> &Arc<Core> {
+        &self.vault.0
+    }
+
+    fn take(&self, mode: LockMode) -> Result<HeldLock> {
+        acquire(self.core(), mode, Duration::ZERO)
+    }
+
+    fn locks(&self) -> usize {
+        self.vault.store().list(Area::Locks).unwrap().len()
+    }
+
+    fn later(&self, minutes: i64) {
+        self.clock.0.lock().secs += minutes * 60;
+    }
+
+    /// A lock as restic writes it.
+    fn foreign(&self, exclusive: bool) -> LockId {
+        let mut lock = LockFile::new(&self.core().env, exclusive).unwrap();
+        lock.lease = None;
+        lock.pid = 99_999_999;
+        file::write(self.core(), &lock).unwrap()
+    }
+}
+
+fn kind(result: Result<HeldLock>) -> ErrorKind {
+    result.map(drop).unwrap_err().kind()
+}
+
+#[test]
+fn which_may_run_beside_which() {
+    let lab = Lab::new();
+    let one = lab.take(LockMode::Shared).unwrap();
+    let two = lab.take(LockMode::Shared).unwrap();
+    assert_eq!(lab.locks(), 2);
+    assert_eq!(kind(lab.take(LockMode::Exclusive)), ErrorKind::Locked);
+    one.confirm().unwrap();
+    two.confirm().unwrap();
+    drop((one, two));
+    assert_eq!(lab.locks(), 0);
+    let alone = lab.take(LockMode::Exclusive).unwrap();
+    assert_eq!(kind(lab.take(LockMode::Shared)), ErrorKind::Locked);
+    assert_eq!(kind(lab.take(LockMode::Exclusive)), ErrorKind::Locked);
+    drop(alone);
+    assert_eq!(lab.locks(), 0);
+}
+
+#[test]
+fn a_foreign_exclusive_lock_is_waited_for() {
+    let lab = Lab::new();
+    let foreign = lab.foreign(true);
+    let began = Instant::now();
+    let error = acquire(lab.core(), LockMode::Shared, Duration::from_millis(700)).map(drop);
+    let error = error.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Locked);
+    assert!(error.to_string().contains("PID 99999999"), "{error}");
+    assert!(began.elapsed() >= Duration::from_millis(700));
+    let core = lab.core().clone();
+    let ends = std::thread::spawn(move || {
+        std::thread::sleep(Duration::from_millis(200));
+        file::remove(&core, foreign).unwrap();
+    });
+    acquire(lab.core(), LockMode::Shared, Duration::from_secs(20)).unwrap();
+    ends.join().unwrap();
+}
+
+#[test]
+fn one_that_came_at_the_same_moment_is_noticed_before_the_commit() {
+    let lab = Lab::new();
+    let held = lab.take(LockMode::Shared).unwrap();
+    // A store whose listing lagged shows it only now.
+    let foreign = lab.foreign(true);
+    assert_eq!(held.confirm().unwrap_err().kind(), ErrorKind::Locked);
+    file::remove(lab.core(), foreign).unwrap();
+}
+
+#[test]
+fn old_locks_no_longer_count_and_foreign_ones_stay() {
+    let lab = Lab::new();
+    lab.foreign(true);
+    lab.later(29);
+    assert_eq!(kind(lab.take(LockMode::Shared)), ErrorKind::Locked);
+    lab.later(2);
+    drop(lab.take(LockMode::Shared).unwrap());
+    assert_eq!(lab.vault.remove_stale_locks().unwrap(), 0);
+    assert_eq!(lab.locks(), 1);
+}
+
+#[test]
+fn leases_of_dead_processes_are_removed_and_those_of_living_ones_kept() {
+    let lab = Lab::new();
+    let mut child = Command::new("sleep")
+        .arg("600")
+        .stdin(Stdio::null())
+        .spawn()
+        .unwrap();
+    let env = Environment {
+        pid: child.id(),
+        ..lab.core().env.clone()
+    };
+    let lock = LockFile::new(&env, true).unwrap();
+    file::write(lab.core(), &lock).unwrap();
+    assert_eq!(kind(lab.take(LockMode::Shared)), ErrorKind::Locked);
+    assert_eq!(lab.vault.remove_stale_locks().unwrap(), 0);
+    child.kill().unwrap();
+    child.wait().unwrap();
+    drop(lab.take(LockMode::Shared).unwrap());
+    assert_eq!(lab.locks(), 0);
+
+    // Our own pid, but another process had it then.
+    let mut lock = LockFile::new(&lab.core().env, true).unwrap();
+    if let Some(lease) = &mut lock.lease {
+        lease.started = std::num::NonZeroU64::new(1);
+    }
+    file::write(lab.core(), &lock).unwrap();
+    assert_eq!(lab.vault.remove_stale_locks().unwrap(), 1);
+
+    // The same name in another container: only its age can tell.
+    lock.pid = 99_999_999;
+    if let Some(lease) = &mut lock.lease {
+        lease.scope = "elsewhere".to_owned();
+    }
+    file::write(lab.core(), &lock).unwrap();
+    assert_eq!(lab.vault.remove_stale_locks().unwrap(), 0);
+    lab.later(31);
+    assert_eq!(lab.vault.remove_stale_locks().unwrap(), 1);
+}
+
+#[test]
+fn a_lock_that_was_taken_away_is_lost() {
+    let lab = Lab::new();
+    let held = lab.take(LockMode::Shared).unwrap();
+    held.confirm().unwrap();
+    for object in lab.vault.store().list(Area::Locks).unwrap() {
+        lab.vault.store().delete(&object.name).unwrap();
+    }
+    let error = held.confirm().unwrap_err();
+    assert!(matches!(error, VaultError::LockLost(..)), "{error}");
+    drop(held);
+}
+
+#[test]
+fn a_commit_without_its_lock_is_refused() {
+    let lab = Lab::new();
+    let writer = lab.vault.writer(Default::default()).unwrap();
+    let tree = writer.tree(&crate::node::Tree::default()).unwrap();
+    for object in lab.vault.store().list(Area::Locks).unwrap() {
+        lab.vault.store().delete(&object.name).unwrap();
+    }
+    let snapshot = crate::snapshot::Snapshot {
+        time: "2027-01-01T00:00:00Z".to_owned(),
+        tree: Some(tree),
+        ..Default::default()
+    };
+    assert!(matches!(
+        writer.commit(snapshot),
+        Err(VaultError::LockLost(..))
+    ));
+    assert!(lab.vault.snapshots().unwrap().found.is_empty());
+}
+
+#[test]
+fn renewal_writes_the_new_before_it_deletes_the_old() {
+    let lab = Lab::new();
+    let held = lab.take(LockMode::Shared).unwrap();
+    let before = file::survey(lab.core()).unwrap().remove(0);
+    lab.later(5);
+    held.renew_now().unwrap();
+    let mut after = file::survey(lab.core()).unwrap();
+    assert_eq!(after.len(), 1);
+    let after = after.remove(0);
+    assert_ne!(before.0, after.0);
+    assert_ne!(before.1.time, after.1.time);
+    assert_eq!(before.1.lease, after.1.lease);
+    held.confirm().unwrap();
+}

@@ -1,0 +1,112 @@
+//! A write session under many threads.
+
+use std::{collections::HashSet, sync::Arc};
+
+use lifeboat_store::{FaultyStore, MemoryStore};
+use lifeboat_vault::{BlobKind, ChunkPolicy, WriterOptions};
+
+use crate::support::*;
+
+#[test]
+fn threads_that_save_the_same_store_it_once() {
+    let vault = create(Arc::new(MemoryStore::new()));
+    let writer = vault.writer(small_packs()).unwrap();
+    let ids: Vec<_> = std::thread::scope(|scope| {
+        let threads: Vec<_> = (0..8)
+            .map(|_| {
+                scope.spawn(|| {
+                    (0..50u64)
+                        .map(|n| writer.blob(BlobKind::Data, &noise(n, 5000)).unwrap())
+                        .collect::<Vec<_>>()
+                })
+            })
+            .collect();
+        threads.into_iter().map(|t| t.join().unwrap()).collect()
+    });
+    assert!(ids.iter().all(|i| *i == ids[0]));
+    assert_eq!(writer.stats().data_blobs, 50);
+    assert_eq!(writer.stats().plain_bytes, 250_000);
+    writer.flush().unwrap();
+    let reader = vault.reader().unwrap();
+    for (n, id) in (0u64..).zip(&ids[0]) {
+        assert!(reader.blob(BlobKind::Data, *id).unwrap() == noise(n, 5000));
+    }
+}
+
+#[test]
+fn chunks_come_back_in_order_whatever_the_pieces() {
+    let store = FaultyStore::new(Arc::new(MemoryStore::new()))
+        .with_put_delay(std::time::Duration::from_millis(3));
+    let vault = create(Arc::new(store));
+    let bytes = noise(9, 6_000_000);
+    let mut seen = HashSet::new();
+    for (piece, policy) in [
+        (1 << 20, ChunkPolicy::ContentDefined),
+        (4097, ChunkPolicy::ContentDefined),
+        (6_000_000, ChunkPolicy::ContentDefined),
+        (6_000_000, ChunkPolicy::Fixed { size: 100_000 }),
+        (777, ChunkPolicy::Fixed { size: 100_000 }),
+    ] {
+        let writer = vault
+            .writer(WriterOptions {
+                threads: 3,
+                ..small_packs()
+            })
+            .unwrap();
+        let mut file = writer.file(policy, 0);
+        for part in bytes.chunks(piece) {
+            file.write(part).unwrap();
+        }
+        let saved = file.finish().unwrap();
+        writer.flush().unwrap();
+        let reader = vault.reader().unwrap();
+        let mut back = Vec::new();
+        for id in &saved.content {
+            back.extend(reader.blob(BlobKind::Data, *id).unwrap());
+        }
+        assert!(back == bytes, "{piece} {policy:?}");
+        seen.insert(saved.content);
+    }
+    // Cuts depend on content alone: two policies, two lists.
+    assert_eq!(seen.len(), 2);
+}
+
+#[test]
+fn holes_begin_with_the_blob_that_restic_looks_for() {
+    let vault = create(Arc::new(MemoryStore::new()));
+    let writer = vault.writer(WriterOptions::default()).unwrap();
+    let mut file = writer.file(ChunkPolicy::ContentDefined, 0);
+    file.write(b"head").unwrap();
+    file.hole(1000).unwrap();
+    file.hole(1 << 40).unwrap();
+    file.write(b"tail").unwrap();
+    let saved = file.finish().unwrap();
+    assert_eq!(saved.size, (1 << 40) + 1008);
+    writer.flush().unwrap();
+    let reader = vault.reader().unwrap();
+    let length = |n: usize| reader.blob_len(BlobKind::Data, saved.content[n]).unwrap();
+    assert_eq!(length(0), 1004);
+    assert_eq!(length(1), 512 << 10);
+    assert_eq!(length(2), 16 << 20);
+    assert_eq!(
+        reader.blob(BlobKind::Data, saved.content[1]).unwrap(),
+        vec![0; 512 << 10]
+    );
+    let total: u64 = (0..saved.content.len()).map(length).sum();
+    assert_eq!(total, saved.size);
+    assert!(writer.stats().packed_bytes < 10_000, "{:?}", writer.stats());
+}
+
+#[test]
+fn nothing_is_saved_for_nothing() {
+    let vault = create(Arc::new(MemoryStore::new()));
+    let writer = vault.writer(WriterOptions::default()).unwrap();
+    let saved = writer
+        .file(ChunkPolicy::ContentDefined, 0)
+        .finish()
+        .unwrap();
+    assert_eq!((saved.size, saved.content.len()), (0, 0));
+    assert!(writer.blob(BlobKind::Data, b"").is_err());
+    writer.flush().unwrap();
+    assert!(writer.commit(lifeboat_vault::Snapshot::default()).is_err());
+}
