@@ -1,3 +1,37 @@
-//! What each command does: calls the use case, shows the result. One file a command.
+//! What each command does: calls the use case, shows what came of it. One file a command.
 
-pub mod tools;
+mod apps;
+mod backup;
+mod check;
+mod init;
+mod ls;
+mod points;
+mod restore;
+mod tools;
+
+use std::sync::Arc;
+
+use crate::{
+    args::{Cli, Command},
+    exit::{Exit, Result},
+    output::Output,
+    progress::Reporter,
+    session::Session,
+};
+
+/// Runs the command.
+pub fn run(cli: Cli, reporter: &Arc<Reporter>) -> Result<Exit> {
+    let out = Output::new(cli.global.output);
+    let session = |out| Session::new(cli.global.clone(), out, Arc::clone(reporter));
+    match &cli.command {
+        Command::Apps(args) => apps::run(&session(out)?, args),
+        Command::Init(args) => init::run(&session(out)?, args),
+        Command::Backup(args) => backup::run(&session(out)?, args),
+        Command::Points(args) => points::run(&session(out)?, args),
+        Command::Restore(args) => restore::run(&session(out)?, args),
+        Command::Ls(args) => ls::run(&session(out)?, args),
+        Command::Check(args) => check::run(&session(out)?, args),
+        Command::Completion(args) => tools::completion(&out, args),
+        Command::Man(args) => tools::man(args),
+    }
+}

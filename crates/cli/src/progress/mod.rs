@@ -26,7 +26,7 @@ pub struct Reporter {
 
 enum View {
     Silent,
-    Bar(Bar),
+    Bar(Box<Bar>),
     Lines(Lines),
 }
 
@@ -37,7 +37,7 @@ impl Reporter {
         let view = if quiet {
             View::Silent
         } else if std::io::stderr().is_terminal() {
-            View::Bar(Bar::new(Arc::clone(&tally)))
+            View::Bar(Box::new(Bar::new(Arc::clone(&tally))))
         } else if verbose > 0 {
             View::Lines(Lines::default())
         } else {
@@ -129,5 +129,23 @@ impl Reporter {
             View::Lines(lines) => lines.show(&self.tally),
             View::Silent => {}
         }
+    }
+}
+
+impl lifeboat_recovery::Progress for Reporter {
+    fn step(&self, name: &str) {
+        self.begin_step(name);
+    }
+
+    fn expect(&self, files: u64, bytes: u64) {
+        self.more_expected(files, bytes);
+    }
+
+    fn advance(&self, files: u64, bytes: u64) {
+        self.more_done(files, bytes);
+    }
+
+    fn warn(&self, message: &str) {
+        self.warn_once(message);
     }
 }

@@ -1,0 +1,320 @@
+//! One run of the program: what was said on the command line, in the settings and in the
+//! environment, put together; the vault opened, the engine connected.
+
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use lifeboat_capture::{Cancel, SkipSet};
+use lifeboat_engine::{DockerEngine, Endpoint, Engine};
+use lifeboat_recovery::{Context, ErrorKind, Places, RecoveryError, Settings};
+use lifeboat_store::{ObjectName, Store, StoreError};
+use lifeboat_vault::{Environment, Vault, VaultError};
+
+use crate::{
+    args::GlobalArgs,
+    exit::{Exit, Failure, Result},
+    output::Output,
+    password::{self, Password},
+    progress::Reporter,
+    signals,
+};
+
+/// Name and version, as locks and snapshots carry them.
+pub const PROGRAM: &str = concat!("lifeboat ", env!("CARGO_PKG_VERSION"));
+const DEFAULT_SITE: &str = "default";
+
+/// One run.
+pub struct Session {
+    pub global: GlobalArgs,
+    pub out: Output,
+    pub reporter: Arc<Reporter>,
+    pub places: Places,
+    pub settings: Settings,
+}
+
+impl Session {
+    /// Puts flags and settings together.
+    pub fn new(global: GlobalArgs, out: Output, reporter: Arc<Reporter>) -> Result<Self> {
+        let mut places = Places::default();
+        let dir = |given: &Option<std::ffi::OsString>| {
+            given
+                .as_ref()
+                .filter(|dir| !dir.is_empty())
+                .map(|dir| absolute(Path::new(dir)))
+                .transpose()
+        };
+        if let Some(dir) = dir(&global.config_dir)? {
+            places.config = dir;
+        }
+        if let Some(dir) = dir(&global.state_dir)? {
+            places.state = dir;
+        }
+        let settings = Settings::load(&places.settings())?;
+        Ok(Self {
+            global,
+            out,
+            reporter,
+            places,
+            settings,
+        })
+    }
+
+    /// The vault that was named by flag or environment.
+    pub fn named_vault(&self) -> Option<&str> {
+        self.global
+            .vault
+            .as_deref()
+            .filter(|place| !place.is_empty())
+    }
+
+    /// Place of the vault: named, else remembered, else the default.
+    pub fn vault_location(&self) -> String {
+        match self.named_vault().or(self.settings.vault.as_deref()) {
+            Some(place) => place.to_owned(),
+            None => self.places.vault().display().to_string(),
+        }
+    }
+
+    /// Free bytes where the vault lies, if there is one.
+    pub fn vault_free_space(&self) -> Option<u64> {
+        let store = self.store().ok()?;
+        store.size(&ObjectName::config()).ok()?;
+        store.free_space()
+    }
+
+    fn store(&self) -> Result<Arc<dyn Store>> {
+        lifeboat_store::open(&self.vault_location()).map_err(|e| Failure::new(e.to_string()))
+    }
+
+    /// Opens the vault. Whether there is one is looked at before anybody is asked for a password.
+    pub fn open_vault(&self) -> Result<Vault> {
+        let store = self.store()?;
+        if let Err(StoreError::NotFound { .. }) = store.size(&ObjectName::config()) {
+            return Err(VaultError::NoVault(store.location()).into());
+        }
+        let open = |password: &Password| {
+            Vault::open(Arc::clone(&store), password, Environment::system(PROGRAM))
+        };
+        let question = format!("Password of the vault at {}: ", store.location());
+
+        if let Some(source) = password::named_source(&self.global) {
+            return Ok(open(&password::read(&source)?)?);
+        }
+        let key = self.key_file();
+        if key.exists() {
+            let password = password::read(&password::Source::File(key.clone()))?;
+            return match open(&password) {
+                // The remembered key is of the remembered vault; another one may have another.
+                Err(VaultError::WrongPassword { .. }) if self.named_vault().is_some() => {
+                    match password::ask(&question)? {
+                        Some(password) => Ok(open(&password)?),
+                        None => Err(Failure {
+                            exit: Exit::WrongKey,
+                            sentence: format!(
+                                "the key in {} does not open the vault at {}; name the file of its password with --password-file",
+                                key.display(),
+                                store.location()
+                            ),
+                        }),
+                    }
+                }
+                other => Ok(other?),
+            };
+        }
+        match password::ask(&question)? {
+            Some(password) => Ok(open(&password)?),
+            None => Err(Failure::new(format!(
+                "no password for the vault at {}: there is no key in {}, and nobody to ask; give --password-file, --password-command or {}",
+                store.location(),
+                key.display(),
+                crate::environment::PASSWORD
+            ))),
+        }
+    }
+
+    /// File that holds the key when nothing else is said.
+    fn key_file(&self) -> PathBuf {
+        self.settings
+            .password_file
+            .clone()
+            .unwrap_or_else(|| self.places.key())
+    }
+
+    /// Connects to the engine.
+    pub fn connect(&self) -> Result<Arc<dyn Engine>> {
+        let address = self.global.engine.as_deref().unwrap_or_default();
+        let endpoint: Endpoint = address
+            .parse()
+            .map_err(|e: lifeboat_engine::Error| Failure::usage(e.to_string()))?;
+        let engine = DockerEngine::connect(&endpoint).map_err(|e| Failure::new(e.to_string()))?;
+        Ok(Arc::new(engine))
+    }
+
+    /// Everything that a use case needs. From here on a signal stops the work cleanly.
+    pub fn context(&self, engine: Option<Arc<dyn Engine>>) -> Result<Context> {
+        let vault = self.open_vault()?;
+        let cancel = Cancel::new();
+        let on_signal = cancel.clone();
+        signals::on_first(move || on_signal.cancel())?;
+        let system = Environment::system(PROGRAM);
+        let given = |flag: &Option<String>, remembered: &Option<String>| {
+            flag.clone()
+                .filter(|name| !name.is_empty())
+                .or_else(|| remembered.clone())
+        };
+        Ok(Context {
+            engine,
+            site: given(&self.global.site, &self.settings.site)
+                .unwrap_or_else(|| DEFAULT_SITE.to_owned()),
+            host: given(&self.global.host, &self.settings.host),
+            ours: self.ours(),
+            hostname: system.hostname,
+            username: system.username,
+            places: self.places.clone(),
+            progress: Arc::clone(&self.reporter) as Arc<dyn lifeboat_recovery::Progress>,
+            cancel,
+            program: std::env::current_exe().map_err(|e| {
+                Failure::new(format!("the path of this program cannot be told: {e}"))
+            })?,
+            vault,
+        })
+    }
+
+    /// What no capture enters, as a survey takes it.
+    pub fn skip_set(&self) -> SkipSet {
+        let mut skip = SkipSet::new();
+        for path in self.ours() {
+            skip.insert(&path);
+        }
+        skip
+    }
+
+    /// What no capture enters: a vault inside itself would grow with every point, and a key in its
+    /// own vault opens nothing.
+    fn ours(&self) -> Vec<PathBuf> {
+        let mut ours = vec![
+            self.places.config.clone(),
+            self.places.state.clone(),
+            self.key_file(),
+        ];
+        if let Some(password::Source::File(path)) = password::named_source(&self.global) {
+            ours.push(path);
+        }
+        if let Ok(store) = self.store() {
+            ours.push(PathBuf::from(store.location()));
+        }
+        let mut real: Vec<PathBuf> = ours
+            .iter()
+            .filter_map(|path| {
+                fs_err::canonicalize(path)
+                    .or_else(|_| std::path::absolute(path))
+                    .ok()
+            })
+            .collect();
+        real.sort();
+        real.dedup();
+        real
+    }
+
+    /// The start of a command line that reaches this vault again.
+    pub fn command_prefix(&self) -> String {
+        match self.named_vault() {
+            Some(place) if self.settings.vault.as_deref() != Some(place) => {
+                format!("lifeboat --vault {}", shell_word(place))
+            }
+            _ => "lifeboat".to_owned(),
+        }
+    }
+}
+
+/// A path that stays right when the working directory changes.
+pub fn absolute(path: &Path) -> Result<PathBuf> {
+    std::path::absolute(path).map_err(|e| Failure::new(format!("{}: {e}", path.display())))
+}
+
+/// A word as a shell takes it.
+pub fn shell_word(word: &str) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "/._-:@%+=,".contains(c);
+    if !word.is_empty() && word.chars().all(plain) {
+        word.to_owned()
+    } else {
+        format!("'{}'", word.replace('\'', "'\\''"))
+    }
+}
+
+impl From<RecoveryError> for Failure {
+    fn from(error: RecoveryError) -> Self {
+        let exit = match error.kind() {
+            ErrorKind::Failed => Exit::Failed,
+            // Exit code 2 is for flags; a name that leads nowhere is an ordinary failure.
+            ErrorKind::Usage => Exit::Failed,
+            ErrorKind::NoVault => Exit::NoVault,
+            ErrorKind::Locked => Exit::Locked,
+            ErrorKind::WrongPassword => Exit::WrongKey,
+            ErrorKind::Interrupted => Exit::Interrupted,
+        };
+        Self {
+            exit,
+            sentence: error.to_string(),
+        }
+    }
+}
+
+impl From<VaultError> for Failure {
+    fn from(error: VaultError) -> Self {
+        RecoveryError::from(error).into()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn words_survive_a_shell() {
+        for (word, text) in [
+            ("/srv/vault", "/srv/vault"),
+            ("a b", "'a b'"),
+            ("it's", "'it'\\''s'"),
+            ("", "''"),
+            ("$x", "'$x'"),
+        ] {
+            assert_eq!(shell_word(word), text);
+        }
+    }
+
+    #[test]
+    fn each_kind_of_error_has_its_exit_code() {
+        for (error, code) in [
+            (RecoveryError::Failed("x".into()), 1),
+            (RecoveryError::Refused("x".into()), 1),
+            (RecoveryError::NotFound("x".into()), 1),
+            (RecoveryError::Interrupted, 130),
+            (VaultError::NoVault("/v".into()).into(), 10),
+            (
+                VaultError::Locked {
+                    location: "/v".into(),
+                    holder: "h".into(),
+                }
+                .into(),
+                11,
+            ),
+            (
+                VaultError::WrongPassword {
+                    location: "/v".into(),
+                    keys: 1,
+                }
+                .into(),
+                12,
+            ),
+            (VaultError::damaged("pack", "why").into(), 1),
+        ] {
+            let sentence = error.to_string();
+            let failure = Failure::from(error);
+            assert_eq!(failure.exit.code(), code, "{sentence}");
+            assert_eq!(failure.sentence, sentence);
+        }
+    }
+}

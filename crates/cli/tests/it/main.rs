@@ -1,0 +1,9 @@
+//! The program as a person or a script meets it: what it prints where, and how it ends. Everything
+//! lies in a temporary directory; no engine is needed.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+mod help;
+mod host;
+mod plain;
+mod refused;
+mod vault;
