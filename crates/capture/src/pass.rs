@@ -101,7 +101,11 @@ pub(crate) struct Facts {
 impl Facts {
     pub(crate) fn of(stat: &Stat) -> Self {
         let kind = FileType::from_raw_mode(stat.st_mode);
-        let links = u32::try_from(stat.st_nlink).unwrap_or(u32::MAX);
+        // Those of a directory count its subdirectories; a tree does not keep them.
+        let links = match kind {
+            FileType::Directory => 0,
+            _ => u32::try_from(stat.st_nlink).unwrap_or(u32::MAX),
+        };
         Self {
             mode: (stat.st_mode & 0o7777) as u16,
             links,
@@ -110,12 +114,7 @@ impl Facts {
             mtime: sys::moment(stat.st_mtime, stat.st_mtime_nsec),
             ctime: sys::moment(stat.st_ctime, stat.st_ctime_nsec),
             inode: stat.st_ino,
-            // A directory's links count its subdirectories; nothing is ever linked to it.
-            device_id: if links > 1 && kind != FileType::Directory {
-                stat.st_dev
-            } else {
-                0
-            },
+            device_id: if links > 1 { stat.st_dev } else { 0 },
             size: match kind {
                 FileType::RegularFile => u64::try_from(stat.st_size).unwrap_or(0),
                 FileType::BlockDevice | FileType::CharacterDevice => stat.st_rdev,
@@ -194,15 +193,20 @@ impl Entry {
             NodeKind::Socket => (0, What::Socket),
             NodeKind::Irregular => (0, What::Irregular),
         };
+        let links = match node.kind {
+            NodeKind::Dir { .. } => 0,
+            _ => u32::try_from(meta.links).unwrap_or(u32::MAX),
+        };
         let facts = Facts {
             mode: (meta.mode & 0o7777) as u16,
-            links: u32::try_from(meta.links).unwrap_or(u32::MAX),
+            links,
             uid: meta.uid,
             gid: meta.gid,
             mtime: meta.mtime,
             ctime: meta.ctime,
             inode: meta.inode,
-            device_id: meta.device_id,
+            // Other programs give each file's.
+            device_id: if links > 1 { meta.device_id } else { 0 },
             size,
         };
         Self::new(facts, what, meta.xattrs.clone())

@@ -22,7 +22,7 @@ fn the_odd_tree_comes_back_whole() {
     let captured = capture(&writer, &from, None, false);
     assert_eq!(captured.problems, []);
     assert_eq!(captured.counts.files_total, captured.counts.files_new);
-    assert_eq!(captured.counts.dirs_new, 6);
+    assert_eq!(captured.counts.dirs_new, 7);
     commit(writer, subtree(&captured), &["/odd"]);
     let restored = restore(&vault, &captured.node, &to);
     assert_eq!(restored.problems, []);
@@ -38,6 +38,8 @@ fn holes_come_back_as_holes() {
     let dir = tempfile::tempdir().unwrap();
     let (from, to) = (dir.path().join("from"), dir.path().join("to"));
     odd_tree(&from);
+    // Else a file of several names is too young to be read under one of them alone.
+    settle();
     let vault = memory_vault();
     let writer = writer(&vault);
     let captured = capture(&writer, &from, None, false);
@@ -59,7 +61,8 @@ fn holes_come_back_as_holes() {
     }
     assert_eq!(fs::metadata(to.join("all-hole")).unwrap().blocks(), 0);
     // What holes are is known without reading them.
-    let sizes = 3 * 70_000 + (9 << 20) + (4 << 20) + (1 << 20);
+    // `big` has two names, which two threads may read at once.
+    let sizes = 3 * 70_000 + 2 * (9 << 20) + (4 << 20) + (1 << 20);
     assert!(
         captured.counts.bytes_read < sizes,
         "{}",
