@@ -1,4 +1,5 @@
 //! The engine crate against real engines. Needs root.
+#![recursion_limit = "256"]
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
 
 mod basics;
