@@ -195,3 +195,142 @@ fn networking(found: &Attachments) -> Value {
         _ => json!({}),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ApiVersion;
+
+    fn raw(config: Value, host: Value, networks: Value) -> Value {
+        json!({
+            "Id": "ab".repeat(32), "Name": "/web", "Image": "sha256:old", "Config": config, "HostConfig": host,
+            "NetworkSettings": {"Networks": networks},
+        })
+    }
+
+    fn on_front() -> Value {
+        let config = json!({"Hostname": "abababababab", "MacAddress": "02:00:00:00:00:01", "Image": "x:1", "FromTheFuture": [1]});
+        let front = json!({
+            "IPAMConfig": {"IPv4Address": "10.0.0.9"}, "Links": null, "Aliases": ["web", "abababababab"], "NetworkID": "f00d",
+            "IPAddress": "10.0.0.9", "MacAddress": "02:00:00:00:00:01", "DNSNames": ["web"], "GwPriority": 5,
+        });
+        let second = json!({"IPAMConfig": null, "Aliases": null, "NetworkID": "beef", "IPAddress": "10.1.0.2", "MacAddress": "02:00:00:00:00:02"});
+        raw(
+            config,
+            json!({"NetworkMode": "f00d", "Unknown": {"a": 1}}),
+            json!({"second": second, "front": front}),
+        )
+    }
+
+    #[test]
+    fn one_network_at_create_and_only_what_was_asked_for() {
+        let plan =
+            container_create_body(&on_front(), &Mapping::exact(ApiVersion::new(1, 44))).unwrap();
+        let endpoints = &plan.body["NetworkingConfig"]["EndpointsConfig"];
+        let wanted = json!({"front": {
+            "IPAMConfig": {"IPv4Address": "10.0.0.9"}, "Aliases": ["web"], "GwPriority": 5, "MacAddress": "02:00:00:00:00:01",
+        }});
+        assert_eq!(*endpoints, wanted);
+        assert_eq!(
+            plan.body["HostConfig"]["NetworkMode"], "front",
+            "it was named by its id"
+        );
+        assert_eq!(plan.connect.len(), 1);
+        assert_eq!(
+            (plan.connect[0].network.as_str(), &plan.connect[0].endpoint),
+            ("second", &json!({}))
+        );
+        assert!(plan.body.get("MacAddress").is_none() && plan.body.get("Hostname").is_none());
+        assert_eq!(
+            (
+                &plan.body["FromTheFuture"],
+                &plan.body["HostConfig"]["Unknown"]
+            ),
+            (&json!([1]), &json!({"a": 1}))
+        );
+    }
+
+    #[test]
+    fn the_mac_goes_where_the_version_wants_it() {
+        let plan =
+            container_create_body(&on_front(), &Mapping::exact(ApiVersion::new(1, 43))).unwrap();
+        assert_eq!(plan.body["MacAddress"], "02:00:00:00:00:01");
+        assert!(
+            plan.body["NetworkingConfig"]["EndpointsConfig"]["front"]
+                .get("MacAddress")
+                .is_none()
+        );
+        let plain = raw(
+            json!({"MacAddress": "02:00:00:00:00:01"}),
+            json!({"NetworkMode": "default"}),
+            json!({"bridge": {"MacAddress": "x"}}),
+        );
+        let plan = container_create_body(&plain, &Mapping::exact(ApiVersion::new(1, 52))).unwrap();
+        assert_eq!(
+            plan.body["NetworkingConfig"],
+            json!({"EndpointsConfig": {"bridge": {"MacAddress": "02:00:00:00:00:01"}}})
+        );
+        assert_eq!(plan.body["HostConfig"]["NetworkMode"], "bridge");
+        let made_up = raw(
+            json!({}),
+            json!({"NetworkMode": "bridge"}),
+            json!({"bridge": {"MacAddress": "02:42:ac:11:00:02"}}),
+        );
+        let plan =
+            container_create_body(&made_up, &Mapping::exact(ApiVersion::new(1, 52))).unwrap();
+        assert_eq!(plan.body["NetworkingConfig"], json!({}));
+    }
+
+    #[test]
+    fn a_host_name_counts_only_if_somebody_chose_it() {
+        let mut mapping = Mapping::exact(ApiVersion::OLDEST);
+        let host_name = |name: &str, mode: &str, mapping: &Mapping| {
+            let raw = raw(
+                json!({"Hostname": name, "Domainname": "d"}),
+                json!({"NetworkMode": mode}),
+                json!({}),
+            );
+            container_create_body(&raw, mapping)
+                .unwrap()
+                .body
+                .get("Hostname")
+                .cloned()
+        };
+        assert_eq!(
+            host_name("chosen", "bridge", &mapping),
+            Some("chosen".into())
+        );
+        assert_eq!(host_name("abababababab", "bridge", &mapping), None);
+        assert_eq!(host_name("parent", "container:x", &mapping), None);
+        assert_eq!(
+            host_name("machine", "host", &mapping),
+            None,
+            "it cannot be told: the safe way"
+        );
+        mapping.source_hostname = Some("machine".to_owned());
+        assert_eq!(host_name("machine", "host", &mapping), None);
+        assert_eq!(host_name("chosen", "host", &mapping), Some("chosen".into()));
+    }
+
+    #[test]
+    fn composes_labels_follow_the_image() {
+        let labels = json!({COMPOSE_IMAGE: "sha256:old", COMPOSE_REPLACE: "web", "com.docker.compose.config-hash": "h"});
+        let raw = raw(
+            json!({"Image": "x:1", "Labels": labels}),
+            json!({"Devices": [{"PathOnHost": "/dev/x", "CgroupPermissions": ""}]}),
+            json!({}),
+        );
+        let mut mapping = Mapping::exact(ApiVersion::OLDEST);
+        mapping.image = Some("sha256:new".to_owned());
+        mapping.image_id = Some("sha256:new".to_owned());
+        let body = container_create_body(&raw, &mapping).unwrap().body;
+        assert_eq!(
+            body["Labels"],
+            json!({COMPOSE_IMAGE: "sha256:new", "com.docker.compose.config-hash": "h"})
+        );
+        assert_eq!(body["Image"], "sha256:new");
+        assert_eq!(body["HostConfig"]["Devices"][0]["CgroupPermissions"], "rwm");
+        assert!(container_create_body(&json!({"Name": "/x"}), &mapping).is_err());
+        assert!(container_create_body(&json!({"Config": {}, "HostConfig": {}}), &mapping).is_err());
+    }
+}

@@ -22,7 +22,7 @@ pub(super) fn rewrite(
         .flatten()
     {
         let Some(given) = bind.as_str() else { continue };
-        let (mapped, destination) = map_bind(given, mapping);
+        let (mapped, destination) = map_bind(raw, given, mapping);
         covered.extend(destination.map(clean));
         *bind = mapped.into();
     }
@@ -111,10 +111,12 @@ fn volume_at<'r>(raw: &'r Value, target: &str) -> Option<&'r str> {
         .filter(|name| !name.is_empty())
 }
 
-/// `source:destination[:options]` with its source mapped, and its destination.
-fn map_bind<'b>(bind: &'b str, mapping: &Mapping) -> (String, Option<&'b str>) {
+/// `source:destination[:options]` with its source mapped, and its destination. A destination alone is
+/// an anonymous volume.
+fn map_bind<'b>(raw: &Value, bind: &'b str, mapping: &Mapping) -> (String, Option<&'b str>) {
     let Some((source, rest)) = bind.split_once(':') else {
-        return (bind.to_owned(), Some(bind));
+        let pinned = volume_at(raw, bind).map(|name| format!("{}:{bind}", mapping.volume(name)));
+        return (pinned.unwrap_or_else(|| bind.to_owned()), Some(bind));
     };
     let mapped = if source.starts_with('/') {
         mapping.bind(source)
@@ -131,5 +133,81 @@ fn clean(path: &str) -> String {
         "/".to_owned()
     } else {
         trimmed.to_owned()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ApiVersion;
+
+    fn rewritten(raw: &Value, mapping: &Mapping) -> Value {
+        let config = raw["Config"].as_object().cloned().unwrap_or_default();
+        let mut host = raw["HostConfig"].as_object().cloned().unwrap_or_default();
+        rewrite(raw, &config, &mut host, mapping);
+        Value::Object(host)
+    }
+
+    fn volume(name: &str, destination: &str) -> Value {
+        json!({"Type": "volume", "Name": name, "Destination": destination, "RW": true})
+    }
+
+    #[test]
+    fn anonymous_volumes_are_pinned_wherever_they_hide() {
+        let raw = json!({
+            "Config": {"Volumes": {"/image/": {}}},
+            "HostConfig": {"Binds": ["named:/named", "/anonymous-bind"], "Mounts": [{"Type": "volume", "Target": "/unnamed/"}]},
+            "Mounts": [volume("named", "/named"), volume("a1", "/image"), volume("a2", "/unnamed"), volume("a3", "/anonymous-bind"), {"Type": "bind", "Destination": "/b", "Source": "/b"}],
+        });
+        let host = rewritten(&raw, &Mapping::exact(ApiVersion::OLDEST));
+        assert_eq!(
+            host["Mounts"],
+            json!([
+                {"Type": "volume", "Target": "/unnamed/", "Source": "a2"},
+                {"Type": "volume", "Source": "a1", "Target": "/image"},
+            ])
+        );
+        assert_eq!(host["Binds"], json!(["named:/named", "a3:/anonymous-bind"]));
+    }
+
+    #[test]
+    fn what_is_inherited_is_inherited_again() {
+        let mut read_only = volume("v3", "/own");
+        read_only["RW"] = false.into();
+        let raw = json!({
+            "Config": {"Volumes": {"/own": {}}}, "HostConfig": {"VolumesFrom": ["x"], "Binds": null, "Mounts": null},
+            "Mounts": [volume("v1", "/inherited"), read_only],
+        });
+        let host = rewritten(&raw, &Mapping::exact(ApiVersion::OLDEST));
+        assert_eq!(
+            host["Mounts"],
+            json!([{"Type": "volume", "Source": "v3", "Target": "/own", "ReadOnly": true}])
+        );
+    }
+
+    #[test]
+    fn names_and_sources_are_mapped() {
+        let mut mapping = Mapping::exact(ApiVersion::OLDEST);
+        mapping.volumes = [
+            ("data".to_owned(), "try_data".to_owned()),
+            ("a1".to_owned(), "b1".to_owned()),
+        ]
+        .into();
+        mapping.binds = [("/srv".to_owned(), "/try".to_owned())].into();
+        let raw = json!({
+            "Config": {}, "Mounts": [volume("data", "/d"), volume("a1", "/x")],
+            "HostConfig": {
+                "Binds": ["data:/d:ro", "/srv/app:/app:rshared"],
+                "Mounts": [{"Type": "bind", "Source": "/srv/other", "Target": "/o"}, {"Type": "tmpfs", "Target": "/t"}],
+            },
+        });
+        let host = rewritten(&raw, &mapping);
+        assert_eq!(
+            host["Binds"],
+            json!(["try_data:/d:ro", "/try/app:/app:rshared"])
+        );
+        assert_eq!(host["Mounts"][0]["Source"], "/try/other");
+        assert_eq!(host["Mounts"][1], json!({"Type": "tmpfs", "Target": "/t"}));
+        assert_eq!(host["Mounts"][2]["Source"], "b1");
     }
 }

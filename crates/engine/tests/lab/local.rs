@@ -8,6 +8,9 @@ use serde_json::{Value, json};
 
 use crate::{BUSYBOX, connect, shared, start};
 
+/// Two proofs at once do not disturb each other, but a look at what is left would see the other's.
+static ONE_AT_A_TIME: std::sync::Mutex<()> = std::sync::Mutex::new(());
+
 fn scratch_left(engine: &lifeboat_testkit::engine::PrivateEngine) -> Vec<Value> {
     let api = engine.api();
     let filter = "filters=%7B%22label%22%3A%5B%22lifeboat.scratch%22%5D%7D";
@@ -25,6 +28,7 @@ fn scratch_left(engine: &lifeboat_testkit::engine::PrivateEngine) -> Vec<Value> 
 
 #[test]
 fn proves_with_an_image_and_without_any() {
+    let _turn = ONE_AT_A_TIME.lock().unwrap();
     let (engine, client) = shared();
     client.prove_local(None).unwrap();
     client.prove_local(Some(BUSYBOX)).unwrap();
@@ -45,6 +49,16 @@ fn proves_with_an_image_and_without_any() {
             .is_empty()
     );
 
+    std::thread::scope(|scope| {
+        let proofs: Vec<_> = (0..4)
+            .map(|_| scope.spawn(|| client.prove_local(None)))
+            .collect();
+        proofs
+            .into_iter()
+            .for_each(|proof| proof.join().unwrap().unwrap());
+    });
+    assert!(scratch_left(&empty).is_empty());
+
     // What a crash left goes, what belongs to somebody else stays.
     let left = json!({"Name": "left", "Labels": {"lifeboat.scratch": "1", "lifeboat.scratch.owner": "x.1.1"}});
     client.create_volume(&left).unwrap();
@@ -64,6 +78,7 @@ fn proves_with_an_image_and_without_any() {
 /// it tells, as an engine behind a forwarded socket would have them.
 #[test]
 fn refuses_an_engine_whose_files_are_not_ours() {
+    let _turn = ONE_AT_A_TIME.lock().unwrap();
     let (engine, _) = shared();
     let place = tempfile::tempdir().unwrap();
     let socket = place.path().join("far.sock");

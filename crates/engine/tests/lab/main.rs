@@ -21,7 +21,7 @@ pub fn start(name: &str) -> PrivateEngine {
         .tempdir()
         .unwrap()
         .keep();
-    PrivateEngine::start(EngineOptions::new(name, place.join(name))).unwrap()
+    PrivateEngine::start(EngineOptions::new(name, place)).unwrap()
 }
 
 /// One engine for all tests of this binary that do not mind company, with the busybox image in it. It
