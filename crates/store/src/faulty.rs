@@ -182,6 +182,10 @@ impl Store for FaultyStore {
         self.inner.delete(name)
     }
 
+    fn lists_at_once(&self) -> bool {
+        self.inner.lists_at_once()
+    }
+
     fn free_space(&self) -> Option<u64> {
         self.inner.free_space()
     }

@@ -57,6 +57,12 @@ pub trait Store: Send + Sync {
     /// Deletes an object.
     fn delete(&self, name: &ObjectName) -> Result<()>;
 
+    /// Whether `list` shows at once, to every program, what another has put. Then writing and listing
+    /// is enough to see each other; elsewhere a wait between the two is needed.
+    fn lists_at_once(&self) -> bool {
+        false
+    }
+
     /// Free bytes where this lies, if that can be told.
     fn free_space(&self) -> Option<u64> {
         None

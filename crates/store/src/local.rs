@@ -9,7 +9,7 @@
 //! was made on the way is synced into its parent first.
 //!
 //! What a crash leaves: temporary files `.tmp-PID-N-…`. Listings never show them; the first put of
-//! a store removes those that are older than a day ([`LocalStore::clean`]).
+//! data removes those that are older than a day ([`LocalStore::clean`]).
 
 use std::{
     fs::Permissions,
@@ -274,7 +274,7 @@ impl Store for LocalStore {
     }
 
     fn put(&self, name: &ObjectName, bytes: &[u8]) -> Result<()> {
-        if !self.cleaned.swap(true, Ordering::Relaxed) {
+        if name.area() == Area::Data && !self.cleaned.swap(true, Ordering::Relaxed) {
             self.clean();
         }
         let path = self.path(name);
@@ -364,6 +364,22 @@ impl Store for LocalStore {
         let path = self.path(name);
         fs::remove_file(&path).map_err(|e| self.object_error(name, "delete", e))?;
         self.sync_folder(path.parent().unwrap_or(&self.root))
+    }
+
+    fn lists_at_once(&self) -> bool {
+        // Network and user-space file systems may keep listings for a while.
+        const LOCAL: [i64; 9] = [
+            0xef53,      // ext2, ext3, ext4
+            0x5846_5342, // XFS
+            0x9123_683e, // btrfs
+            0x0102_1994, // tmpfs
+            0x794c_7630, // overlayfs
+            0x2fc1_2fc1, // ZFS
+            0xf2f5_2010, // F2FS
+            0xca45_1a4e, // bcachefs
+            0x4d44,      // FAT
+        ];
+        rustix::fs::statfs(&self.root).is_ok_and(|s| LOCAL.contains(&s.f_type))
     }
 
     fn free_space(&self) -> Option<u64> {

@@ -93,4 +93,8 @@ impl Store for MemoryStore {
         gone.map(drop)
             .ok_or_else(|| StoreError::NotFound(name.to_string()))
     }
+
+    fn lists_at_once(&self) -> bool {
+        true
+    }
 }

@@ -15,13 +15,16 @@ use std::{
     path::Path,
     sync::{
         Arc,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicBool, AtomicUsize, Ordering},
     },
 };
 
 use parking_lot::RwLock;
 
 use crate::{Area, LocalStore, ObjectInfo, ObjectName, Result, Store, StoreError};
+
+/// Objects that are uploaded at the same time.
+const UPLOADS: usize = 4;
 
 /// A decorator that can keep packs in a local directory for a while.
 pub struct SpoolStore {
@@ -62,17 +65,30 @@ impl SpoolStore {
             let _gate = self.gate.write();
             self.holding.store(false, Ordering::SeqCst);
         }
-        for object in self.spool.list(Area::Data)? {
-            let bytes = self.spool.get(&object.name)?;
-            match self.inner.put(&object.name, &bytes) {
-                // The name is the hash of the content: an equal one that is whole is the same.
-                Err(StoreError::AlreadyExists(_))
-                    if self.inner.size(&object.name)? == object.size => {}
-                other => other?,
+        let objects = self.spool.list(Area::Data)?;
+        let next = AtomicUsize::new(0);
+        let upload = || {
+            while let Some(object) = objects.get(next.fetch_add(1, Ordering::Relaxed)) {
+                self.upload(object)?;
             }
-            self.spool.delete(&object.name)?;
+            Ok(())
+        };
+        std::thread::scope(|scope| {
+            let uploads: Vec<_> = (0..UPLOADS).map(|_| scope.spawn(upload)).collect();
+            uploads.into_iter().try_for_each(|u| {
+                u.join()
+                    .unwrap_or_else(|_| Err(refused("upload the spool", "a thread died")))
+            })
+        })
+    }
+
+    fn upload(&self, object: &ObjectInfo) -> Result<()> {
+        match self.inner.put(&object.name, &self.spool.get(&object.name)?) {
+            // The name is the hash of the content: an equal one that is whole is the same.
+            Err(StoreError::AlreadyExists(_)) if self.inner.size(&object.name)? == object.size => {}
+            other => other?,
         }
-        Ok(())
+        self.spool.delete(&object.name)
     }
 
     /// Bytes in the spool.
@@ -93,6 +109,13 @@ impl SpoolStore {
     }
 }
 
+fn refused(context: &str, why: &str) -> StoreError {
+    StoreError::Io {
+        context: context.to_owned(),
+        source: io::Error::other(why.to_owned()),
+    }
+}
+
 impl Store for SpoolStore {
     fn location(&self) -> String {
         self.inner.location()
@@ -105,23 +128,14 @@ impl Store for SpoolStore {
     fn put(&self, name: &ObjectName, bytes: &[u8]) -> Result<()> {
         let _gate = self.gate.read();
         match name.area() {
-            Area::Data if self.holding.load(Ordering::SeqCst) => {
-                match self.inner.size(name) {
-                    Ok(_) => return Err(StoreError::AlreadyExists(name.to_string())),
-                    Err(StoreError::NotFound(_)) => {}
-                    Err(e) => return Err(e),
-                }
-                self.spool.put(name, bytes)
-            }
+            // The slow store is not asked: the application is waiting. Should it have an object of
+            // this name, `release` finds out.
+            Area::Data if self.holding.load(Ordering::SeqCst) => self.spool.put(name, bytes),
             Area::Index | Area::Snapshots
                 if self.holding.load(Ordering::SeqCst) || self.held_bytes()? > 0 =>
             {
-                Err(StoreError::Io {
-                    context: format!("write {name}"),
-                    source: io::Error::other(
-                        "packs are still in the local spool; release it first",
-                    ),
-                })
+                let why = "packs are still in the local spool; release it first";
+                Err(refused(&format!("write {name}"), why))
             }
             _ => self.inner.put(name, bytes),
         }
@@ -160,6 +174,10 @@ impl Store for SpoolStore {
             }
         }
         self.inner.delete(name)
+    }
+
+    fn lists_at_once(&self) -> bool {
+        self.inner.lists_at_once()
     }
 
     fn free_space(&self) -> Option<u64> {

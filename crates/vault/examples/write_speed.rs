@@ -27,8 +27,22 @@ fn noise(length: usize) -> Vec<u8> {
 /// Words in random order: compresses to about a third.
 fn text(length: usize) -> Vec<u8> {
     const WORDS: [&str; 16] = [
-        "select ", "insert ", "update ", "the ", "of ", "backup ", "volume ", "0.5 ", "1047 ", "\n",
-        "container ", "recovery ", "point ", "a ", "network ", "9 ",
+        "select ",
+        "insert ",
+        "update ",
+        "the ",
+        "of ",
+        "backup ",
+        "volume ",
+        "0.5 ",
+        "1047 ",
+        "\n",
+        "container ",
+        "recovery ",
+        "point ",
+        "a ",
+        "network ",
+        "9 ",
     ];
     let random = noise(length / 2);
     let mut out = Vec::with_capacity(length + 16);
@@ -44,6 +58,18 @@ fn text(length: usize) -> Vec<u8> {
     out
 }
 
+/// Peak memory of the process in MB.
+fn peak() -> u64 {
+    let status = fs_err::read_to_string("/proc/self/status").unwrap();
+    let line = status.lines().find(|l| l.starts_with("VmHWM")).unwrap();
+    line.split_whitespace()
+        .nth(1)
+        .unwrap()
+        .parse::<u64>()
+        .unwrap()
+        / 1000
+}
+
 fn measure(dir: &std::path::Path, what: &str, bytes: usize, work: impl FnOnce(&Writer)) {
     let path = dir.join(what.replace([' ', ',', '.'], "-"));
     let store = Arc::new(LocalStore::new(&path));
@@ -55,10 +81,11 @@ fn measure(dir: &std::path::Path, what: &str, bytes: usize, work: impl FnOnce(&W
     let took = began.elapsed().as_secs_f64();
     let stats = writer.stats();
     println!(
-        "{what}: {:.0} MB/s ({took:.2} s, {} blobs, {:.0} MB packed)",
+        "{what}: {:.0} MB/s ({took:.2} s, {} blobs, {:.0} MB packed, peak memory {} MB)",
         bytes as f64 / 1e6 / took,
         stats.data_blobs,
-        stats.packed_bytes as f64 / 1e6
+        stats.packed_bytes as f64 / 1e6,
+        peak()
     );
     drop(writer);
     fs_err::remove_dir_all(path).unwrap();
@@ -87,21 +114,43 @@ fn small_files(writer: &Writer, bytes: &[u8], each: usize, threads: usize) {
 }
 
 fn main() {
-    let dir = std::env::args().nth(1).map_or_else(std::env::temp_dir, PathBuf::from);
+    let dir = std::env::args()
+        .nth(1)
+        .map_or_else(std::env::temp_dir, PathBuf::from);
     let dir = dir.join(format!("lifeboat-write-speed-{}", std::process::id()));
-    for (kind, bytes) in [("incompressible", noise(TOTAL)), ("compressible", text(TOTAL))] {
+    for (kind, bytes) in [
+        ("incompressible", noise(TOTAL)),
+        ("compressible", text(TOTAL)),
+    ] {
         let fixed = ChunkPolicy::Fixed { size: 256 << 10 };
-        measure(&dir, &format!("{kind}, one file, fixed 256 KiB"), TOTAL, |w| {
-            one_file(w, &bytes, fixed);
-        });
-        measure(&dir, &format!("{kind}, one file, content-defined"), TOTAL, |w| {
-            one_file(w, &bytes, ChunkPolicy::ContentDefined);
-        });
-        measure(&dir, &format!("{kind}, files of 100 KB, 2 threads"), TOTAL, |w| {
-            small_files(w, &bytes, 100_000, 2);
-        });
+        measure(
+            &dir,
+            &format!("{kind}, one file, fixed 256 KiB"),
+            TOTAL,
+            |w| {
+                one_file(w, &bytes, fixed);
+            },
+        );
+        measure(
+            &dir,
+            &format!("{kind}, one file, content-defined"),
+            TOTAL,
+            |w| {
+                one_file(w, &bytes, ChunkPolicy::ContentDefined);
+            },
+        );
+        measure(
+            &dir,
+            &format!("{kind}, files of 100 KB, 2 threads"),
+            TOTAL,
+            |w| {
+                small_files(w, &bytes, 100_000, 2);
+            },
+        );
     }
     let bytes = noise(30_000_000);
-    measure(&dir, "300,000 files of 100 B, 1 thread", bytes.len(), |w| small_files(w, &bytes, 100, 1));
+    measure(&dir, "300,000 files of 100 B, 1 thread", bytes.len(), |w| {
+        small_files(w, &bytes, 100, 1)
+    });
     fs_err::remove_dir_all(dir).unwrap();
 }

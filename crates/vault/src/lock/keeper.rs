@@ -64,11 +64,12 @@ fn boot_seconds() -> i64 {
 
 impl HeldLock {
     pub(super) fn new(core: Arc<Core>, mode: LockMode, lock: LockFile, id: LockId) -> Result<Self> {
+        let second_check = core.store.lists_at_once();
         let state = State {
             lock,
             id,
             written: boot_seconds(),
-            second_check: false,
+            second_check,
             lost: None,
         };
         let shared = Arc::new(Shared {
@@ -142,14 +143,16 @@ impl Shared {
     /// The life of the thread: second check, then renewals.
     fn keep(&self, stop: &Receiver<()>) {
         let began = Instant::now();
-        let stopped = stop.recv_timeout(SECOND_CHECK_AFTER) != Err(RecvTimeoutError::Timeout);
-        if !stopped {
-            self.check_again();
-        }
-        self.state.lock().second_check = true;
-        self.checked.notify_all();
-        if stopped {
-            return;
+        // Where listings show at once, the check that followed the writing was enough.
+        if !self.core.store.lists_at_once() {
+            let stopped = stop.recv_timeout(SECOND_CHECK_AFTER) != Err(RecvTimeoutError::Timeout);
+            if !stopped {
+                self.check_again();
+            }
+            self.second_check_is_made();
+            if stopped {
+                return;
+            }
         }
         let mut wait = RENEW_EVERY.saturating_sub(began.elapsed());
         while stop.recv_timeout(wait) == Err(RecvTimeoutError::Timeout) {
@@ -164,6 +167,11 @@ impl Shared {
                 return;
             }
         }
+    }
+
+    fn second_check_is_made(&self) {
+        self.state.lock().second_check = true;
+        self.checked.notify_all();
     }
 
     fn check_again(&self) {

@@ -1,9 +1,9 @@
 //! Locks, as restic has them, so that its exclusive operations never run beside our sessions.
 //!
 //! Lock and lease are one object: a valid restic lock with one more field of ours. Taking one is
-//! check, write, check again; the second check of a shared lock runs 200 ms later on the lock's own
-//! thread, so that a session starts at once, and [`HeldLock::confirm`] (which every commit calls) waits for
-//! it. Held locks are renewed every five minutes (the new one is written before the old is deleted).
+//! check, write, check again. Where a store's listings lag, one more check runs 200 ms later on the
+//! lock's own thread, so that a session starts at once, and [`HeldLock::confirm`] (which every commit
+//! calls) waits for it. Held locks are renewed every five minutes (the new one is written before the old is deleted).
 //!
 //! Which may run beside which: shared beside shared, always; shared beside exclusive and exclusive
 //! beside anything, never. A lock that was not renewed for 30 minutes no longer counts.
@@ -63,11 +63,10 @@ fn try_acquire(core: &Arc<Core>, mode: LockMode) -> Result<HeldLock> {
     let lock = LockFile::new(&core.env, mode == LockMode::Exclusive)?;
     let id = file::write(core, &lock)?;
     let held = HeldLock::new(core.clone(), mode, lock, id)?;
-    match mode {
-        // With a listing that shows what has been written this check alone is enough beside another
-        // program that waits and checks again; the later one is for stores whose listings lag.
-        LockMode::Shared => check(core, mode, Some(id))?,
-        LockMode::Exclusive => held.confirm()?,
+    // Of two programs that write, then list, at least one sees the other; both may.
+    check(core, mode, Some(id))?;
+    if mode == LockMode::Exclusive {
+        held.confirm()?;
     }
     Ok(held)
 }

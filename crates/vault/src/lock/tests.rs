@@ -2,7 +2,7 @@
 
 use std::process::{Command, Stdio};
 
-use lifeboat_store::{Area, MemoryStore};
+use lifeboat_store::{Area, MemoryStore, ObjectInfo, ObjectName, Store};
 use parking_lot::Mutex;
 
 use super::*;
@@ -21,6 +21,38 @@ impl Clock for TestClock {
     }
 }
 
+/// A store that does not promise that its listings show everything at once.
+struct Lagging(MemoryStore);
+
+type StoreResult<T> = lifeboat_store::Result<T>;
+
+impl Store for Lagging {
+    fn location(&self) -> String {
+        self.0.location()
+    }
+    fn create(&self) -> StoreResult<()> {
+        self.0.create()
+    }
+    fn put(&self, name: &ObjectName, bytes: &[u8]) -> StoreResult<()> {
+        self.0.put(name, bytes)
+    }
+    fn get(&self, name: &ObjectName) -> StoreResult<Vec<u8>> {
+        self.0.get(name)
+    }
+    fn get_range(&self, name: &ObjectName, offset: u64, length: usize) -> StoreResult<Vec<u8>> {
+        self.0.get_range(name, offset, length)
+    }
+    fn size(&self, name: &ObjectName) -> StoreResult<u64> {
+        self.0.size(name)
+    }
+    fn list(&self, area: Area) -> StoreResult<Vec<ObjectInfo>> {
+        self.0.list(area)
+    }
+    fn delete(&self, name: &ObjectName) -> StoreResult<()> {
+        self.0.delete(name)
+    }
+}
+
 struct Lab {
     vault: Vault,
     clock: Arc<TestClock>,
@@ -28,6 +60,10 @@ struct Lab {
 
 impl Lab {
     fn new() -> Lab {
+        Lab::over(Arc::new(MemoryStore::new()))
+    }
+
+    fn over(store: Arc<dyn Store>) -> Lab {
         let clock = Arc::new(TestClock(Mutex::new(Timestamp {
             secs: 1_800_000_000,
             nanos: 0,
@@ -36,7 +72,7 @@ impl Lab {
             clock: clock.clone(),
             ..Environment::system("test")
         };
-        let vault = Vault::create(Arc::new(MemoryStore::new()), b"x", env).unwrap();
+        let vault = Vault::create(store, b"x", env).unwrap();
         Lab { vault, clock }
     }
 
@@ -108,7 +144,7 @@ fn a_foreign_exclusive_lock_is_waited_for() {
 
 #[test]
 fn one_that_came_at_the_same_moment_is_noticed_before_the_commit() {
-    let lab = Lab::new();
+    let lab = Lab::over(Arc::new(Lagging(MemoryStore::new())));
     let held = lab.take(LockMode::Shared).unwrap();
     // A store whose listing lagged shows it only now.
     let foreign = lab.foreign(true);

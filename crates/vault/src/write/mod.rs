@@ -106,7 +106,8 @@ pub struct Writer {
 }
 
 impl Writer {
-    pub(crate) fn open(core: Arc<Core>, options: WriterOptions) -> Result<Writer> {
+    pub(crate) fn open(core: Arc<Core>, mut options: WriterOptions) -> Result<Writer> {
+        options.threads = options.threads.max(1);
         if core.config.version < 2 {
             return Err(VaultError::Unsupported(format!(
                 "the vault at {} has format version 1, which can be read but not written; upgrade it with `restic migrate upgrade_repo_v2` and run the command again",
@@ -117,7 +118,7 @@ impl Writer {
         let index = Arc::new(core.load_index()?);
         let reader = Reader::new(core.clone(), index.clone(), None);
         let (full, packs) = crossbeam_channel::bounded(PACK_QUEUE);
-        let (jobs, job_queue) = crossbeam_channel::bounded(2 * options.threads.max(1));
+        let (jobs, job_queue) = crossbeam_channel::bounded(2 * options.threads);
         let session = Arc::new(Session::new(core, index, options, full));
         let mut writer = Writer {
             session: session.clone(),

@@ -49,7 +49,10 @@ pub(super) struct Session {
     landed: Condvar,
     /// Durable packs that no index names yet.
     unindexed: Mutex<Vec<(PackId, Vec<PackedBlob>)>>,
-    buffers: Mutex<Vec<Vec<u8>>>,
+    /// Of finished packs.
+    pack_buffers: Mutex<Vec<Vec<u8>>>,
+    /// Of saved chunks.
+    chunk_buffers: Mutex<Vec<Vec<u8>>>,
     error: OnceLock<Arc<VaultError>>,
     abandoned: AtomicBool,
     stats: Counters,
@@ -81,7 +84,8 @@ impl Session {
             on_the_way: Mutex::new(0),
             landed: Condvar::new(),
             unindexed: Mutex::new(Vec::new()),
-            buffers: Mutex::new(Vec::new()),
+            pack_buffers: Mutex::default(),
+            chunk_buffers: Mutex::default(),
             error: OnceLock::new(),
             abandoned: AtomicBool::new(false),
             stats: Counters::default(),
@@ -158,7 +162,7 @@ impl Session {
             {
                 full = open.take();
             }
-            let pack = open.get_or_insert_with(|| PackBuilder::new(self.buffer()));
+            let pack = open.get_or_insert_with(|| PackBuilder::new(self.pack_buffer()));
             let added = pack.add(kind, id, sealed.plain_length, sealed.bytes)?;
             let mut done = None;
             if pack.len() >= self.options.pack_size || pack.count() >= MAX_BLOBS_PER_PACK {
@@ -222,7 +226,10 @@ impl Session {
             Err(e) => return Err(VaultError::store(format!("write pack {}", pack.id.short()))(e)),
         }
         self.unindexed.lock().push((pack.id, pack.blobs));
-        self.recycle(pack.bytes);
+        let mut buffers = self.pack_buffers.lock();
+        if buffers.len() < 2 {
+            buffers.push(pack.bytes);
+        }
         Ok(())
     }
 
@@ -247,14 +254,18 @@ impl Session {
         write_index(&self.core, unindexed).map_err(|e| self.poison(e))
     }
 
-    /// An empty buffer, used before if there is one.
-    pub(super) fn buffer(&self) -> Vec<u8> {
-        self.buffers.lock().pop().unwrap_or_default()
+    fn pack_buffer(&self) -> Vec<u8> {
+        self.pack_buffers.lock().pop().unwrap_or_default()
     }
 
-    /// Keeps a buffer for later.
+    /// An empty buffer for a chunk, used before if there is one.
+    pub(super) fn buffer(&self) -> Vec<u8> {
+        self.chunk_buffers.lock().pop().unwrap_or_default()
+    }
+
+    /// Keeps a chunk's buffer for later.
     pub(super) fn recycle(&self, mut buffer: Vec<u8>) {
-        let mut buffers = self.buffers.lock();
+        let mut buffers = self.chunk_buffers.lock();
         if buffers.len() < 2 * self.options.threads + 4 {
             buffer.clear();
             buffers.push(buffer);

@@ -316,6 +316,21 @@ fn snapshots_keys_config_and_locks() {
         lab.flip(&name, |size| size / 2);
     }
 
+    // A lock that a crash or an outage left torn.
+    let lock = ObjectName::new(Area::Locks, &"cd".repeat(32)).unwrap();
+    lab.store.put(&lock, b"torn").unwrap();
+    let report = lab.check(false);
+    assert!(report.is_healthy(), "{:?}", report.errors);
+    assert!(
+        report
+            .notes
+            .iter()
+            .any(|note| note.contains(&lock.to_string())),
+        "{:?}",
+        report.notes
+    );
+    lab.store.delete(&lock).unwrap();
+
     lab.store
         .put(
             &ObjectName::new(Area::Data, &"ab".repeat(32)).unwrap(),
