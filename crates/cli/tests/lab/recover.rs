@@ -1,0 +1,39 @@
+//! The whole way: a running app is protected, everything is lost, and it comes back.
+
+use lifeboat_testkit::sample_app::{Acked, SampleApp, diff};
+
+use crate::support::{Lab, began};
+
+#[test]
+fn a_lost_app_comes_back_with_every_acknowledged_row() {
+    let lab = Lab::new();
+    lab.init();
+    let engine = lab.engine("a");
+    let app = SampleApp::create(&engine, &lab.path("shop")).unwrap();
+    app.wait_ready(&engine).unwrap();
+
+    let apps = lab.json(Some(&engine), &["apps"], 0);
+    let names: Vec<_> = apps["apps"].as_array().unwrap().iter().map(|a| &a["name"]).collect();
+    assert_eq!(names, ["shop", "volume:attic"]);
+    let report = lab.json(Some(&engine), &["backup", "--all"], 0);
+    let point = report["protected"][0].clone();
+    assert_eq!(point["level"], "crash");
+    assert!(point["stall_seconds"].as_f64().unwrap() > 0.0);
+    let before = app.fingerprint(&engine).unwrap();
+    lab.restic(&["check", "--read-data"]);
+
+    let acked = app.acked().unwrap();
+    engine.destroy().unwrap();
+    app.remove_files().unwrap();
+
+    let second = lab.engine("b");
+    let restored = lab.json(Some(&second), &["restore", "shop"], 0);
+    assert_eq!(restored["stopped"], serde_json::json!(["shop-migrate-1"]));
+    lab.json(Some(&second), &["restore", "volume:attic"], 0);
+    app.wait_ready(&second).unwrap();
+    let promised = Acked::before(&acked, began(&point));
+    assert!(!promised.is_empty());
+    app.verify_recovered(&second, &promised).unwrap();
+    let differences = diff(&before, &app.fingerprint(&second).unwrap());
+    assert!(differences.is_empty(), "{}", differences.join("\n"));
+}

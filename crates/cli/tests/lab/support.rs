@@ -1,0 +1,119 @@
+//! A host to lose: a private engine, places of its own for vault, key and state, and the program.
+
+use std::{
+    path::{Path, PathBuf},
+    process::{Command, Output},
+};
+
+use lifeboat_testkit::engine::{EngineOptions, PrivateEngine};
+use serde_json::Value;
+
+/// Folders of one test, short enough for sockets; removed when dropped.
+pub struct Lab {
+    dir: tempfile::TempDir,
+}
+
+impl Lab {
+    pub fn new() -> Self {
+        let dir = tempfile::Builder::new().prefix("lb-").tempdir_in("/tmp").unwrap();
+        Self { dir }
+    }
+
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.dir.path().join(name)
+    }
+
+    /// Starts an engine; all engines of a lab say that their host is `lab`.
+    pub fn engine(&self, name: &str) -> PrivateEngine {
+        self.engine_called(name, "lab")
+    }
+
+    pub fn engine_called(&self, name: &str, hostname: &str) -> PrivateEngine {
+        PrivateEngine::start(EngineOptions::new(name, self.path(name)).hostname(hostname)).unwrap()
+    }
+
+    pub fn vault(&self) -> PathBuf {
+        self.path("state/vault")
+    }
+
+    pub fn key(&self) -> PathBuf {
+        self.path("etc/key")
+    }
+
+    /// The program, with this lab's places.
+    pub fn command(&self, engine: Option<&PrivateEngine>, args: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_lifeboat"));
+        command
+            .args(args)
+            .env("LIFEBOAT_CONFIG_DIR", self.path("etc"))
+            .env("LIFEBOAT_STATE_DIR", self.path("state"))
+            .env_remove("LIFEBOAT_VAULT")
+            .env_remove("LIFEBOAT_PASSWORD")
+            .env_remove("LIFEBOAT_PASSWORD_FILE")
+            .env("DOCKER_HOST", engine.map_or("unix:///nowhere.sock".to_owned(), PrivateEngine::docker_host));
+        command
+    }
+
+    /// Runs it and says what it printed if the exit code is another than expected.
+    pub fn run(&self, engine: Option<&PrivateEngine>, args: &[&str], code: i32) -> Output {
+        let output = self.command(engine, args).output().unwrap();
+        assert_eq!(
+            output.status.code(),
+            Some(code),
+            "lifeboat {}\n--- stdout\n{}\n--- stderr\n{}",
+            args.join(" "),
+            String::from_utf8_lossy(&output.stdout),
+            String::from_utf8_lossy(&output.stderr)
+        );
+        output
+    }
+
+    pub fn json(&self, engine: Option<&PrivateEngine>, args: &[&str], code: i32) -> Value {
+        let args: Vec<&str> = args.iter().copied().chain(["-o", "json"]).collect();
+        let output = self.run(engine, &args, code);
+        serde_json::from_slice(&output.stdout)
+            .unwrap_or_else(|e| panic!("{e}: {}", String::from_utf8_lossy(&output.stdout)))
+    }
+
+    pub fn init(&self) {
+        let sheet = self.path("sheet.txt");
+        self.run(None, &["init", "--sheet", sheet.to_str().unwrap()], 0);
+    }
+
+    /// Debian's restic on the vault; what it says, once it is content.
+    pub fn restic(&self, args: &[&str]) -> String {
+        let output = Command::new("restic")
+            .arg("-r")
+            .arg(self.vault())
+            .arg("--password-file")
+            .arg(self.key())
+            .arg("--no-cache")
+            .args(args)
+            .output()
+            .expect("restic is missing: run `cargo xtask test`, which installs it");
+        let text = format!(
+            "{}{}",
+            String::from_utf8_lossy(&output.stdout),
+            String::from_utf8_lossy(&output.stderr)
+        );
+        assert!(output.status.success(), "restic {}: {text}", args.join(" "));
+        text
+    }
+}
+
+/// The only member of `protected` in the answer of `backup`.
+pub fn only(report: &Value) -> &Value {
+    let protected = report["protected"].as_array().unwrap();
+    assert_eq!(protected.len(), 1, "{report}");
+    &protected[0]
+}
+
+/// Nanoseconds since 1970 at which the capture of a point began.
+pub fn began(point: &Value) -> u64 {
+    let time: jiff::Timestamp = point["time"].as_str().unwrap().parse().unwrap();
+    u64::try_from(time.as_nanosecond()).unwrap()
+}
+
+pub fn exists(path: &Path) -> bool {
+    fs_err::symlink_metadata(path).is_ok()
+}
