@@ -19,10 +19,10 @@ pub const CONFIG_DIR: &str = "LIFEBOAT_CONFIG_DIR";
 /// Folder of state (hidden `--state-dir`).
 pub const STATE_DIR: &str = "LIFEBOAT_STATE_DIR";
 /// Crash tests: the step, `STEP[:N]`, at which the program kills itself.
-#[cfg(feature = "kill-points")]
+#[cfg(debug_assertions)]
 pub const TEST_KILL_AT: &str = "LIFEBOAT_TEST_KILL_AT";
 /// Crash tests: a file that the name of each step is appended to.
-#[cfg(feature = "kill-points")]
+#[cfg(debug_assertions)]
 pub const TEST_LOG_STEPS: &str = "LIFEBOAT_TEST_LOG_STEPS";
 
 fn var(name: &str) -> Option<OsString> {
@@ -40,7 +40,7 @@ pub fn password_file() -> Option<PathBuf> {
 }
 
 /// Step and count at which a crash test wants the program to die.
-#[cfg(feature = "kill-points")]
+#[cfg(debug_assertions)]
 pub fn test_kill_at() -> Option<(String, u64)> {
     let value = var(TEST_KILL_AT)?.into_string().ok()?;
     Some(
@@ -55,7 +55,7 @@ pub fn test_kill_at() -> Option<(String, u64)> {
 }
 
 /// File that a crash test wants the names of the steps in.
-#[cfg(feature = "kill-points")]
+#[cfg(debug_assertions)]
 pub fn test_log_steps() -> Option<PathBuf> {
     var(TEST_LOG_STEPS).map(PathBuf::from)
 }

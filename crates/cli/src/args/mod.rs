@@ -68,7 +68,7 @@ pub struct Cli {
 #[command(next_help_heading = "Global options")]
 pub struct GlobalArgs {
     /// Place of the vault [default: as `init` remembered it, else /var/lib/lifeboat/vault]
-    #[arg(long, value_name = "PLACE", global = true, env = environment::VAULT, value_hint = ValueHint::DirPath)]
+    #[arg(long, value_name = "PLACE", global = true, env = environment::VAULT, hide_env_values = true, value_hint = ValueHint::DirPath)]
     pub vault: Option<String>,
 
     /// File that holds the vault's password [env: LIFEBOAT_PASSWORD_FILE] [default: as `init`
@@ -88,7 +88,7 @@ pub struct GlobalArgs {
     pub password_command: Option<OsString>,
 
     /// Address of the container engine [default: unix:///var/run/docker.sock]
-    #[arg(long, value_name = "ADDRESS", global = true, env = environment::ENGINE)]
+    #[arg(long, value_name = "ADDRESS", global = true, env = environment::ENGINE, hide_env_values = true)]
     pub engine: Option<String>,
 
     /// Name of this site [default: as `init` remembered it, else `default`]
@@ -119,11 +119,11 @@ pub struct GlobalArgs {
     pub verbose: u8,
 
     /// Folder of settings and key
-    #[arg(long, value_name = "DIR", global = true, env = environment::CONFIG_DIR, hide = true)]
+    #[arg(long, value_name = "DIR", global = true, env = environment::CONFIG_DIR, hide_env_values = true, hide = true)]
     pub config_dir: Option<OsString>,
 
     /// Folder of journals, spool and default vault
-    #[arg(long, value_name = "DIR", global = true, env = environment::STATE_DIR, hide = true)]
+    #[arg(long, value_name = "DIR", global = true, env = environment::STATE_DIR, hide_env_values = true, hide = true)]
     pub state_dir: Option<OsString>,
 }
 

@@ -189,6 +189,7 @@ fn paths(session: &Session, args: &BackupArgs, options: &ProtectOptions) -> Resu
         .map(|path| absolute(path))
         .collect::<Result<Vec<_>>>()?;
     let ctx: Context = session.context(None)?;
+    session.reporter.subject("backup");
     let done = files::protect_paths(&ctx, &paths, options);
     session.reporter.finish();
     let done = done?;

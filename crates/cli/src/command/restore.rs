@@ -66,6 +66,7 @@ fn show_restored(session: &Session, done: &Restored) -> Result<Exit> {
 fn to_directory(session: &Session, args: &RestoreArgs, target: &Path) -> Result<Exit> {
     let ctx = session.context(None)?;
     let (id, snapshot) = points::resolve(&ctx.vault, &args.reference)?;
+    session.reporter.subject("restore");
     let done = files::restore_files(&ctx, &snapshot, target, &args.includes, args.resume);
     session.reporter.finish();
     let done = done?;

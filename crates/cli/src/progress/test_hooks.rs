@@ -1,12 +1,12 @@
-//! Crash tests: the program kills itself where the environment says. Empty unless the cargo feature
-//! `kill-points` is on, which no released program has.
+//! Crash tests: the program kills itself where the environment says. In debug builds only: no
+//! released program has it.
 
-#[cfg(not(feature = "kill-points"))]
+#[cfg(not(debug_assertions))]
 pub use absent::TestHooks;
-#[cfg(feature = "kill-points")]
+#[cfg(debug_assertions)]
 pub use present::TestHooks;
 
-#[cfg(not(feature = "kill-points"))]
+#[cfg(not(debug_assertions))]
 mod absent {
     /// Nothing.
     pub struct TestHooks;
@@ -20,7 +20,7 @@ mod absent {
     }
 }
 
-#[cfg(feature = "kill-points")]
+#[cfg(debug_assertions)]
 mod present {
     use std::{
         io::Write,
