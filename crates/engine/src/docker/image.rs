@@ -159,7 +159,7 @@ pub(super) fn split_tag(reference: &str) -> (&str, &str) {
 
 /// The JSON messages of a progress stream. An error among them is the operation's: the status was sent
 /// before it happened.
-fn messages(mut answer: super::http::Answer, context: &str) -> Result<Vec<Value>> {
+fn messages(mut answer: super::answer::Answer, context: &str) -> Result<Vec<Value>> {
     let body = answer.bytes(context)?;
     let status = answer.status;
     let mut out = Vec::new();

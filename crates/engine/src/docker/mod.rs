@@ -3,14 +3,16 @@
 //! [`DockerEngine`] is blocking and may be shared by plain threads. It must not be called from inside
 //! an async runtime (it blocks the thread on its own).
 //!
-//! - [`http`]: the wire; why it is our own.
-//! - [`inventory`]: all facts in one go.
+//! - [`http`], [`answer`]: the wire; why it is our own.
+//! - [`inventory`], [`facts`]: all facts in one go.
 //! - [`container`], [`object`], [`image`]: single operations.
 //! - [`local`]: the proof that the engine's files are ours.
 //! - [`own_path`]: what we ourselves run through, and must never freeze.
 
+mod answer;
 mod container;
 mod exec;
+mod facts;
 mod http;
 mod image;
 mod inventory;
@@ -23,12 +25,13 @@ mod version;
 use hyper::Method;
 use serde_json::Value;
 
+pub use facts::container as container_facts;
 pub use image::LoadedImages;
-pub use inventory::container as container_facts;
 pub use own_path::{OwnPath, OwnPathQuery, Reason as OwnPathReason};
 pub use version::ApiVersion;
 
-use self::http::{Answer, Ask, Body, Http, ORDINARY};
+use self::answer::Answer;
+use self::http::{Ask, Body, Http, ORDINARY};
 use crate::{Endpoint, Result};
 
 /// A connection to a Docker engine (or one that speaks its API), with the API version agreed upon.
