@@ -38,6 +38,23 @@ fn says_what_is_wrong_with_an_endpoint() {
     thread.join().unwrap();
 }
 
+/// As a user who is in no group that may use the socket. Credentials belong to threads, and the client's
+/// own threads have those of the one that made it.
+#[test]
+fn says_that_the_socket_is_not_for_us() {
+    let (engine, _) = shared();
+    let endpoint = engine.docker_host().parse().unwrap();
+    let nobody = rustix::fs::Uid::from_raw(65534);
+    let error = std::thread::spawn(move || {
+        rustix::thread::set_thread_res_uid(nobody, nobody, nobody).unwrap();
+        DockerEngine::connect(&endpoint).unwrap_err()
+    })
+    .join()
+    .unwrap();
+    assert!(matches!(error, Error::PermissionDenied { .. }), "{error}");
+    assert!(error.to_string().contains("no permission"), "{error}");
+}
+
 #[test]
 fn the_inventory_has_everything() {
     let (_, engine) = shared();

@@ -59,3 +59,43 @@ fn thawed_behind_the_engines_back_and_reconciled() {
     assert!(!freezer.is_frozen().unwrap(), "gone is not frozen");
     freezer.thaw().unwrap();
 }
+
+/// Version 2 without an engine: its freezer works in every cgroup of that hierarchy, also where version 1
+/// runs the containers.
+#[test]
+fn the_freezer_of_version_2() {
+    let mounts = fs_err::read_to_string("/proc/self/mountinfo").unwrap();
+    let mount = mounts.lines().find(|line| line.contains(" - cgroup2 "));
+    let Some(mount) = mount.and_then(|line| line.split(' ').nth(4)) else {
+        println!("not seen here: no cgroup2 is mounted");
+        return;
+    };
+    let cgroup = std::path::Path::new(mount).join(format!("lifeboat-test-{}", std::process::id()));
+    fs_err::create_dir(&cgroup).unwrap();
+    let place = tempfile::tempdir().unwrap();
+    let file = place.path().join("count");
+    let count = "i=0; while [ $i -lt 3000 ]; do i=$((i+1)); echo $i > \"$0\"; sleep 0.01; done";
+    let mut child = std::process::Command::new("sh")
+        .args(["-c", count])
+        .arg(&file)
+        .spawn()
+        .unwrap();
+    fs_err::write(cgroup.join("cgroup.procs"), child.id().to_string()).unwrap();
+    let moves = || {
+        let before = fs_err::read(&file).unwrap_or_default();
+        std::thread::sleep(Duration::from_millis(300));
+        before != fs_err::read(&file).unwrap_or_default()
+    };
+    let freezer = Freezer::from_path(&cgroup).unwrap();
+    assert!(moves() && !freezer.is_frozen().unwrap());
+    freezer.freeze().unwrap();
+    assert!(freezer.is_frozen().unwrap() && !moves());
+    freezer.thaw().unwrap();
+    assert!(moves() && !freezer.is_frozen().unwrap());
+    child.kill().unwrap();
+    child.wait().unwrap();
+    // Its sleep ends by itself; a cgroup goes when it is empty.
+    while fs_err::remove_dir(&cgroup).is_err() {
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
