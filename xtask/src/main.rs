@@ -1,1 +1,49 @@
-fn main() {}
+//! The developer's commands: `cargo xtask demo`, `cargo xtask test`.
+//!
+//! Both install what they need from the distribution and the language registries, saying what and
+//! why before, and keep what is expensive in the user's cache directory.
+
+mod demo;
+mod root;
+mod test;
+mod tools;
+
+use std::io::Write as _;
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+#[derive(Parser)]
+#[command(name = "cargo xtask", about = "Lifeboat's developer commands")]
+struct Args {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Show it working: a scenario in private engines of its own
+    Demo(demo::Args),
+    /// Install what the tests need, then run them all
+    Test(test::Args),
+}
+
+fn main() -> ExitCode {
+    let done = match Args::parse().command {
+        Command::Demo(args) => demo::run(&args),
+        Command::Test(args) => test::run(&args),
+    };
+    match done {
+        Ok(code) => code,
+        Err(error) => {
+            let _ = writeln!(std::io::stderr(), "error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Prints a line for the person in front of it. A closed pipe is no reason to stop the work.
+fn say(line: impl AsRef<str>) {
+    let mut out = std::io::stdout().lock();
+    let _ = writeln!(out, "{}", line.as_ref()).and_then(|()| out.flush());
+}

@@ -36,6 +36,11 @@ pub const PACKAGES: &[(&str, &str)] = &[
     ("util-linux", "unshare and nsenter"),
 ];
 
+/// Whether we may start one: we are root.
+pub fn is_root() -> bool {
+    rustix::process::geteuid().is_root()
+}
+
 /// How an engine is to be.
 #[derive(Debug, Clone)]
 pub struct EngineOptions {

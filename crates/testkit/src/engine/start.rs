@@ -21,7 +21,7 @@ const UP_WITHIN: Duration = Duration::from_secs(60);
 
 /// Makes the directory and starts the process that holds the namespaces.
 pub(super) fn enter_namespaces(options: EngineOptions) -> Result<PrivateEngine> {
-    if !rustix::process::geteuid().is_root() {
+    if !super::is_root() {
         return Err(Error::Unsupported(
             "an engine of our own needs root; run this through sudo".into(),
         ));

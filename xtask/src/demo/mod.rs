@@ -1,0 +1,102 @@
+//! `cargo xtask demo`: scenarios that show Lifeboat working, each in a file of its own.
+//!
+//! A scenario runs as root in private engines; nothing of the machine is touched. What it made is
+//! taken away at the end, also after a failure, unless `--keep` is given.
+
+mod recover;
+
+use std::path::PathBuf;
+use std::process::{Command, ExitCode};
+use std::time::Instant;
+
+use anyhow::{Context as _, Result, bail};
+use lifeboat_testkit::{engine, images, packages};
+
+use crate::{root, say};
+
+#[derive(clap::Args)]
+pub struct Args {
+    /// Which scenario; see --list
+    #[arg(default_value = DEFAULT)]
+    scenario: String,
+    /// Leave everything that it made, and say where
+    #[arg(long)]
+    keep: bool,
+    /// Name the scenarios
+    #[arg(long)]
+    list: bool,
+}
+
+/// What a scenario is given.
+pub struct Context {
+    /// The `lifeboat` program, built in release.
+    pub lifeboat: PathBuf,
+    /// A directory of its own, short enough for engines, taken away afterwards.
+    pub dir: PathBuf,
+    /// Leave the engines running: [`engine::PrivateEngine::detach`].
+    pub keep: bool,
+}
+
+/// One scenario.
+struct Scenario {
+    name: &'static str,
+    about: &'static str,
+    run: fn(&Context) -> Result<()>,
+}
+
+const DEFAULT: &str = "recover";
+
+/// All of them; later capabilities add theirs.
+const SCENARIOS: &[Scenario] = &[Scenario {
+    name: "recover",
+    about: "an app is protected, its engine is destroyed, it comes back on an empty one",
+    run: recover::run,
+}];
+
+pub fn run(args: &Args) -> Result<ExitCode> {
+    if args.list {
+        for scenario in SCENARIOS {
+            say(format!("{:<12} {}", scenario.name, scenario.about));
+        }
+        return Ok(ExitCode::SUCCESS);
+    }
+    let Some(scenario) = SCENARIOS.iter().find(|s| s.name == args.scenario) else {
+        let names: Vec<_> = SCENARIOS.iter().map(|s| s.name).collect();
+        let (wanted, names) = (&args.scenario, names.join(", "));
+        bail!("there is no scenario {wanted:?}; there are: {names}");
+    };
+    let begin = Instant::now();
+    packages::ensure(engine::PACKAGES)?;
+    packages::ensure(images::PACKAGES)?;
+    let lifeboat = build()?;
+    root::become_root()?;
+
+    let place = tempfile::Builder::new().prefix("lifeboat-").tempdir()?;
+    let context = Context {
+        lifeboat,
+        dir: place.path().to_owned(),
+        keep: args.keep,
+    };
+    let done = (scenario.run)(&context);
+    if args.keep {
+        let dir = place.keep();
+        say(format!("Everything is left in {}", dir.display()));
+    }
+    done?;
+    say(format!("Done in {:.1} s.", begin.elapsed().as_secs_f64()));
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Builds `lifeboat` in release and says where it is.
+fn build() -> Result<PathBuf> {
+    let mut cargo = Command::new("cargo");
+    cargo.args(["build", "--release", "--package", "lifeboat-cli"]);
+    let status = cargo.status().context("run cargo")?;
+    if !status.success() {
+        bail!("lifeboat could not be built ({status})");
+    }
+    let target = std::env::var_os("CARGO_TARGET_DIR").map(PathBuf::from);
+    let workspace = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("..");
+    let target = target.unwrap_or_else(|| workspace.join("target"));
+    fs_err::canonicalize(target.join("release/lifeboat")).context("find what was built")
+}
