@@ -212,6 +212,8 @@ impl Vault {
             Ok(lock) => Ok(Some(lock)),
             Err(e) if e.kind() == crate::error::ErrorKind::Denied => Ok(None),
             Err(e) if e.kind() == crate::error::ErrorKind::Full => Ok(None),
+            // A torn lock file of another program must not stand between a person and the data.
+            Err(e) if e.kind() == crate::error::ErrorKind::Damaged => Ok(None),
             Err(e) => Err(e),
         }
     }

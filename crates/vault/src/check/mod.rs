@@ -19,7 +19,7 @@ mod touch;
 
 use std::collections::{HashMap, HashSet};
 
-use lifeboat_store::{Area, ObjectName};
+use lifeboat_store::{Area, ObjectInfo, ObjectName, StoreError};
 use sha2::{Digest, Sha256};
 
 use crate::{
@@ -27,13 +27,16 @@ use crate::{
     error::{Result, VaultError},
     id::{BlobId, PackId, SnapshotId},
     progress::Progress,
-    repo::Vault,
+    repo::{Core, Vault},
 };
 
 /// Paths that a finding lists at most.
 const FILES_LISTED: usize = 20;
 /// Blobs that are missing one by one are listed up to this number, then counted.
 const MISSING_LISTED: usize = 100;
+
+/// Keys and locks have a few hundred bytes: no more than this is read of one.
+const SMALL_FILE: u64 = 1 << 20;
 
 /// What to check.
 #[derive(Debug, Clone, Default)]
@@ -257,16 +260,12 @@ impl Vault {
                 .list(area)
                 .map_err(VaultError::store(format!("list {}", area.as_str())))?;
             for object in listed {
-                // A lock that is gone by now is no damage.
-                let Ok(bytes) = core.store.get(&object.name) else {
-                    continue;
+                let why = match small_file(core, &object) {
+                    Ok(()) => continue,
+                    Err(why) => why,
                 };
-                if hex::encode(Sha256::digest(&bytes)) == object.name.id() {
-                    continue;
-                }
                 let name = object.name.to_string();
-                let sentence =
-                    format!("{name} is damaged: its bytes do not match its name; {what_it_means}");
+                let sentence = format!("{name} is damaged: {why}; {what_it_means}");
                 if area == Area::Keys {
                     damage.add(name, sentence);
                 } else {
@@ -275,5 +274,19 @@ impl Vault {
             }
         }
         Ok(())
+    }
+}
+
+/// Whether a key or lock is what it was; the reason where it is not.
+fn small_file(core: &Core, object: &ObjectInfo) -> Result<(), String> {
+    if object.size > SMALL_FILE {
+        return Err("it is too large to be one".to_owned());
+    }
+    match core.store.get(&object.name) {
+        Ok(bytes) if hex::encode(Sha256::digest(&bytes)) == object.name.id() => Ok(()),
+        Ok(_) => Err("its bytes do not match its name".to_owned()),
+        // Gone between listing and reading.
+        Err(StoreError::NotFound(_)) => Ok(()),
+        Err(error) => Err(format!("it cannot be read ({error})")),
     }
 }
