@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use lifeboat_vault::{BlobId, BlobKind, ErrorKind, Node, NodeKind};
+use lifeboat_vault::{BlobId, BlobKind, Node, NodeKind};
 use rustix::{
     fd::OwnedFd,
     fs::{AtFlags, Mode, OFlags},
@@ -15,9 +15,6 @@ use crate::{
     CaptureError, Result,
     sys::{self, FileType},
 };
-
-/// The shortest run of zeros that becomes a hole.
-const HOLE: usize = 4096;
 
 /// What became of one name.
 pub(super) enum Made {
@@ -128,54 +125,6 @@ impl Restore<'_> {
         }
     }
 
-    /// Writes the content. A reason instead of an error is about this file alone.
-    fn write(
-        &self,
-        fd: &OwnedFd,
-        size: u64,
-        content: &[BlobId],
-        path: &impl Fn() -> Vec<u8>,
-    ) -> Result<Option<String>> {
-        let (mut at, mut holes, mut hole_at_end) = (0_u64, 0, false);
-        for id in content {
-            self.options.cancel.check()?;
-            if let Some(len) = self.zeros.read().get(id) {
-                at += len;
-                holes += len;
-                hole_at_end = true;
-                continue;
-            }
-            let bytes = match self.reader.blob(BlobKind::Data, *id) {
-                Ok(bytes) => bytes,
-                Err(e) if e.kind() == ErrorKind::Damaged => return Ok(Some(e.to_string())),
-                Err(e) => return Err(e.into()),
-            };
-            let len = bytes.len() as u64;
-            hole_at_end = self.options.sparse && bytes.len() >= HOLE && all_zero(&bytes);
-            if hole_at_end {
-                self.zeros.write().insert(*id, len);
-                holes += len;
-            } else {
-                write_at(fd, &bytes, at).map_err(|e| CaptureError::os("write", &path(), e))?;
-            }
-            at += len;
-            if at > size {
-                break;
-            }
-        }
-        if at != size {
-            let reason = format!("its data is {at} bytes long in the vault, not {size}");
-            return Ok(Some(reason));
-        }
-        if hole_at_end {
-            rustix::fs::ftruncate(fd, size).map_err(|e| CaptureError::os("write", &path(), e))?;
-        }
-        let mut counts = self.counts.lock();
-        counts.bytes_written += size - holes;
-        counts.bytes_holes += holes;
-        Ok(None)
-    }
-
     /// The file that is there, open, if it is what the node says byte for byte.
     fn right_already(
         &self,
@@ -222,29 +171,6 @@ impl Restore<'_> {
     }
 }
 
-/// Whether there is nothing but zeros: compared with itself one byte on, which is a `memcmp`.
-fn all_zero(bytes: &[u8]) -> bool {
-    match bytes.split_first() {
-        None => true,
-        Some((first, rest)) => *first == 0 && rest == &bytes[..rest.len()],
-    }
-}
-
-fn write_at(fd: &OwnedFd, mut bytes: &[u8], mut at: u64) -> rustix::io::Result<()> {
-    while !bytes.is_empty() {
-        match rustix::io::pwrite(fd, bytes, at) {
-            Ok(0) => return Err(Errno::IO),
-            Ok(n) => {
-                bytes = bytes.get(n..).unwrap_or_default();
-                at += n as u64;
-            }
-            Err(Errno::INTR) => {}
-            Err(e) => return Err(e),
-        }
-    }
-    Ok(())
-}
-
 fn read_at(fd: &OwnedFd, mut bytes: &mut [u8], mut at: u64) -> rustix::io::Result<()> {
     while !bytes.is_empty() {
         match rustix::io::pread(fd, &mut *bytes, at) {
@@ -258,21 +184,4 @@ fn read_at(fd: &OwnedFd, mut bytes: &mut [u8], mut at: u64) -> rustix::io::Resul
         }
     }
     Ok(())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::all_zero;
-
-    #[test]
-    fn zeros_are_known() {
-        assert!(all_zero(&[]));
-        assert!(all_zero(&[0; 5000]));
-        for at in [0, 1, 2500, 4999] {
-            let mut bytes = [0; 5000];
-            bytes[at] = 1;
-            assert!(!all_zero(&bytes), "{at}");
-        }
-        assert!(!all_zero(&[7; 9]));
-    }
 }

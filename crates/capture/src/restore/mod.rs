@@ -22,6 +22,7 @@
 //! [`crate::Problem`]: no zeros, no half files. Metadata that the target cannot hold is a warning.
 //! A full disk, a name in the way and errors of the store end the restore.
 
+mod content;
 mod dir;
 mod file;
 mod links;
@@ -30,10 +31,13 @@ mod options;
 mod special;
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, HashSet},
     os::unix::ffi::OsStrExt,
     path::Path,
-    sync::{Arc, atomic::AtomicU32},
+    sync::{
+        Arc,
+        atomic::{AtomicU32, AtomicUsize},
+    },
 };
 
 use lifeboat_vault::{BlobId, Node, NodeKind, Reader, Tree};
@@ -61,8 +65,10 @@ struct Restore<'a> {
     problems: Mutex<Vec<Problem>>,
     warnings: Mutex<Vec<Problem>>,
     links: Mutex<HashMap<(u64, u64), Claim>>,
-    /// Blobs that were read and are nothing but zeros, with their length.
-    zeros: RwLock<HashMap<BlobId, u64>>,
+    /// Blobs that were read and are nothing but zeros.
+    zeros: RwLock<HashSet<BlobId>>,
+    /// Threads that may help with large files.
+    spare: AtomicUsize,
     /// Whether we may give files away. Who may not keeps what is restored.
     privileged: bool,
     /// Warnings that were left out, because there are too many of a kind.
@@ -145,6 +151,7 @@ pub fn restore_tree<'r>(
         warnings: Mutex::default(),
         links: Mutex::default(),
         zeros: RwLock::default(),
+        spare: AtomicUsize::new(pool::threads(options.threads)),
         privileged: rustix::process::geteuid().is_root(),
         more_warnings: AtomicU32::new(0),
     };

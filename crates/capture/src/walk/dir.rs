@@ -1,11 +1,11 @@
-//! One directory: list, compare, hand out.
+//! One directory: opened and listed.
 
 use std::sync::{
     Arc,
     atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
 };
 
-use lifeboat_vault::chunk::ChunkPolicy;
+use lifeboat_vault::ChunkPolicy;
 use parking_lot::Mutex;
 use rustix::{fd::OwnedFd, fs::Stat, io::Errno};
 
@@ -16,11 +16,6 @@ use crate::{
     pool::Queue,
     sys::{self, FileType},
 };
-
-/// Changed files that one thread takes at a time, at most.
-const BATCH_FILES: usize = 64;
-/// Their bytes, about.
-const BATCH_BYTES: u64 = 4 << 20;
 
 /// What has become of one name.
 pub(super) enum Slot {
@@ -62,12 +57,12 @@ pub(super) struct DirWork {
     pub(super) old: Option<Arc<PassDir>>,
     /// Names one after another, and where each ends.
     names: Vec<u8>,
-    ends: Vec<usize>,
+    pub(super) ends: Vec<usize>,
     pub(super) slots: Mutex<Vec<Slot>>,
     /// Jobs that are not done.
     pub(super) pending: AtomicUsize,
     /// Bytes of its files, which decide how finely they are cut.
-    bytes: AtomicU64,
+    pub(super) bytes: AtomicU64,
     /// A name of the parent's is no longer there.
     pub(super) shrunk: AtomicBool,
 }
@@ -145,6 +140,14 @@ impl Walk<'_> {
                 if FileType::from_raw_mode(stat.st_mode) == FileType::Directory {
                     return self.directory(holder, todo, queue);
                 }
+                let mut counts = Counts::default();
+                let kind = FileType::from_raw_mode(stat.st_mode);
+                let known = self.known(&holder, old, &Facts::of(&stat), kind, &mut counts);
+                self.counts.lock().add(&counts);
+                if let Some(slot) = known {
+                    holder.set(0, slot);
+                    return self.job_done(holder);
+                }
                 self.expect(1, u64::try_from(stat.st_size).unwrap_or(0));
                 self.job(Job::Files(holder, vec![todo]), queue, reading)
             }
@@ -160,7 +163,7 @@ impl Walk<'_> {
         }
     }
 
-    fn expect(&self, files: u64, bytes: u64) {
+    pub(super) fn expect(&self, files: u64, bytes: u64) {
         self.options.progress.expect(files, bytes);
     }
 
@@ -210,7 +213,7 @@ impl Walk<'_> {
 
     /// The parent's tree, or none if it cannot be had: then everything is read, and that is said by
     /// `check`, not here.
-    fn load(&self, id: lifeboat_vault::id::BlobId) -> Option<Arc<PassDir>> {
+    fn load(&self, id: lifeboat_vault::BlobId) -> Option<Arc<PassDir>> {
         match self.writer.reader().tree(id) {
             Ok(tree) => Some(Arc::new(PassDir::of_tree(id, &tree))),
             Err(e) => {
@@ -243,159 +246,6 @@ impl Walk<'_> {
         work.slots = Mutex::new(work.ends.iter().map(|_| Slot::Gone).collect());
     }
 
-    /// Asks each name for its status and settles what the parent knows already.
-    fn compare(&self, work: &Arc<DirWork>, device: u64, queue: &Queue<Job>) -> Result<()> {
-        let mut counts = Counts::default();
-        let (mut bytes, mut expected) = (0, 0);
-        let (mut dirs, mut files) = (Vec::new(), Vec::new());
-        let mut slots = work.slots.lock();
-        let mut olds = Olds {
-            dir: work.old.as_deref(),
-            next: 0,
-            missed: false,
-        };
-        for slot in 0..work.ends.len() {
-            if slot % 1024 == 0 {
-                self.options.cancel.check()?;
-            }
-            let name = work.name(slot);
-            let old = olds.find(name);
-            let stat = match sys::stat_at(&work.fd, name) {
-                Ok(stat) => stat,
-                Err(e) => {
-                    self.missed(&work.path_of(slot), e);
-                    continue;
-                }
-            };
-            if self.left_out(work, slot, &stat, device) {
-                counts.excluded += 1;
-                continue;
-            }
-            let kind = FileType::from_raw_mode(stat.st_mode);
-            if kind == FileType::Directory {
-                dirs.push(Todo { slot, stat, old });
-                continue;
-            }
-            let facts = Facts::of(&stat);
-            let size = if kind == FileType::RegularFile {
-                facts.size
-            } else {
-                0
-            };
-            bytes += size;
-            match (old, work.old_entry(old)) {
-                (Some(index), Some(entry)) if self.unchanged(work, entry, &facts, kind) => {
-                    counts.files_unmodified += 1;
-                    counts.files_total += 1;
-                    counts.bytes_total += size;
-                    if let Some(place) = slots.get_mut(slot) {
-                        *place = if entry.facts == facts {
-                            Slot::Same(index)
-                        } else {
-                            Slot::New {
-                                entry: entry.with(facts),
-                                same: false,
-                            }
-                        };
-                    }
-                }
-                _ => {
-                    expected += size;
-                    files.push(Todo { slot, stat, old });
-                }
-            }
-        }
-        drop(slots);
-        work.shrunk.store(olds.rest(), Ordering::Relaxed);
-        work.bytes.store(bytes, Ordering::Relaxed);
-        let (done_files, done_bytes) = (counts.files_unmodified, counts.bytes_total);
-        self.counts.lock().add(&counts);
-        self.expect(done_files + files.len() as u64, done_bytes + expected);
-        if done_files > 0 {
-            self.options.progress.advance(done_files, done_bytes);
-        }
-        let batches = batches(files);
-        work.pending
-            .fetch_add(dirs.len() + batches.len(), Ordering::Relaxed);
-        queue.extend(dirs.into_iter().map(|todo| Job::Dir(work.clone(), todo)));
-        queue.extend(
-            batches
-                .into_iter()
-                .map(|todos| Job::Files(work.clone(), todos)),
-        );
-        Ok(())
-    }
-
-    /// Whether the parent's entry can be taken over unread.
-    fn unchanged(&self, work: &DirWork, entry: &Entry, facts: &Facts, kind: FileType) -> bool {
-        // The device's number may differ after a reboot. It is written anew then, the file not read.
-        if (Facts {
-            device_id: facts.device_id,
-            ..entry.facts
-        }) != *facts
-            || self.racy(facts)
-        {
-            return false;
-        }
-        match (&entry.what, kind) {
-            (What::File(content), FileType::RegularFile) => {
-                work.old.as_ref().is_some_and(|d| d.trusted)
-                    || self.stored(content.ids(), facts.size)
-            }
-            (What::Symlink(_), FileType::Symlink)
-            | (What::BlockDevice, FileType::BlockDevice)
-            | (What::CharDevice, FileType::CharacterDevice)
-            | (What::Fifo, FileType::Fifo)
-            | (What::Socket, FileType::Socket) => true,
-            _ => false,
-        }
-    }
-
-    /// Whether the file system's clock is too coarse to vouch for this.
-    pub(super) fn racy(&self, facts: &Facts) -> bool {
-        facts.ctime >= self.racy_from
-            || (facts.mtime >= self.racy_from && facts.mtime <= self.racy_until)
-    }
-
-    /// Whether the vault still has all of a file.
-    fn stored(&self, content: &[lifeboat_vault::id::BlobId], size: u64) -> bool {
-        let reader = self.writer.reader();
-        let mut sum = 0_u64;
-        for id in content {
-            match reader.blob_len(lifeboat_vault::blob::BlobKind::Data, *id) {
-                Some(len) => sum += len,
-                None => return false,
-            }
-        }
-        sum == size
-    }
-
-    fn left_out(&self, work: &DirWork, slot: usize, stat: &Stat, device: u64) -> bool {
-        let name = work.name(slot);
-        if self
-            .options
-            .skip
-            .hits(&work.path, name, stat.st_dev, stat.st_ino)
-        {
-            return true;
-        }
-        let kind = FileType::from_raw_mode(stat.st_mode);
-        if self.options.one_file_system && stat.st_dev != device && kind != FileType::Directory {
-            return true;
-        }
-        let exclude = &self.source.exclude;
-        if exclude.is_empty() {
-            return false;
-        }
-        let host = work.path_of(slot);
-        let inside = host.get(self.root.len()..).unwrap_or_default();
-        if inside.first() == Some(&b'/') {
-            exclude.matches(&host, inside)
-        } else {
-            exclude.matches(&host, &sys::join(b"", inside))
-        }
-    }
-
     /// A name that could not be opened or asked.
     pub(super) fn missed(&self, path: &[u8], errno: Errno) {
         match errno {
@@ -412,55 +262,4 @@ impl Walk<'_> {
             errno => self.problem(path, std::io::Error::from(errno).to_string()),
         }
     }
-}
-
-/// The parent's entries, met in step with the names.
-struct Olds<'a> {
-    dir: Option<&'a PassDir>,
-    next: usize,
-    missed: bool,
-}
-
-impl Olds<'_> {
-    fn find(&mut self, name: &[u8]) -> Option<u32> {
-        let dir = self.dir?;
-        while let Some(entry) = dir.entries.get(self.next) {
-            match dir.name(entry).cmp(name) {
-                std::cmp::Ordering::Less => {
-                    self.next += 1;
-                    self.missed = true;
-                }
-                std::cmp::Ordering::Equal => {
-                    self.next += 1;
-                    return u32::try_from(self.next - 1).ok();
-                }
-                std::cmp::Ordering::Greater => return None,
-            }
-        }
-        None
-    }
-
-    /// Whether some name was not met.
-    fn rest(&self) -> bool {
-        self.missed || self.dir.is_some_and(|d| self.next < d.entries.len())
-    }
-}
-
-fn batches(todos: Vec<Todo>) -> Vec<Vec<Todo>> {
-    let mut out: Vec<Vec<Todo>> = Vec::new();
-    let mut bytes = 0;
-    for todo in todos {
-        let size = u64::try_from(todo.stat.st_size).unwrap_or(0);
-        match out.last_mut() {
-            Some(batch) if batch.len() < BATCH_FILES && bytes + size <= BATCH_BYTES => {
-                bytes += size;
-                batch.push(todo);
-            }
-            _ => {
-                bytes = size;
-                out.push(vec![todo]);
-            }
-        }
-    }
-    out
 }

@@ -26,6 +26,7 @@
 //! deleted, as it might have been a moment earlier. Errors of the vault end the capture. A crash
 //! leaves nothing but blobs that no snapshot names.
 
+mod compare;
 mod dir;
 mod file;
 mod finish;

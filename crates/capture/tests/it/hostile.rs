@@ -164,9 +164,7 @@ fn a_directory_swapped_for_a_link_leads_nowhere() {
                     for i in 0..60 {
                         let path = to.join(format!("d{i:03}"));
                         let aside = to.join(format!("moved{i}"));
-                        if std::fs::rename(&path, &aside).is_ok()
-                            && symlink(&outside, &path).is_ok()
-                        {
+                        if fs::rename(&path, &aside).is_ok() && symlink(&outside, &path).is_ok() {
                             swaps += 1;
                         }
                     }

@@ -1,5 +1,11 @@
 //! Real files, a real vault, and restic beside us. Runs as root; what needs it says so.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::print_stdout,
+    missing_docs
+)]
 
 mod common;
 mod excludes;
