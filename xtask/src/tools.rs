@@ -33,7 +33,8 @@ pub const NEXTEST: Tool = Tool {
 pub const DENY: Tool = Tool {
     name: "cargo-deny",
     version: "0.20.2",
-    args: &[],
+    // It looks at a few hundred lines of metadata: building it well would take longer than it ever runs.
+    args: &["--debug"],
     why: "checks licences and banned crates",
 };
 

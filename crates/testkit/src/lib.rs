@@ -15,6 +15,7 @@
 pub mod api;
 pub mod cache;
 pub mod command;
+pub mod compose;
 pub mod engine;
 
 mod error;

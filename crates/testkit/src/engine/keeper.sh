@@ -29,5 +29,9 @@ fi
 exec >/dev/null 2>&1
 cd /
 sh -c "$cleanup" cleanup "$dir" "$token" $$
+# What the containers had mounted is still mounted here, and only here.
+while read -r _ _ _ _ at _; do
+    case $at in "$dir"/* | /run/*) echo "$at" ;; esac
+done </proc/self/mountinfo | sort -r | while read -r at; do umount -l "$at"; done
 # The engine's directory goes last: without it nobody could find what is left.
 rm -rf "$dir"
