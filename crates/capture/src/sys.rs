@@ -18,6 +18,10 @@ use rustix::{
 /// What kind of file, from `st_mode`.
 pub(crate) use rustix::fs::FileType;
 
+/// Levels of directories that are followed. A path has at most 4,096 bytes, so no program that uses
+/// paths gets further; and what nests without end must not exhaust descriptors or the stack.
+pub(crate) const DEEPEST: usize = 2048;
+
 type OsResult<T> = rustix::io::Result<T>;
 
 pub(crate) fn to_path(bytes: &[u8]) -> PathBuf {

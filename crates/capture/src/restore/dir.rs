@@ -21,6 +21,8 @@ pub(super) struct DirWork {
     pub(super) fd: OwnedFd,
     /// Path inside the root, without a leading `/`; empty for the root.
     pub(super) path: Vec<u8>,
+    /// Levels below the root.
+    depth: usize,
     pub(super) tree: Tree,
     pub(super) parent: Option<Arc<DirWork>>,
     /// What it gets in the end; `None` leaves it as it is.
@@ -56,9 +58,11 @@ impl DirWork {
         let hands_down =
             rustix::fs::fgetxattr(&fd, "system.posix_acl_default", &mut probe[..]).is_ok();
         let pending = AtomicUsize::new(1);
+        let depth = parent.as_ref().map_or(0, |above| above.depth + 1);
         Self {
             fd,
             path,
+            depth,
             tree,
             parent,
             meta,
@@ -165,6 +169,13 @@ impl Restore<'_> {
         };
         let name = self.checked(&above, &node.name)?;
         let path = self.path(&above.path, name);
+        if above.depth >= sys::DEEPEST {
+            let what = "directories in directories without end".to_owned();
+            return Err(CaptureError::Hostile {
+                what,
+                path: sys::to_path(&path),
+            });
+        }
         let tree = match self.reader.tree(subtree) {
             Ok(tree) => tree,
             Err(e) if e.kind() == ErrorKind::Damaged => {

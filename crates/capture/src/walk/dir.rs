@@ -50,6 +50,8 @@ pub(super) struct DirWork {
     pub(super) fd: OwnedFd,
     /// Absolute path, for messages and patterns only.
     pub(super) path: Vec<u8>,
+    /// Levels below the root.
+    depth: usize,
     /// Where it goes when it is done; `None` for what holds the root.
     pub(super) parent: Option<(Arc<DirWork>, Todo)>,
     /// Its own status, taken through `fd`.
@@ -78,6 +80,7 @@ impl DirWork {
         Self {
             fd,
             path,
+            depth: 0,
             parent: None,
             facts: None,
             old,
@@ -175,6 +178,11 @@ impl Walk<'_> {
         queue: &Queue<Job>,
     ) -> Result<Option<Slot>> {
         let path = above.path_of(todo.slot);
+        let depth = above.depth + 1;
+        if depth > sys::DEEPEST {
+            self.problem(&path, "it lies too deep for any path to reach it");
+            return self.job_done(above);
+        }
         let opened = sys::open_dir(&above.fd, above.name(todo.slot))
             .and_then(|fd| rustix::fs::fstat(&fd).map(|stat| (fd, stat)));
         let (fd, stat) = match opened {
@@ -192,6 +200,7 @@ impl Walk<'_> {
         let mut work = DirWork {
             fd,
             path,
+            depth,
             parent: Some((above, todo)),
             facts: Some(Facts::of(&stat)),
             old,

@@ -132,7 +132,7 @@ fn what_is_in_the_way_is_neither_followed_nor_touched() {
 
 #[test]
 fn a_directory_swapped_for_a_link_leads_nowhere() {
-    let dir = tempfile::tempdir().unwrap();
+    let dir = tempfile::tempdir_in(place()).unwrap();
     let outside = dir.path().join("outside");
     fs::create_dir(&outside).unwrap();
     let vault = memory_vault();

@@ -12,6 +12,7 @@ mod excludes;
 mod full;
 mod hostile;
 mod passes;
+mod random;
 mod restic;
 mod resume;
 mod round;

@@ -1,20 +1,16 @@
 //! The second pass runs inside the freeze: it has to be bound by `stat`.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use fs_err as fs;
 use lifeboat_capture::{Parent, SkipSet, estimate};
 
 use crate::common::*;
 
-/// In memory where that can be had: what is measured is us, not the disk.
-fn place() -> std::path::PathBuf {
-    let memory = std::path::Path::new("/dev/shm");
-    if memory.is_dir() {
-        memory.to_owned()
-    } else {
-        std::env::temp_dir()
-    }
+/// What all threads of this process have used.
+fn cpu() -> Duration {
+    let t = rustix::time::clock_gettime(rustix::time::ClockId::ProcessCPUTime);
+    Duration::new(t.tv_sec as u64, t.tv_nsec as u32)
 }
 
 #[test]
@@ -41,21 +37,23 @@ fn a_pass_over_twenty_thousand_unchanged_files_takes_milliseconds() {
     let vault = memory_vault();
     let writer = writer(&vault);
     let timed = |what: &str, parent: Option<Parent<'_>>| {
-        let start = Instant::now();
+        let (start, before) = (Instant::now(), cpu());
         let captured = capture(&writer, &from, parent, true);
+        let took = cpu() - before;
         println!(
-            "{what}: {:?}, {} bytes read",
+            "{what}: {:?}, processor {took:?}, {} bytes read",
             start.elapsed(),
             captured.counts.bytes_read
         );
-        (captured, start.elapsed())
+        (captured, took)
     };
     let (first, _) = timed("first pass, 20,000 files", None);
     let (second, _) = timed("second pass", Some(Parent::Pass(&first)));
     let (third, took) = timed("third pass", Some(Parent::Pass(&second)));
     assert_eq!(third.counts.bytes_read, 0);
     assert_eq!(third.counts.dirs_unmodified, 101);
-    assert!(took.as_millis() < 1500, "{took:?}");
+    // The processor's time, because the machine may be busy with something else.
+    assert!(took.as_millis() < 500, "{took:?}");
     fs::write(from.join("d50/file-100"), b"changed").unwrap();
     let (fourth, _) = timed("one file changed", Some(Parent::Pass(&third)));
     assert_eq!(fourth.counts.bytes_read, 7);
