@@ -13,7 +13,12 @@ fn a_lost_app_comes_back_with_every_acknowledged_row() {
     app.wait_ready(&engine).unwrap();
 
     let apps = lab.json(Some(&engine), &["apps"], 0);
-    let names: Vec<_> = apps["apps"].as_array().unwrap().iter().map(|a| &a["name"]).collect();
+    let names: Vec<_> = apps["apps"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|a| &a["name"])
+        .collect();
     assert_eq!(names, ["shop", "volume:attic"]);
     let report = lab.json(Some(&engine), &["backup", "--all"], 0);
     let point = report["protected"][0].clone();

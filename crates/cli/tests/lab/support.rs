@@ -1,7 +1,7 @@
 //! A host to lose: a private engine, places of its own for vault, key and state, and the program.
 
 use std::{
-    path::{Path, PathBuf},
+    path::PathBuf,
     process::{Command, Output},
 };
 
@@ -15,7 +15,10 @@ pub struct Lab {
 
 impl Lab {
     pub fn new() -> Self {
-        let dir = tempfile::Builder::new().prefix("lb-").tempdir_in("/tmp").unwrap();
+        let dir = tempfile::Builder::new()
+            .prefix("lb-")
+            .tempdir_in("/tmp")
+            .unwrap();
         Self { dir }
     }
 
@@ -50,7 +53,13 @@ impl Lab {
             .env_remove("LIFEBOAT_VAULT")
             .env_remove("LIFEBOAT_PASSWORD")
             .env_remove("LIFEBOAT_PASSWORD_FILE")
-            .env("DOCKER_HOST", engine.map_or("unix:///nowhere.sock".to_owned(), PrivateEngine::docker_host));
+            .env(
+                "DOCKER_HOST",
+                engine.map_or(
+                    "unix:///nowhere.sock".to_owned(),
+                    PrivateEngine::docker_host,
+                ),
+            );
         command
     }
 
@@ -112,8 +121,4 @@ pub fn only(report: &Value) -> &Value {
 pub fn began(point: &Value) -> u64 {
     let time: jiff::Timestamp = point["time"].as_str().unwrap().parse().unwrap();
     u64::try_from(time.as_nanosecond()).unwrap()
-}
-
-pub fn exists(path: &Path) -> bool {
-    fs_err::symlink_metadata(path).is_ok()
 }

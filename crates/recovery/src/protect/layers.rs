@@ -191,6 +191,7 @@ impl Layer<'_> {
             .to_owned();
         let mut archive = tar::Archive::new(stream);
         let mut taken = Vec::new();
+        let mut dirs = 0;
         for entry in archive.entries()? {
             let mut entry = entry?;
             let name = String::from_utf8_lossy(&entry.path_bytes())
@@ -204,7 +205,13 @@ impl Layer<'_> {
             }
             if let Some(node) = self.node(&mut entry, &at, &folder)? {
                 taken.push((at, node));
+            } else if entry.header().entry_type().is_dir() {
+                dirs += 1;
             }
+        }
+        if taken.is_empty() && dirs == 0 {
+            // A socket or a device: made anew by whoever needs it.
+            return Ok(Taken::Gone);
         }
         for (at, node) in taken {
             self.tree

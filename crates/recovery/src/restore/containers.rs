@@ -95,6 +95,7 @@ impl ContainerStage<'_> {
             image: Some(self.engine.image_for_create(&record.image_ref, &image_id)?),
             image_id: Some(image_id),
             containers: ids.clone(),
+            source_hostname: self.point.manifest.fingerprints.hostname.clone(),
             ..Mapping::exact(self.engine.api())
         };
         let plan = container_create_body(raw, &mapping)?;

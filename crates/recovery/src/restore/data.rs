@@ -89,6 +89,39 @@ impl DataStage<'_> {
         Ok(())
     }
 
+    /// Empties the volumes that were empty at the point: creating a container fills an empty volume
+    /// from its image. They are new, and nothing has run yet.
+    pub fn empty_again(&self) -> Result<()> {
+        let new = self
+            .manifest
+            .volumes
+            .iter()
+            .filter(|v| !v.shared && v.files == 0);
+        for volume in new.filter(|v| v.content == VolumeContent::Data) {
+            let NodeKind::Dir { subtree } = self.node(&layout::volume(&volume.name))?.kind else {
+                continue;
+            };
+            let raw = self.engine.inspect_volume(&volume.name)?;
+            let mountpoint = Path::new(raw["Mountpoint"].as_str().unwrap_or_default()).to_owned();
+            let is_empty = self.reader.tree(subtree)?.nodes.is_empty();
+            if !is_empty || PathState::of(&mountpoint) != PathState::Something {
+                continue;
+            }
+            for entry in fs_err::read_dir(&mountpoint)? {
+                let entry = entry?;
+                if entry.file_type()?.is_dir() {
+                    fs_err::remove_dir_all(entry.path())?;
+                } else {
+                    fs_err::remove_file(entry.path())?;
+                }
+            }
+            // The folder's own owner, mode and times are the image's now.
+            let node = self.node(&layout::volume(&volume.name))?;
+            self.tree(&node, &mountpoint)?;
+        }
+        Ok(())
+    }
+
     fn fill(&self, volume: &VolumeRecord, raw: &serde_json::Value, done: &mut Data) -> Result<()> {
         let mountpoint = raw["Mountpoint"].as_str().unwrap_or_default();
         if !mountpoint.starts_with('/') || !Path::new(mountpoint).is_dir() {

@@ -181,6 +181,9 @@ impl Recovery<'_> {
         let mut containers = Containers::default();
         self.ctx.progress.step("restore-containers");
         stage.create(journal, &mut containers)?;
+        if !journal.has(&Intent::Starting) {
+            self.data_stage().empty_again()?;
+        }
         watch.split("containers");
         self.ctx.progress.step("restore-start");
         stage.start(journal, &mut containers)?;
@@ -196,15 +199,19 @@ impl Recovery<'_> {
         })
     }
 
-    fn data(&self, journal: &mut RestoreJournal) -> Result<Data> {
-        let stage = DataStage {
+    fn data_stage(&self) -> DataStage<'_> {
+        DataStage {
             ctx: self.ctx,
             engine: self.engine,
             reader: self.reader,
             root: self.point.root,
             manifest: &self.point.manifest,
             definitions: &self.point.definitions,
-        };
+        }
+    }
+
+    fn data(&self, journal: &mut RestoreJournal) -> Result<Data> {
+        let stage = self.data_stage();
         let mut done = Data::default();
         self.ctx.progress.step("restore-networks");
         self.networks(journal)?;
