@@ -20,6 +20,9 @@ pub enum Fault {
     Fail,
     /// The place is full: it and every later put fail with [`StoreError::Full`].
     Full,
+    /// The place can no longer be written: it and every later put fail with
+    /// [`StoreError::Denied`].
+    Denied,
     /// Only so many bytes are stored, and it is called a success (a lying disk).
     Truncate(usize),
     /// One byte is wrong, and it is called a success.
@@ -36,6 +39,7 @@ pub struct FaultyStore {
     puts: AtomicU64,
     faults: Mutex<Vec<(u64, Fault)>>,
     full: AtomicBool,
+    denied: AtomicBool,
     crashed: AtomicBool,
     put_delay: Mutex<Duration>,
 }
@@ -48,6 +52,7 @@ impl FaultyStore {
             puts: AtomicU64::new(0),
             faults: Mutex::new(Vec::new()),
             full: AtomicBool::new(false),
+            denied: AtomicBool::new(false),
             crashed: AtomicBool::new(false),
             put_delay: Mutex::new(Duration::ZERO),
         }
@@ -129,6 +134,16 @@ impl Store for FaultyStore {
                 place: self.location(),
             });
         }
+        if fault == Some(Fault::Denied) {
+            self.denied.store(true, Ordering::SeqCst);
+        }
+        if self.denied.load(Ordering::SeqCst) {
+            let reason = "injected: read-only".to_owned();
+            return Err(StoreError::Denied {
+                place: self.location(),
+                reason,
+            });
+        }
         match fault {
             Some(Fault::Fail) => Err(StoreError::Io {
                 context: format!("write {name}"),
@@ -153,7 +168,7 @@ impl Store for FaultyStore {
                 self.crash();
                 stored.and_then(|()| Err(dead("put")))
             }
-            Some(Fault::Full) | None => self.inner.put(name, bytes),
+            Some(Fault::Full | Fault::Denied) | None => self.inner.put(name, bytes),
         }
     }
 

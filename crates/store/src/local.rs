@@ -428,3 +428,56 @@ impl LocalStore {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn store() -> LocalStore {
+        LocalStore::new(Path::new("/somewhere"))
+    }
+
+    #[test]
+    fn a_full_disk_is_full_whoever_wraps_the_error() {
+        let mut full = fs::OpenOptions::new()
+            .write(true)
+            .open("/dev/full")
+            .unwrap();
+        let wrapped = full.write_all(b"x").unwrap_err();
+        for error in [
+            wrapped,
+            io::Error::from_raw_os_error(Errno::NOSPC.raw_os_error()),
+            io::Error::from_raw_os_error(Errno::DQUOT.raw_os_error()),
+        ] {
+            let error = store().error("write", error);
+            assert!(matches!(&error, StoreError::Full { place } if place == "/somewhere"));
+        }
+    }
+
+    #[test]
+    fn what_we_may_not_is_denied() {
+        for number in [Errno::ACCESS, Errno::PERM, Errno::ROFS] {
+            let error = io::Error::from_raw_os_error(number.raw_os_error());
+            assert!(matches!(
+                store().error("write", error),
+                StoreError::Denied { .. }
+            ));
+        }
+        // Nobody, root neither, makes files there.
+        let error = LocalStore::new(Path::new("/sys/kernel/vault"))
+            .create()
+            .unwrap_err();
+        assert!(matches!(error, StoreError::Denied { .. }), "{error:?}");
+    }
+
+    #[test]
+    fn a_name_is_never_taken_from_another() {
+        let dir = tempfile::tempdir().unwrap();
+        let (from, to) = (dir.path().join("from"), dir.path().join("to"));
+        fs::write(&from, "new").unwrap();
+        fs::write(&to, "old").unwrap();
+        let error = name_without_replacing(&from, &to).unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::AlreadyExists);
+        assert_eq!(fs::read(&to).unwrap(), b"old");
+    }
+}

@@ -267,21 +267,39 @@ impl Core {
         Ok(ids)
     }
 
-    /// All index files, in memory.
+    /// All index files, in memory. Some are read and parsed at the same time; the result does not
+    /// depend on which is done first.
     pub fn load_index(&self) -> Result<Index> {
         let mut builder = IndexBuilder::default();
-        for id in self.list(Area::Index)? {
-            match self.load_index_file(IndexId(id)) {
-                Ok(file) => file
-                    .packs
+        let threads = std::thread::available_parallelism()
+            .map_or(2, usize::from)
+            .min(8);
+        for batch in self.list(Area::Index)?.chunks(threads) {
+            let files: Vec<_> = std::thread::scope(|scope| {
+                let load = |id: &[u8; 32]| {
+                    let id = IndexId(*id);
+                    scope.spawn(move || self.load_index_file(id))
+                };
+                let loads: Vec<_> = batch.iter().map(load).collect();
+                loads
                     .into_iter()
-                    .for_each(|(pack, b)| builder.add(pack, b)),
-                // Replaced by a newer one between listing and reading.
-                Err(VaultError::Store {
-                    source: StoreError::NotFound(_),
-                    ..
-                }) => {}
-                Err(e) => return Err(e),
+                    .map(std::thread::ScopedJoinHandle::join)
+                    .collect()
+            });
+            for file in files {
+                let died = |_| VaultError::Interrupted("a thread that reads the index died".into());
+                match file.map_err(died)? {
+                    Ok(file) => file
+                        .packs
+                        .into_iter()
+                        .for_each(|(pack, b)| builder.add(pack, b)),
+                    // Replaced by a newer one between listing and reading.
+                    Err(VaultError::Store {
+                        source: StoreError::NotFound(_),
+                        ..
+                    }) => {}
+                    Err(e) => return Err(e),
+                }
             }
         }
         Ok(builder.build())

@@ -86,7 +86,9 @@ impl Timestamp {
                 return None;
             }
             let given = digits[..end].iter().chain(std::iter::repeat(&b'0'));
-            nanos = given.take(9).fold(0, |n, digit| n * 10 + u32::from(digit - b'0'));
+            nanos = given
+                .take(9)
+                .fold(0, |n, digit| n * 10 + u32::from(digit - b'0'));
             rest = &digits[end..];
         }
         let offset = match rest {

@@ -68,14 +68,13 @@ fn foreign_files_are_not_objects() {
 }
 
 #[test]
-fn a_full_disk_is_told_as_such() {
-    // /dev/full cannot hold a directory, so that a path below a file and a real ENOSPC are tried apart:
-    // a tmpfs would need root. The lab has the full loop file system.
+fn a_file_where_a_directory_should_be_is_an_error() {
     let dir = tempfile::tempdir().unwrap();
     let file = dir.path().join("file");
     fs_err::write(&file, b"").unwrap();
     let error = LocalStore::new(&file).create().unwrap_err();
     assert!(matches!(error, StoreError::Io { .. }), "{error:?}");
+    assert!(error.to_string().contains("file"), "{error}");
     assert!(
         LocalStore::new(&dir.path().join("not/yet"))
             .free_space()

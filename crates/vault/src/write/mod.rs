@@ -40,8 +40,9 @@ use crate::{
     unpacked::object_name,
 };
 
-/// Packs that wait for a putter.
-const PACK_QUEUE: usize = 1;
+/// Packs that wait for a putter: none. Who has filled one waits until a putter takes it, and
+/// meanwhile that is where it lies in memory.
+const PACK_QUEUE: usize = 0;
 /// Packs that are put at the same time.
 const PUTTERS: usize = 2;
 

@@ -255,7 +255,9 @@ impl Session {
     }
 
     fn pack_buffer(&self) -> Vec<u8> {
-        self.pack_buffers.lock().pop().unwrap_or_default()
+        let used = self.pack_buffers.lock().pop();
+        // Room for a pack and the blob that fills it, rather than twice a pack by doubling.
+        used.unwrap_or_else(|| Vec::with_capacity(self.options.pack_size + (1 << 20)))
     }
 
     /// An empty buffer for a chunk, used before if there is one.
@@ -266,7 +268,7 @@ impl Session {
     /// Keeps a chunk's buffer for later.
     pub(super) fn recycle(&self, mut buffer: Vec<u8>) {
         let mut buffers = self.chunk_buffers.lock();
-        if buffers.len() < 2 * self.options.threads + 4 {
+        if buffers.len() < 2 * self.options.threads {
             buffer.clear();
             buffers.push(buffer);
         }

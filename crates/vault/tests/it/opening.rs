@@ -1,8 +1,8 @@
 //! Wrong passwords, places that are no vault, and damage at the door; a lost index.
 
-use std::path::Path;
+use std::{path::Path, sync::Arc};
 
-use lifeboat_store::Area;
+use lifeboat_store::{Area, Fault, FaultyStore};
 use lifeboat_vault::{ChunkPolicy, ErrorKind, Vault};
 
 use crate::support::*;
@@ -133,4 +133,20 @@ fn a_lost_index_is_told_and_made_again() {
     assert!(vault.unindexed_packs().unwrap().is_empty());
     assert_eq!(vault.reader().unwrap().tree(root).unwrap().nodes.len(), 1);
     restic_ok(&path, &["check", "--read-data"]);
+}
+
+#[test]
+fn a_vault_that_cannot_be_written_can_be_read() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("vault");
+    let writer = create(local(&path)).writer(small_packs()).unwrap();
+    let root = save_root(&writer, "d", vec![]);
+    writer.commit(snapshot(root)).unwrap();
+
+    let store = FaultyStore::new(local(&path)).with(0, Fault::Denied);
+    let vault = open(Arc::new(store));
+    assert_eq!(vault.snapshots().unwrap().found.len(), 1);
+    assert_eq!(vault.reader().unwrap().tree(root).unwrap().nodes.len(), 1);
+    let error = vault.writer(small_packs()).map(drop).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Denied);
 }
