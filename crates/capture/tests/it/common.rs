@@ -30,6 +30,16 @@ pub fn local_vault(path: &Path) -> Vault {
     vault(Arc::new(LocalStore::new(path)))
 }
 
+pub fn open_vault(path: &Path) -> Vault {
+    let store = Arc::new(LocalStore::new(path));
+    Vault::open(
+        store,
+        PASSWORD.as_bytes(),
+        Environment::system("lifeboat test"),
+    )
+    .unwrap()
+}
+
 fn vault(store: Arc<dyn Store>) -> Vault {
     Vault::create(
         store,

@@ -3,8 +3,6 @@
 use std::{path::Path, process::Command};
 
 use fs_err as fs;
-use lifeboat_store::LocalStore;
-use lifeboat_vault::{Environment, Vault};
 
 use crate::common::*;
 
@@ -87,13 +85,7 @@ fn we_restore_what_restic_captured() {
         return;
     }
     restic(&place, &["backup", from.to_str().unwrap()]);
-    let store = std::sync::Arc::new(LocalStore::new(&place));
-    let vault = Vault::open(
-        store,
-        PASSWORD.as_bytes(),
-        Environment::system("lifeboat test"),
-    )
-    .unwrap();
+    let vault = open_vault(&place);
     let snapshots = vault.snapshots().unwrap();
     let root = snapshots.found[0].1.tree.unwrap();
     let reader = vault.reader().unwrap();

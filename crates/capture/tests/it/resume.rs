@@ -1,6 +1,11 @@
 //! An interrupted restore is run again and ends whole.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::{
+    path::Path,
+    process::Command,
+    sync::atomic::{AtomicU64, Ordering},
+    time::Duration,
+};
 
 use fs_err as fs;
 use lifeboat_capture::{Cancel, CaptureError, Overwrite, RestoreOptions, restore_tree};
@@ -104,4 +109,75 @@ fn names_in_use_are_refused_before_the_first_byte() {
     }
     assert!(!to.join("a").exists());
     assert_eq!(fs::read(to.join("z")).unwrap(), b"mine");
+}
+
+/// What [`a_killed_restore_is_run_again`] runs and kills. Does nothing by itself.
+#[test]
+fn child() {
+    let (Ok(place), Ok(id), Ok(to)) = (
+        std::env::var("TEST_VAULT"),
+        std::env::var("TEST_TREE"),
+        std::env::var("TEST_TARGET"),
+    ) else {
+        return;
+    };
+    let vault = open_vault(Path::new(&place));
+    let cancel = Cancel::new();
+    let mut options = RestoreOptions::new(&Silent, &cancel);
+    options.overwrite = Overwrite::Resume;
+    options.sync = false;
+    let root: lifeboat_vault::BlobId = id.parse().unwrap();
+    let restored = restore_tree(&vault.reader().unwrap(), root, Path::new(&to), &options).unwrap();
+    assert_eq!(restored.problems, []);
+}
+
+#[test]
+fn a_killed_restore_is_run_again() {
+    let dir = tempfile::tempdir_in(place()).unwrap();
+    let (from, place) = (dir.path().join("from"), dir.path().join("vault"));
+    odd_tree(&from);
+    for i in 0..300 {
+        fs::write(
+            from.join(format!("hollow/{i:03}")),
+            noise(10_000 + i, i as u64),
+        )
+        .unwrap();
+    }
+    fs::hard_link(from.join("hollow/007"), from.join("deep/seven")).unwrap();
+    let before = look(&from);
+    let vault = local_vault(&place);
+    let writer = writer(&vault);
+    let captured = capture(&writer, &from, None, false);
+    let root = subtree(&captured);
+    commit(writer, root, &["/x"]);
+    let run = |to: &Path| {
+        Command::new(std::env::current_exe().unwrap())
+            .args(["--exact", "resume::child"])
+            .env("TEST_VAULT", &place)
+            .env("TEST_TREE", root.to_hex())
+            .env("TEST_TARGET", to)
+            .stdout(std::process::Stdio::null())
+            .spawn()
+            .unwrap()
+    };
+    let mut halfway = 0;
+    for round in 0..8 {
+        let to = dir.path().join(format!("to{round}"));
+        let mut child = run(&to);
+        // From the first file on, a little later each time.
+        while !to.join("plain").exists() && child.try_wait().unwrap().is_none() {
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        std::thread::sleep(Duration::from_millis(3 * round));
+        child.kill().unwrap();
+        child.wait().unwrap();
+        halfway += u64::from(look(&to).len() < before.len());
+        assert!(run(&to).wait().unwrap().success());
+        let after = look(&to);
+        let mut expected = before.clone();
+        // A tree without its root's metadata.
+        expected.insert(String::new(), after[""].clone());
+        compare(&expected, &after, without_blocks);
+    }
+    assert!(halfway > 0, "it was always killed too late");
 }
