@@ -66,7 +66,7 @@ pub(super) fn write(dir: &Path, layers: &[PathBuf], config: &Value, tags: &[&str
     Ok(())
 }
 
-/// The image in a cache entry that [`write`] filled.
+/// The image in a cache entry that [`write()`] filled.
 pub(super) fn open(dir: &Path, tags: &[&str]) -> Result<Image> {
     Ok(Image {
         tar: dir.join(TAR),
