@@ -40,9 +40,8 @@ use crate::{
     unpacked::object_name,
 };
 
-/// Packs that wait for a putter: none. Who has filled one waits until a putter takes it, and
-/// meanwhile that is where it lies in memory.
-const PACK_QUEUE: usize = 0;
+/// Packs that wait for a putter.
+const PACK_QUEUE: usize = 1;
 /// Packs that are put at the same time.
 const PUTTERS: usize = 2;
 
@@ -119,7 +118,7 @@ impl Writer {
         let index = Arc::new(core.load_index()?);
         let reader = Reader::new(core.clone(), index.clone(), None);
         let (full, packs) = crossbeam_channel::bounded(PACK_QUEUE);
-        let (jobs, job_queue) = crossbeam_channel::bounded(2 * options.threads);
+        let (jobs, job_queue) = crossbeam_channel::bounded(options.threads);
         let session = Arc::new(Session::new(core, index, options, full));
         let mut writer = Writer {
             session: session.clone(),

@@ -168,10 +168,12 @@ impl Session {
             if pack.len() >= self.options.pack_size || pack.count() >= MAX_BLOBS_PER_PACK {
                 done = open.take();
             }
-            drop(open);
+            // With the slot still locked: while no putter is free the others wait at it, rather than
+            // each fill a pack of its own. That bounds the packs in memory to six.
             for pack in [full, done].into_iter().flatten() {
                 self.send(pack)?;
             }
+            drop(open);
             Ok(added)
         })?;
         let blobs = match kind {
