@@ -141,12 +141,16 @@ impl Walk<'_> {
                 None => return Err(CaptureError::Invalid("the parent has no root".to_owned())),
             },
             Some(Slot::Gone) | None => {
-                let at = &self.source.at;
-                let why = match problems.first() {
-                    Some(p) => format!("cannot capture {}: {}", at.display(), p.reason),
-                    None => format!("{} vanished while it was captured", at.display()),
+                let source = match problems.first() {
+                    Some(problem) => std::io::Error::other(problem.reason.clone()),
+                    None => std::io::ErrorKind::NotFound.into(),
                 };
-                return Err(CaptureError::Invalid(why));
+                let path = self.source.at.clone();
+                return Err(CaptureError::Io {
+                    what: "capture",
+                    path,
+                    source,
+                });
             }
         };
         let node = entry.to_node(b"", &self.names);
