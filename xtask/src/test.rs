@@ -27,6 +27,9 @@ pub struct Args {
     /// Everything but the lab
     #[arg(long)]
     unit: bool,
+    /// Only install and build what the tests need
+    #[arg(long)]
+    prepare: bool,
     /// Only tests whose name contains this
     #[arg(value_name = "FILTER")]
     filter: Vec<String>,
@@ -79,6 +82,12 @@ pub fn run(args: &Args) -> Result<ExitCode> {
         passed: true,
         took: tools.elapsed(),
     });
+    if args.prepare {
+        images::busybox()?;
+        images::services()?;
+        lifeboat_testkit::compose::docker_compose()?;
+        return Ok(report(&outcomes, begin.elapsed()));
+    }
     for suite in suites(args, &tools::path_with(&bins)?)? {
         outcomes.push(suite.run()?);
     }

@@ -87,8 +87,11 @@ impl Project {
 
     /// `docker-compose` on this project and that engine, as on the engine's host.
     pub fn command(&self, engine: &PrivateEngine) -> Command {
-        let mut command = engine.host_command(&self.compose.to_string_lossy());
-        command.current_dir(&self.dir).env("COMPOSE_ANSI", "never");
+        // Entering a mount namespace ends in its root, so the way to the folder is taken inside.
+        let mut command = engine.host_command("sh");
+        command.args(["-c", r#"cd "$1" && shift && exec "$@""#, "sh"]);
+        command.arg(&self.dir).arg(&self.compose);
+        command.env("COMPOSE_ANSI", "never");
         for other in ["COMPOSE_FILE", "COMPOSE_PROJECT_NAME", "COMPOSE_PROFILES"] {
             command.env_remove(other);
         }
@@ -112,7 +115,9 @@ impl Project {
         if !out.status.success() {
             return Ok(vec![said]);
         }
-        let idle = |line: &str| line.is_empty() || line.ends_with(" Running");
+        // What runs, and the waiting for what others depend on.
+        let idle = [" Running", " Waiting", " Healthy"];
+        let idle = |line: &str| line.is_empty() || idle.iter().any(|word| line.ends_with(word));
         let lines = said.lines().map(str::trim).filter(|line| !idle(line));
         Ok(lines.map(str::to_owned).collect())
     }
