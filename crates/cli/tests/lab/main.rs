@@ -1,8 +1,11 @@
 //! The program against real engines. Needs root.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
 
+mod compose;
+mod damage;
 mod first_use;
 mod kill_backup;
 mod kill_restore;
 mod recover;
 mod support;
+mod tiny;
