@@ -6,7 +6,7 @@
 //!
 //! | what | why |
 //! | --- | --- |
-//! | anonymous volumes pinned by name | made again naively they come back empty |
+//! | anonymous volumes pinned by name, or made anew for the caller to fill | made again naively they come back empty |
 //! | host name that is the old short id, or borrowed from host or another container, dropped | it was not chosen by anybody |
 //! | MAC address only where a person chose it, at the place that the API version wants | engines show made-up ones alike |
 //! | addresses only from `IPAMConfig` | `IPAddress` is where it happened to be |
@@ -23,7 +23,7 @@ mod mounts;
 mod network;
 mod volume;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Map, Value};
 
@@ -48,6 +48,9 @@ pub struct Mapping {
     pub networks: BTreeMap<String, String>,
     /// Old volume name to new name.
     pub volumes: BTreeMap<String, String>,
+    /// Anonymous volumes, by old name, that the engine makes anew and the caller fills: so they stay
+    /// anonymous, and go with their container. All others are pinned by name.
+    pub fresh: BTreeSet<String>,
     /// Old bind source to new; a directory stands for all below it, the longest one counts.
     pub binds: BTreeMap<String, String>,
     /// Host name of the engine that the definition came from, to tell a borrowed host name from a chosen one.
@@ -68,6 +71,7 @@ impl Mapping {
             containers: BTreeMap::new(),
             networks: BTreeMap::new(),
             volumes: BTreeMap::new(),
+            fresh: BTreeSet::new(),
             binds: BTreeMap::new(),
             source_hostname: None,
             transformed: false,

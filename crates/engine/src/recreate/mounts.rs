@@ -37,9 +37,9 @@ pub(super) fn rewrite(
         };
         let target = text(mount, "Target").to_owned();
         let source = match (text(mount, "Type"), text(mount, "Source")) {
-            ("volume" | "cluster", "") => {
-                volume_at(raw, &target).map(|name| mapping.volume(name).to_owned())
-            }
+            ("volume" | "cluster", "") => volume_at(raw, &target)
+                .filter(|name| !mapping.fresh.contains(*name))
+                .map(|name| mapping.volume(name).to_owned()),
             ("volume" | "cluster", name) => Some(mapping.volume(name).to_owned()),
             ("bind", source) => Some(mapping.bind(source)),
             _ => None,
@@ -85,7 +85,8 @@ fn pins(
         let name = mount["Name"].as_str().unwrap_or_default();
         let wanted =
             mount["Type"] == "volume" && !name.is_empty() && !covered.contains(&destination);
-        if !wanted || (inherits && !is_declared(&destination)) {
+        let made_anew = mapping.fresh.contains(name) && is_declared(&destination);
+        if !wanted || made_anew || (inherits && !is_declared(&destination)) {
             continue;
         }
         let mut pin =
@@ -115,7 +116,9 @@ fn volume_at<'r>(raw: &'r Value, target: &str) -> Option<&'r str> {
 /// an anonymous volume.
 fn map_bind<'b>(raw: &Value, bind: &'b str, mapping: &Mapping) -> (String, Option<&'b str>) {
     let Some((source, rest)) = bind.split_once(':') else {
-        let pinned = volume_at(raw, bind).map(|name| format!("{}:{bind}", mapping.volume(name)));
+        let pinned = volume_at(raw, bind)
+            .filter(|name| !mapping.fresh.contains(*name))
+            .map(|name| format!("{}:{bind}", mapping.volume(name)));
         return (pinned.unwrap_or_else(|| bind.to_owned()), Some(bind));
     };
     let mapped = if source.starts_with('/') {

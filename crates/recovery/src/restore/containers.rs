@@ -17,6 +17,7 @@ use lifeboat_plan::{
 use lifeboat_vault::Reader;
 
 use super::{
+    data::{Data, DataStage},
     journal::{Intent, RestoreJournal},
     layers::put_layer,
     point::OpenPoint,
@@ -40,6 +41,8 @@ pub struct ContainerStage<'a> {
     pub point: &'a OpenPoint,
     /// Image id at the point to image id here.
     pub images: &'a BTreeMap<String, String>,
+    /// For the anonymous volumes that come with their container.
+    pub data: DataStage<'a>,
     /// Who comes before whom.
     pub order: &'a Order,
 }
@@ -47,6 +50,8 @@ pub struct ContainerStage<'a> {
 /// What came of it.
 #[derive(Default)]
 pub struct Containers {
+    /// Of anonymous volumes.
+    pub data: Data,
     /// New id by name.
     pub ids: BTreeMap<String, String>,
     /// Running again.
@@ -95,12 +100,14 @@ impl ContainerStage<'_> {
             image: Some(self.engine.image_for_create(&record.image_ref, &image_id)?),
             image_id: Some(image_id),
             containers: ids.clone(),
+            fresh: self.point.definitions.fresh().keys().cloned().collect(),
             source_hostname: self.point.manifest.fingerprints.hostname.clone(),
             ..Mapping::exact(self.engine.api())
         };
         let plan = container_create_body(raw, &mapping)?;
         done.warnings.extend(plan.notes.iter().cloned());
         let id = self.engine.create_container(&plan.name, &plan.body)?;
+        journal.intend(Intent::ContainerMade(id.clone()))?;
         for attachment in &plan.connect {
             self.engine
                 .connect_network(&attachment.network, &id, &attachment.endpoint)?;
@@ -108,6 +115,8 @@ impl ContainerStage<'_> {
         for network in &plan.disconnect {
             self.engine.disconnect_network(network, &id, false)?;
         }
+        let made = self.engine.inspect_container(&id)?;
+        self.data.fill_fresh(&record.name, &made, &mut done.data)?;
         let layer = self
             .point
             .manifest
@@ -144,7 +153,7 @@ impl ContainerStage<'_> {
         if journal.has(&Intent::Starting) {
             return Ok(Some(id));
         }
-        self.engine.remove_container(&id, true, false)?;
+        self.engine.remove_container(&id, true, true)?;
         Ok(None)
     }
 

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 use lifeboat_capture::{Overwrite, RestoreOptions, Restored as Tree, restore_tree};
 use lifeboat_engine::Engine;
-use lifeboat_plan::manifest::{BindDecision, Manifest, VolumeContent, VolumeRecord, layout};
+use lifeboat_plan::manifest::{BindDecision, BindRecord, Manifest, layout};
 use lifeboat_vault::{
     Reader,
     id::BlobId,
@@ -48,94 +48,6 @@ pub struct DataStage<'a> {
 }
 
 impl DataStage<'_> {
-    /// Creates the volumes and fills them.
-    pub fn volumes(&self, journal: &mut RestoreJournal, done: &mut Data) -> Result<()> {
-        for volume in &self.manifest.volumes {
-            self.ctx.stop_if_cancelled()?;
-            let there = match self.engine.inspect_volume(&volume.name) {
-                Ok(raw) => Some(raw),
-                Err(e) if e.is_not_found() => None,
-                Err(e) => return Err(e.into()),
-            };
-            if volume.shared
-                && there.is_some()
-                && !journal.has(&Intent::Volume(volume.name.clone()))
-            {
-                done.warnings.push(format!(
-                    "volume {} is shared and was there already: left as it is",
-                    volume.name
-                ));
-                continue;
-            }
-            journal.intend(Intent::Volume(volume.name.clone()))?;
-            let raw = match there {
-                Some(raw) => raw,
-                None => self
-                    .engine
-                    .create_volume(&self.definitions.volume_body(&volume.name)?)?,
-            };
-            if volume.content == VolumeContent::Definition {
-                done.warnings.push(format!(
-                    "volume {} came back without data: the point holds its definition alone",
-                    volume.name
-                ));
-                continue;
-            }
-            if !journal.has(&Intent::VolumeFilled(volume.name.clone())) {
-                self.fill(volume, &raw, done)?;
-                journal.intend(Intent::VolumeFilled(volume.name.clone()))?;
-            }
-        }
-        Ok(())
-    }
-
-    /// Empties the volumes that were empty at the point: creating a container fills an empty volume
-    /// from its image. They are new, and nothing has run yet.
-    pub fn empty_again(&self) -> Result<()> {
-        let new = self
-            .manifest
-            .volumes
-            .iter()
-            .filter(|v| !v.shared && v.files == 0);
-        for volume in new.filter(|v| v.content == VolumeContent::Data) {
-            let NodeKind::Dir { subtree } = self.node(&layout::volume(&volume.name))?.kind else {
-                continue;
-            };
-            let raw = self.engine.inspect_volume(&volume.name)?;
-            let mountpoint = Path::new(raw["Mountpoint"].as_str().unwrap_or_default()).to_owned();
-            let is_empty = self.reader.tree(subtree)?.nodes.is_empty();
-            if !is_empty || PathState::of(&mountpoint) != PathState::Something {
-                continue;
-            }
-            for entry in fs_err::read_dir(&mountpoint)? {
-                let entry = entry?;
-                if entry.file_type()?.is_dir() {
-                    fs_err::remove_dir_all(entry.path())?;
-                } else {
-                    fs_err::remove_file(entry.path())?;
-                }
-            }
-            // The folder's own owner, mode and times are the image's now.
-            let node = self.node(&layout::volume(&volume.name))?;
-            self.tree(&node, &mountpoint)?;
-        }
-        Ok(())
-    }
-
-    fn fill(&self, volume: &VolumeRecord, raw: &serde_json::Value, done: &mut Data) -> Result<()> {
-        let mountpoint = raw["Mountpoint"].as_str().unwrap_or_default();
-        if !mountpoint.starts_with('/') || !Path::new(mountpoint).is_dir() {
-            return Err(RecoveryError::Failed(format!(
-                "volume {} was created, but its folder {mountpoint:?} cannot be seen from here",
-                volume.name
-            )));
-        }
-        let node = self.node(&layout::volume(&volume.name))?;
-        let tree = self.tree(&node, Path::new(mountpoint))?;
-        done.add(tree);
-        Ok(())
-    }
-
     /// Puts the project's files back where nothing is.
     pub fn project(&self, journal: &mut RestoreJournal, done: &mut Data) -> Result<()> {
         let Some(project) = &self.manifest.project else {
@@ -152,20 +64,15 @@ impl DataStage<'_> {
                 ));
                 continue;
             }
-            journal.intend(Intent::Path(root.clone()))?;
-            self.place(&place, root, done)?;
+            self.place(&place, root, journal, done)?;
         }
         Ok(())
     }
 
     /// Puts the bind sources back. All of them are in place before any container is created.
     pub fn binds(&self, journal: &mut RestoreJournal, done: &mut Data) -> Result<()> {
-        for bind in self
-            .manifest
-            .binds
-            .iter()
-            .filter(|b| b.decision == BindDecision::Captured)
-        {
+        let captured = |b: &&BindRecord| b.decision == BindDecision::Captured;
+        for bind in self.manifest.binds.iter().filter(captured) {
             self.ctx.stop_if_cancelled()?;
             let Some(place) = layout::bind(&bind.source) else {
                 continue;
@@ -179,43 +86,53 @@ impl DataStage<'_> {
                 ));
                 continue;
             }
-            journal.intend(Intent::Path(bind.source.clone()))?;
-            self.place(&place, &bind.source, done)?;
+            self.place(&place, &bind.source, journal, done)?;
         }
         Ok(())
     }
 
-    /// Restores `place` of the point beside `target` and renames it into place.
-    fn place(&self, place: &str, target: &str, done: &mut Data) -> Result<()> {
-        let target = Path::new(target);
-        if PathState::of(target) == PathState::Something {
-            // The rename of an interrupted run: whole, since it comes last.
+    /// Restores `place` of the point beside `target` and renames it into place. The intent is written
+    /// when the copy beside it is whole, so that after a crash the copy tells whether the rename
+    /// happened: while it is there, what stands under the target's name is not ours.
+    fn place(
+        &self,
+        place: &str,
+        target: &str,
+        journal: &mut RestoreJournal,
+        done: &mut Data,
+    ) -> Result<()> {
+        let path = Path::new(target);
+        let staging = staging_path(path);
+        let node = self.node(place)?;
+        let in_place = is_mount_point(path) && matches!(node.kind, NodeKind::Dir { .. });
+        if PathState::of(path) == PathState::Something && !in_place {
+            if PathState::of(&staging) == PathState::Absent {
+                return Ok(());
+            }
+            return Err(RecoveryError::Refused(format!(
+                "{target} appeared while this restore was interrupted and is not overwritten; move it away and run the restore again"
+            )));
+        }
+        let parent = path.parent().unwrap_or(Path::new("/"));
+        fs_err::create_dir_all(parent)?;
+        if in_place {
+            // An empty mount point cannot be replaced by a rename: filled where it is.
+            journal.intend(Intent::Path(target.to_owned()))?;
+            done.add(self.tree(&node, path)?);
             return Ok(());
         }
-        let parent = target.parent().unwrap_or(Path::new("/"));
-        fs_err::create_dir_all(parent)?;
-        let node = self.node(place)?;
-        let staging = staging_path(target);
         let tree = self.tree(&node, &staging)?;
-        if let Err(e) = fs_err::rename(&staging, target) {
-            let is_mount = matches!(e.kind(), std::io::ErrorKind::ResourceBusy);
-            if !(is_mount && matches!(node.kind, NodeKind::Dir { .. })) {
-                return Err(e.into());
-            }
-            // An empty mount point cannot be replaced by a rename: filled in place.
-            let tree = self.tree(&node, target)?;
-            fs_err::remove_dir_all(&staging)?;
-            done.warnings
-                .extend(tree.warnings.iter().map(ToString::to_string));
-        }
+        journal.intend(Intent::Path(target.to_owned()))?;
+        fs_err::rename(&staging, path)?;
         fs_err::File::open(parent)?.sync_all()?;
+        journal.intend(Intent::PathPlaced(target.to_owned()))?;
         done.add(tree);
         Ok(())
     }
 
     /// Restores one tree or file; every byte is checked. What is missing makes it fail: an app that
     /// starts on half of its data is worse than one that does not start.
-    fn tree(&self, node: &Node, target: &Path) -> Result<Tree> {
+    pub(super) fn tree(&self, node: &Node, target: &Path) -> Result<Tree> {
         let options = RestoreOptions {
             overwrite: Overwrite::Resume,
             ..RestoreOptions::new(self.ctx.progress.as_ref(), &self.ctx.cancel)
@@ -231,7 +148,7 @@ impl DataStage<'_> {
         }
     }
 
-    fn node(&self, place: &str) -> Result<Node> {
+    pub(super) fn node(&self, place: &str) -> Result<Node> {
         let parts: Vec<&[u8]> = place.split('/').map(str::as_bytes).collect();
         self.reader.lookup(self.root, &parts)?.ok_or_else(|| {
             RecoveryError::Failed(format!(
@@ -242,7 +159,7 @@ impl DataStage<'_> {
 }
 
 impl Data {
-    fn add(&mut self, tree: Tree) {
+    pub(super) fn add(&mut self, tree: Tree) {
         self.bytes += tree.counts.bytes_written + tree.counts.bytes_holes;
         self.warnings
             .extend(tree.warnings.iter().map(ToString::to_string));
@@ -250,7 +167,17 @@ impl Data {
 }
 
 /// A hidden name beside the target, the same at each run, so that an interrupted one is resumed.
-fn staging_path(target: &Path) -> PathBuf {
+pub(super) fn staging_path(target: &Path) -> PathBuf {
     let name = target.file_name().unwrap_or_default().to_string_lossy();
     target.with_file_name(format!(".{name}.lifeboat-restore"))
+}
+
+/// `true` for a folder on another file system than the one that it lies in.
+fn is_mount_point(path: &Path) -> bool {
+    use std::os::unix::fs::MetadataExt;
+    let parent = path.parent().unwrap_or(Path::new("/"));
+    match (fs_err::symlink_metadata(path), fs_err::metadata(parent)) {
+        (Ok(this), Ok(above)) => this.is_dir() && this.dev() != above.dev(),
+        _ => false,
+    }
 }

@@ -17,12 +17,19 @@ pub enum Intent {
     Network(String),
     /// This volume is about to be created and filled.
     Volume(String),
+    /// This volume was created by us, at this time by the engine's clock.
+    VolumeMade(String, String),
     /// This volume is filled and checked.
     VolumeFilled(String),
-    /// This path of the host (bind source, project folder) is about to be put in place.
+    /// The copy beside this path of the host (bind source, project folder) is whole and about to be
+    /// renamed into place.
     Path(String),
+    /// This network (by id) was created.
+    NetworkMade(String),
     /// This container is about to be created.
     Container(String),
+    /// This container (by id) was created.
+    ContainerMade(String),
     /// All containers are created and complete; they are about to be started.
     Starting,
 }
@@ -73,6 +80,11 @@ impl RestoreJournal {
     /// `true` if the interrupted run had this intent: what stands there is ours.
     pub fn has(&self, intent: &Intent) -> bool {
         self.done.contains(intent)
+    }
+
+    /// Everything that was written down, by this run and by those before it.
+    pub fn intents(&self) -> impl Iterator<Item = &Intent> {
+        self.done.iter()
     }
 
     /// The restore is whole.

@@ -13,6 +13,8 @@ mod layers;
 mod obstacles;
 mod point;
 mod report;
+mod undo;
+mod volumes;
 
 use std::collections::BTreeSet;
 
@@ -110,7 +112,7 @@ fn make_plan(
         id: point.id,
         time: point.time.clone(),
         steps,
-        obstacles: obstacles::obstacles(manifest, &here, ours),
+        obstacles: obstacles::obstacles(manifest, &here, ours, point.definitions.fresh()),
         warnings,
         continues: ours.contains(&Intent::Begin(point.id)),
     })
@@ -139,7 +141,10 @@ pub fn restore(ctx: &Context, id: SnapshotId, snapshot: &Snapshot) -> Result<Res
         point: &point,
     };
     watch.split("plan");
-    let outcome = recovery.run(&mut journal, &mut watch)?;
+    let outcome = match recovery.run(&mut journal, &mut watch) {
+        Ok(outcome) => outcome,
+        Err(why) => return Err(undo::undo(engine.as_ref(), journal, why)),
+    };
     // What did not become healthy is there and complete: running the restore again would not help.
     journal.finish()?;
     Ok(report::report(&point, plan.warnings, outcome, watch))
@@ -177,6 +182,7 @@ impl Recovery<'_> {
             point: self.point,
             images: &images.ids,
             order: &order,
+            data: self.data_stage(),
         };
         let mut containers = Containers::default();
         self.ctx.progress.step("restore-containers");
@@ -239,8 +245,10 @@ impl Recovery<'_> {
                 continue;
             }
             journal.intend(Intent::Network(network.name.clone()))?;
-            self.engine
+            let id = self
+                .engine
                 .create_network(&self.point.definitions.network_body(&network.name)?)?;
+            journal.intend(Intent::NetworkMade(id))?;
         }
         Ok(())
     }

@@ -1,6 +1,9 @@
 //! What stands in the way of a restore, all at once and before anything is touched.
 
-use std::{collections::BTreeSet, path::Path};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    path::Path,
+};
 
 use lifeboat_plan::{
     inventory::Inventory,
@@ -11,10 +14,16 @@ use super::journal::Intent;
 
 /// Everything in the way, one sentence each with a way out. `ours` holds the intents of an
 /// interrupted run: what these name is ours and no obstacle.
-pub fn obstacles(manifest: &Manifest, here: &Inventory, ours: &BTreeSet<Intent>) -> Vec<String> {
+/// Volumes in `anew` are made by the engine under new names.
+pub fn obstacles(
+    manifest: &Manifest,
+    here: &Inventory,
+    ours: &BTreeSet<Intent>,
+    anew: &BTreeMap<String, (String, String)>,
+) -> Vec<String> {
     let mut found = Vec::new();
     containers(manifest, here, ours, &mut found);
-    volumes(manifest, here, ours, &mut found);
+    volumes(manifest, here, ours, anew, &mut found);
     networks(manifest, here, ours, &mut found);
     binds(manifest, ours, &mut found);
     platform(manifest, here, &mut found);
@@ -38,8 +47,14 @@ fn containers(m: &Manifest, here: &Inventory, ours: &BTreeSet<Intent>, found: &m
     }
 }
 
-fn volumes(m: &Manifest, here: &Inventory, ours: &BTreeSet<Intent>, found: &mut Vec<String>) {
-    for volume in &m.volumes {
+fn volumes(
+    m: &Manifest,
+    here: &Inventory,
+    ours: &BTreeSet<Intent>,
+    anew: &BTreeMap<String, (String, String)>,
+    found: &mut Vec<String>,
+) {
+    for volume in m.volumes.iter().filter(|v| !anew.contains_key(&v.name)) {
         let there = here.volumes.iter().any(|v| v.name == volume.name);
         if there && !volume.shared && !ours.contains(&Intent::Volume(volume.name.clone())) {
             found.push(format!(

@@ -6,7 +6,7 @@ use lifeboat_engine::{
     ApiVersion,
     recreate::{Mapping, network_create_body, volume_create_body},
 };
-use lifeboat_plan::manifest::{Manifest, layout};
+use lifeboat_plan::manifest::{Manifest, VolumeContent, layout};
 use lifeboat_vault::{
     Reader,
     id::{BlobId, SnapshotId},
@@ -40,6 +40,7 @@ pub struct Definitions {
     containers: BTreeMap<String, Value>,
     networks: BTreeMap<String, Value>,
     volumes: BTreeMap<String, Value>,
+    fresh: BTreeMap<String, (String, String)>,
 }
 
 impl OpenPoint {
@@ -100,7 +101,35 @@ impl Definitions {
             let raw = load(layout::volume_definition(&volume.name))?;
             read.volumes.insert(volume.name.clone(), raw);
         }
+        read.find_fresh(manifest);
         Ok(read)
+    }
+
+    /// Anonymous volumes that only one container uses and nothing names: the engine makes them anew
+    /// with their container, so that they stay anonymous and go with it. By old name.
+    fn find_fresh(&mut self, manifest: &Manifest) {
+        for volume in manifest.volumes.iter().filter(|v| v.anonymous && !v.shared) {
+            if volume.content != VolumeContent::Data {
+                continue;
+            }
+            let mut users = self.containers.iter().filter_map(|(container, raw)| {
+                let mounts = raw["Mounts"].as_array()?;
+                let mount = mounts.iter().find(|m| m["Name"] == volume.name.as_str())?;
+                Some((container, raw, mount["Destination"].as_str()?))
+            });
+            let (Some((container, raw, destination)), None) = (users.next(), users.next()) else {
+                continue;
+            };
+            if is_declared(raw, destination) {
+                let place = (container.clone(), destination.to_owned());
+                self.fresh.insert(volume.name.clone(), place);
+            }
+        }
+    }
+
+    /// Container and place of each anonymous volume that is made anew, by old name.
+    pub fn fresh(&self) -> &BTreeMap<String, (String, String)> {
+        &self.fresh
     }
 
     fn mapping(&self) -> Mapping {
@@ -131,6 +160,27 @@ impl Definitions {
             .ok_or_else(|| missing("volume", name))?;
         Ok(volume_create_body(raw, &self.mapping())?)
     }
+}
+
+/// `true` if the container asks for a volume at this place without naming one.
+fn is_declared(raw: &Value, destination: &str) -> bool {
+    let same = |place: &str| place.trim_end_matches('/') == destination.trim_end_matches('/');
+    let by_config = raw["Config"]["Volumes"]
+        .as_object()
+        .is_some_and(|v| v.keys().any(|place| same(place)));
+    let host = &raw["HostConfig"];
+    let list = |key: &str| host[key].as_array().cloned().unwrap_or_default();
+    let named_bind = |bind: &Value| {
+        bind.as_str()
+            .and_then(|b| b.split_once(':'))
+            .is_some_and(|(_, rest)| same(rest.split(':').next().unwrap_or_default()))
+    };
+    let bare_bind = |bind: &Value| bind.as_str().is_some_and(|b| !b.contains(':') && same(b));
+    let at = |mount: &Value| mount["Target"].as_str().is_some_and(same);
+    let is_named = |mount: &Value| mount["Source"].as_str().is_some_and(|s| !s.is_empty());
+    let (binds, mounts) = (list("Binds"), list("Mounts"));
+    let named = binds.iter().any(named_bind) || mounts.iter().any(|m| at(m) && is_named(m));
+    !named && (by_config || binds.iter().any(bare_bind) || mounts.iter().any(at))
 }
 
 fn missing(what: &str, name: &str) -> RecoveryError {

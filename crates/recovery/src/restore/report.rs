@@ -129,11 +129,18 @@ pub(super) fn report(
         segments: watch.segments,
         running: containers.running,
         stopped: containers.stopped,
-        bytes: data.bytes,
+        bytes: data.bytes + containers.data.bytes,
         incomplete: incomplete
             .into_iter()
             .chain(containers.incomplete)
             .collect(),
-        warnings: [warnings, image_warnings, data.warnings, containers.warnings].concat(),
+        warnings: [
+            warnings,
+            image_warnings,
+            data.warnings,
+            containers.data.warnings,
+            containers.warnings,
+        ]
+        .concat(),
     }
 }

@@ -1,0 +1,181 @@
+//! Volumes back: made as they were, filled, checked.
+//!
+//! A volume is filled before any container is created. An anonymous one that only its container uses
+//! is made anew by the engine with the container, so that it stays anonymous, and filled right after.
+
+use std::path::{Path, PathBuf};
+
+use lifeboat_plan::manifest::{VolumeContent, VolumeRecord, layout};
+use lifeboat_vault::node::NodeKind;
+use serde_json::Value;
+
+use super::{
+    data::{Data, DataStage},
+    journal::{Intent, RestoreJournal},
+    obstacles::PathState,
+};
+use crate::{RecoveryError, Result};
+
+impl DataStage<'_> {
+    /// Creates the volumes and fills them, but for those that come with their container.
+    pub fn volumes(&self, journal: &mut RestoreJournal, done: &mut Data) -> Result<()> {
+        let fresh = self.definitions.fresh();
+        for volume in self
+            .manifest
+            .volumes
+            .iter()
+            .filter(|v| !fresh.contains_key(&v.name))
+        {
+            self.ctx.stop_if_cancelled()?;
+            let there = match self.engine.inspect_volume(&volume.name) {
+                Ok(raw) => Some(raw),
+                Err(e) if e.is_not_found() => None,
+                Err(e) => return Err(e.into()),
+            };
+            let intended = journal.has(&Intent::Volume(volume.name.clone()));
+            if volume.shared && there.is_some() && !intended {
+                done.warnings.push(format!(
+                    "volume {} is shared and was there already: left as it is",
+                    volume.name
+                ));
+                continue;
+            }
+            journal.intend(Intent::Volume(volume.name.clone()))?;
+            let raw = match there {
+                Some(raw) => self.ours(volume, raw, journal)?,
+                None => self.make(volume, journal)?,
+            };
+            if volume.content == VolumeContent::Definition {
+                done.warnings.push(format!(
+                    "volume {} came back without data: the point holds its definition alone",
+                    volume.name
+                ));
+                continue;
+            }
+            if !journal.has(&Intent::VolumeFilled(volume.name.clone())) {
+                self.fill(volume, &raw, done)?;
+                journal.intend(Intent::VolumeFilled(volume.name.clone()))?;
+            }
+        }
+        Ok(())
+    }
+
+    fn make(&self, volume: &VolumeRecord, journal: &mut RestoreJournal) -> Result<Value> {
+        let raw = self
+            .engine
+            .create_volume(&self.definitions.volume_body(&volume.name)?)?;
+        journal.intend(Intent::VolumeMade(volume.name.clone(), made_at(&raw)))?;
+        Ok(raw)
+    }
+
+    /// A volume that an interrupted run of ours had the intent to make. Whether it is ours is told by
+    /// when it was made; where that was not written down any more, an empty one serves as well.
+    fn ours(
+        &self,
+        volume: &VolumeRecord,
+        raw: Value,
+        journal: &mut RestoreJournal,
+    ) -> Result<Value> {
+        let made = Intent::VolumeMade(volume.name.clone(), made_at(&raw));
+        if journal.has(&made) {
+            return Ok(raw);
+        }
+        if PathState::of(&mountpoint(volume, &raw)?) == PathState::Something {
+            return Err(RecoveryError::Refused(format!(
+                "volume {} was made by somebody else while this restore was interrupted and is not overwritten; save what is in it, remove it and run the restore again",
+                volume.name
+            )));
+        }
+        journal.intend(made)?;
+        Ok(raw)
+    }
+
+    fn fill(&self, volume: &VolumeRecord, raw: &Value, done: &mut Data) -> Result<()> {
+        let node = self.node(&layout::volume(&volume.name))?;
+        done.add(self.tree(&node, &mountpoint(volume, raw)?)?);
+        Ok(())
+    }
+
+    /// Fills the anonymous volumes that the engine made anew with a container that has not run yet.
+    pub fn fill_fresh(&self, container: &str, raw: &Value, done: &mut Data) -> Result<()> {
+        for (old, (of, destination)) in self.definitions.fresh() {
+            if of != container {
+                continue;
+            }
+            let mounts = raw["Mounts"].as_array();
+            let new = mounts
+                .into_iter()
+                .flatten()
+                .find(|m| m["Destination"] == destination.as_str());
+            let name = new.and_then(|m| m["Name"].as_str()).ok_or_else(|| {
+                RecoveryError::Failed(format!(
+                    "{container} was made without its volume at {destination}"
+                ))
+            })?;
+            let Some(record) = self.manifest.volumes.iter().find(|v| v.name == *old) else {
+                continue;
+            };
+            let made = self.engine.inspect_volume(name)?;
+            // The engine has filled it from the image; the point's data takes the place of that.
+            clear(&mountpoint(record, &made)?)?;
+            self.fill(record, &made, done)?;
+        }
+        Ok(())
+    }
+
+    /// Empties the volumes that were empty at the point: creating a container fills an empty volume
+    /// from its image. They are new, and nothing has run yet.
+    pub fn empty_again(&self) -> Result<()> {
+        let fresh = self.definitions.fresh();
+        let empty = |v: &&VolumeRecord| {
+            !v.shared
+                && v.files == 0
+                && v.content == VolumeContent::Data
+                && !fresh.contains_key(&v.name)
+        };
+        for volume in self.manifest.volumes.iter().filter(empty) {
+            let node = self.node(&layout::volume(&volume.name))?;
+            let NodeKind::Dir { subtree } = node.kind else {
+                continue;
+            };
+            let at = mountpoint(volume, &self.engine.inspect_volume(&volume.name)?)?;
+            let was_empty = self.reader.tree(subtree)?.nodes.is_empty();
+            if was_empty && PathState::of(&at) == PathState::Something {
+                clear(&at)?;
+                // The folder's own owner, mode and times are the image's now.
+                self.tree(&node, &at)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Where a volume's data lies here.
+fn mountpoint(volume: &VolumeRecord, raw: &Value) -> Result<PathBuf> {
+    let at = Path::new(raw["Mountpoint"].as_str().unwrap_or_default());
+    if at.is_absolute() && at.is_dir() {
+        return Ok(at.to_owned());
+    }
+    Err(RecoveryError::Failed(format!(
+        "volume {} was created, but its folder {} cannot be seen from here",
+        volume.name,
+        at.display()
+    )))
+}
+
+fn made_at(raw: &Value) -> String {
+    raw["CreatedAt"].as_str().unwrap_or_default().to_owned()
+}
+
+/// Removes everything in a folder, the folder itself stays.
+fn clear(folder: &Path) -> Result<()> {
+    for entry in fs_err::read_dir(folder)? {
+        let entry = entry?;
+        if entry.file_type()?.is_dir() {
+            fs_err::remove_dir_all(entry.path())?;
+        } else {
+            fs_err::remove_file(entry.path())?;
+        }
+    }
+    Ok(())
+}
