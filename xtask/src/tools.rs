@@ -9,7 +9,8 @@ use lifeboat_testkit::cache;
 
 use crate::say;
 
-/// A program of a crate.
+/// A program of a crate. They are built without optimisation: that takes a fraction of the time, and
+/// what they do themselves is little.
 pub struct Tool {
     /// The crate, which is also the program.
     pub name: &'static str,
@@ -25,7 +26,12 @@ pub struct Tool {
 pub const NEXTEST: Tool = Tool {
     name: "cargo-nextest",
     version: "0.9.151",
-    args: &["--no-default-features", "--features", "default-no-update"],
+    args: &[
+        "--debug",
+        "--no-default-features",
+        "--features",
+        "default-no-update",
+    ],
     why: "runs the tests",
 };
 
@@ -33,7 +39,6 @@ pub const NEXTEST: Tool = Tool {
 pub const DENY: Tool = Tool {
     name: "cargo-deny",
     version: "0.20.2",
-    // It looks at a few hundred lines of metadata: building it well would take longer than it ever runs.
     args: &["--debug"],
     why: "checks licences and banned crates",
 };

@@ -8,7 +8,7 @@ use std::{
 
 use lifeboat_capture::{Cancel, SkipSet};
 use lifeboat_engine::{DockerEngine, Endpoint, Engine};
-use lifeboat_recovery::{Context, ErrorKind, Places, RecoveryError, Settings};
+use lifeboat_recovery::{Context, ErrorKind, Places, RecoveryError, Settings, context::open_spool};
 use lifeboat_store::{ObjectName, Store, StoreError};
 use lifeboat_vault::{Environment, Vault, VaultError};
 
@@ -88,9 +88,13 @@ impl Session {
         lifeboat_store::open(&self.vault_location()).map_err(|e| Failure::new(e.to_string()))
     }
 
-    /// Opens the vault. Whether there is one is looked at before anybody is asked for a password.
+    /// Opens the vault.
     pub fn open_vault(&self) -> Result<Vault> {
-        let store = self.store()?;
+        self.open_vault_in(self.store()?)
+    }
+
+    /// Whether there is a vault is looked at before anybody is asked for a password.
+    fn open_vault_in(&self, store: Arc<dyn Store>) -> Result<Vault> {
         if let Err(StoreError::NotFound { .. }) = store.size(&ObjectName::config()) {
             return Err(VaultError::NoVault(store.location()).into());
         }
@@ -154,7 +158,17 @@ impl Session {
 
     /// Everything that a use case needs. From here on a signal stops the work cleanly.
     pub fn context(&self, engine: Option<Arc<dyn Engine>>) -> Result<Context> {
-        let vault = self.open_vault()?;
+        let (vault, spool) = match &engine {
+            // Only a backup of an app holds anything in it.
+            Some(_) => {
+                let spool = open_spool(&self.places, self.store()?)?;
+                (
+                    self.open_vault_in(Arc::clone(&spool) as Arc<dyn Store>)?,
+                    Some(spool),
+                )
+            }
+            None => (self.open_vault()?, None),
+        };
         let cancel = Cancel::new();
         let on_signal = cancel.clone();
         signals::on_first(move || on_signal.cancel())?;
@@ -166,6 +180,7 @@ impl Session {
         };
         Ok(Context {
             engine,
+            spool,
             site: given(&self.global.site, &self.settings.site)
                 .unwrap_or_else(|| DEFAULT_SITE.to_owned()),
             host: given(&self.global.host, &self.settings.host),

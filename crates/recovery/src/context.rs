@@ -7,6 +7,7 @@ use std::{
 
 use lifeboat_capture::Cancel;
 use lifeboat_engine::Engine;
+use lifeboat_store::{SpoolStore, Store};
 use lifeboat_vault::{Vault, progress::Progress};
 use serde::{Deserialize, Serialize};
 
@@ -106,6 +107,8 @@ impl Settings {
 pub struct Context {
     /// The open vault.
     pub vault: Vault,
+    /// The spool in front of the vault's store, if there is one: see [`open_spool`].
+    pub spool: Option<Arc<SpoolStore>>,
     /// The engine, where one is needed.
     pub engine: Option<Arc<dyn Engine>>,
     /// Name of this site.
@@ -126,6 +129,22 @@ pub struct Context {
     pub cancel: Cancel,
     /// The program that the watchdog is started from (`lifeboat`, as `current_exe` has it).
     pub program: PathBuf,
+}
+
+/// Puts a spool of this process in front of a store. Spools of processes that are dead are removed:
+/// what they held, no snapshot names.
+pub fn open_spool(places: &Places, store: Arc<dyn Store>) -> Result<Arc<SpoolStore>> {
+    let failed = |e: lifeboat_store::StoreError| RecoveryError::Failed(e.to_string());
+    fs_err::create_dir_all(places.spool())?;
+    for entry in fs_err::read_dir(places.spool())? {
+        let entry = entry?;
+        let pid = entry.file_name().to_string_lossy().parse::<u32>();
+        if pid.is_ok_and(|pid| !Path::new(&format!("/proc/{pid}")).exists()) {
+            fs_err::remove_dir_all(entry.path())?;
+        }
+    }
+    let own = places.spool().join(std::process::id().to_string());
+    Ok(Arc::new(SpoolStore::new(store, &own).map_err(failed)?))
 }
 
 impl Context {

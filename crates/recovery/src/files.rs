@@ -270,7 +270,6 @@ pub fn restore_files(
             Anchor::Source,
         )?),
     };
-    fs_err::create_dir_all(target)?;
     let options = RestoreOptions {
         overwrite: if resume {
             Overwrite::Resume
@@ -280,7 +279,14 @@ pub fn restore_files(
         include: include.as_ref(),
         ..RestoreOptions::new(ctx.progress.as_ref(), &ctx.cancel)
     };
-    let restored = restore_tree(&reader, root, target, &options)?;
+    let made = !target.exists();
+    fs_err::create_dir_all(target)?;
+    let restored = restore_tree(&reader, root, target, &options).inspect_err(|_| {
+        // Only an empty folder goes: nothing was put into it.
+        if made {
+            let _ = fs_err::remove_dir(target);
+        }
+    })?;
     Ok(FilesRestored {
         files: restored.counts.files + restored.counts.kept,
         bytes: restored.counts.bytes_written + restored.counts.bytes_holes,

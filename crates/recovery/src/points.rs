@@ -105,10 +105,24 @@ pub fn resolve(vault: &Vault, reference: &str) -> Result<(SnapshotId, Snapshot)>
         .iter()
         .filter_map(|(id, snapshot)| summary(*id, snapshot))
         .collect();
-    let found = reference::find(reference, &summaries)
-        .map_err(|e| RecoveryError::NotFound(e.to_string()))?
-        .id
-        .clone();
+    let found = match reference::find(reference, &summaries) {
+        Ok(point) => point.id.clone(),
+        Err(e) => {
+            // The one that was meant may be there, and damaged.
+            let wanted = reference.rsplit('@').next().unwrap_or(reference);
+            let damaged = snapshots.unreadable.into_iter().find(|(id, _)| {
+                wanted.len() >= reference::MIN_ID && id.to_hex().starts_with(wanted)
+            });
+            return Err(damaged.map_or_else(
+                || RecoveryError::NotFound(e.to_string()),
+                |(_, damage)| damage.into(),
+            ));
+        }
+    };
+    // Nobody knows whose they are: the newest of an app may be among them.
+    for (_, damage) in &snapshots.unreadable {
+        tracing::warn!("{damage}; if it was the newest point of an app, an older one is taken");
+    }
     snapshots
         .found
         .into_iter()

@@ -3,7 +3,7 @@
 //! It is started before the freeze, in a process group of its own, and talks over its standard
 //! streams, a JSON line each way:
 //!
-//! - it reads its [`Orders`], connects to the engine, and answers `ready`;
+//! - it reads its [`Orders`], finds the freezer cgroups, and answers `ready`;
 //! - before a container is paused it is told so ([`Word::Pausing`]); only these it will ever thaw;
 //! - [`Word::Done`] ends it. The end of its input (we died), or the deadline, makes it thaw.
 //!

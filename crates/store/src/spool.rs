@@ -15,8 +15,9 @@ use std::{
     path::Path,
     sync::{
         Arc,
-        atomic::{AtomicBool, AtomicUsize, Ordering},
+        atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
     },
+    time::Instant,
 };
 
 use parking_lot::RwLock;
@@ -26,6 +27,11 @@ use crate::{Area, LocalStore, ObjectInfo, ObjectName, Result, Store, StoreError}
 /// Objects that are uploaded at the same time.
 const UPLOADS: usize = 4;
 
+/// Bytes a second and upload, below which a store is slow.
+const SLOW: u128 = 40_000_000;
+/// Packs from this size on are measured.
+const LARGE: usize = 4 << 20;
+
 /// A decorator that can keep packs in a local directory for a while.
 pub struct SpoolStore {
     inner: Arc<dyn Store>,
@@ -34,6 +40,8 @@ pub struct SpoolStore {
     /// Shared by every put, exclusive for the moment in which holding begins or the last object has
     /// left, so that no put falls between.
     gate: RwLock<()>,
+    /// Bytes of large packs that went to the store itself, and the nanoseconds that took.
+    measured: [AtomicU64; 2],
 }
 
 impl SpoolStore {
@@ -49,6 +57,7 @@ impl SpoolStore {
             spool,
             holding: AtomicBool::new(false),
             gate: RwLock::new(()),
+            measured: [AtomicU64::new(0), AtomicU64::new(0)],
         })
     }
 
@@ -89,6 +98,26 @@ impl SpoolStore {
             other => other?,
         }
         self.spool.delete(&object.name)
+    }
+
+    /// Whether the store behind is too slow to be waited for while an application stands still: it is
+    /// not a local file system, or it has taken large packs at less than [`SLOW`].
+    pub fn is_slow(&self) -> bool {
+        let [bytes, nanos] = [0, 1].map(|at| self.measured[at].load(Ordering::Relaxed));
+        let slow = nanos > 0 && u128::from(bytes) * 1_000_000_000 < u128::from(nanos) * SLOW;
+        slow || !self.inner.lists_at_once()
+    }
+
+    fn put_measured(&self, name: &ObjectName, bytes: &[u8]) -> Result<()> {
+        let began = Instant::now();
+        self.inner.put(name, bytes)?;
+        // What a small object takes says more of the latency than of the speed.
+        if bytes.len() >= LARGE {
+            let nanos = u64::try_from(began.elapsed().as_nanos()).unwrap_or(u64::MAX);
+            self.measured[0].fetch_add(bytes.len() as u64, Ordering::Relaxed);
+            self.measured[1].fetch_add(nanos, Ordering::Relaxed);
+        }
+        Ok(())
     }
 
     /// Bytes in the spool.
@@ -137,6 +166,7 @@ impl Store for SpoolStore {
                 let why = "packs are still in the local spool; release it first";
                 Err(refused(&format!("write {name}"), why))
             }
+            Area::Data => self.put_measured(name, bytes),
             _ => self.inner.put(name, bytes),
         }
     }

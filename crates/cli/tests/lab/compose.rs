@@ -17,7 +17,10 @@ fn compose_finds_nothing_to_change_after_a_recovery() {
     let engine = lab.engine("a");
     let project = Project::write(&lab.path("")).unwrap();
     project.up(&engine).unwrap();
-    assert_eq!(project.up_dry_run_changes(&engine).unwrap(), Vec::<String>::new());
+    assert_eq!(
+        project.up_dry_run_changes(&engine).unwrap(),
+        Vec::<String>::new()
+    );
     let files = files(&project);
     assert!(files.len() >= 6, "{files:?}");
 
@@ -27,9 +30,16 @@ fn compose_finds_nothing_to_change_after_a_recovery() {
 
     let second = lab.engine("b");
     let restored = lab.json(Some(&second), &["restore", "notes"], 0);
-    assert_eq!(restored["running"].as_array().unwrap().len(), CONTAINERS.len(), "{restored:#}");
+    assert_eq!(
+        restored["running"].as_array().unwrap().len(),
+        CONTAINERS.len(),
+        "{restored:#}"
+    );
     assert_eq!(self::files(&project), files);
-    assert_eq!(project.up_dry_run_changes(&second).unwrap(), Vec::<String>::new());
+    assert_eq!(
+        project.up_dry_run_changes(&second).unwrap(),
+        Vec::<String>::new()
+    );
     // `up` itself, not only its rehearsal: the same containers run on.
     let ids = ids(&second);
     project.up(&second).unwrap();
@@ -64,7 +74,10 @@ fn the_secret_is_in_no_manifest() {
 
 fn ids(engine: &PrivateEngine) -> BTreeMap<String, String> {
     let inspect = |name: &&str| {
-        let raw = engine.api().get(&format!("/containers/{name}/json")).unwrap();
+        let raw = engine
+            .api()
+            .get(&format!("/containers/{name}/json"))
+            .unwrap();
         (name.to_string(), raw["Id"].as_str().unwrap().to_owned())
     };
     CONTAINERS.iter().map(inspect).collect()

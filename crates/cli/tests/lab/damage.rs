@@ -88,8 +88,14 @@ impl Two {
     fn first_is_whole(&self, id: &str, to: &str) {
         let output = self.restore(id, to);
         assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
-        let there = self.lab.path(to).join(&self.lab.path("one").to_str().unwrap()[1..]);
-        assert_eq!(fs_err::read(there.join("noise")).unwrap(), noise(300_000, 1));
+        let there = self
+            .lab
+            .path(to)
+            .join(&self.lab.path("one").to_str().unwrap()[1..]);
+        assert_eq!(
+            fs_err::read(there.join("noise")).unwrap(),
+            noise(300_000, 1)
+        );
     }
 }
 
@@ -103,15 +109,27 @@ fn a_flipped_bit_in_a_pack_spoils_what_lies_there_and_nothing_else() {
     let output = two.lab.run(None, &["check", "--read-data"], 1);
     says(&output, &["damaged"]);
     let text = stdout(&output);
-    assert!(text.contains(&name[..8]) && text.contains("/noise"), "{text}");
-    assert!(text.contains(&second[..8]) && !text.contains(&first[..8]), "{text}");
+    assert!(
+        text.contains(&name[..8]) && text.contains("/noise"),
+        "{text}"
+    );
+    assert!(
+        text.contains(&second[..8]) && !text.contains(&first[..8]),
+        "{text}"
+    );
     two.first_is_whole(&first, "out1");
     let output = two.restore(&second, "out2");
     assert_eq!(output.status.code(), Some(3), "{}", stderr(&output));
     assert!(stderr(&output).contains("noise"), "{}", stderr(&output));
-    let there = two.lab.path("out2").join(&two.lab.path("two").to_str().unwrap()[1..]);
+    let there = two
+        .lab
+        .path("out2")
+        .join(&two.lab.path("two").to_str().unwrap()[1..]);
     assert_eq!(fs_err::read(there.join("text")).unwrap(), b"two\n");
-    assert!(!there.join("noise").exists(), "a damaged file was left in sight");
+    assert!(
+        !there.join("noise").exists(),
+        "a damaged file was left in sight"
+    );
     assert_eq!(fs_err::read_dir(&there).unwrap().count(), 1);
 }
 
@@ -133,7 +151,11 @@ fn a_truncated_pack_and_a_missing_one_are_named() {
         assert!(stdout(&output).contains(&name[..8]), "{}", stdout(&output));
         two.first_is_whole(&first, "out1");
         let output = two.restore(&second, "out2");
-        assert!([Some(1), Some(3)].contains(&output.status.code()), "{}", stderr(&output));
+        assert!(
+            [Some(1), Some(3)].contains(&output.status.code()),
+            "{}",
+            stderr(&output)
+        );
         assert!(stderr(&output).contains("noise"), "{}", stderr(&output));
     }
 }
@@ -144,11 +166,19 @@ fn a_damaged_snapshot_is_named_and_the_others_are_there() {
     let (first, second) = (two.id(0), two.id(1));
     flip(&two.lab.vault().join("snapshots").join(&second), 40);
     let output = two.lab.run(None, &["check"], 1);
-    assert!(stdout(&output).contains(&second[..8]), "{}", stdout(&output));
+    assert!(
+        stdout(&output).contains(&second[..8]),
+        "{}",
+        stdout(&output)
+    );
     // A listing that lacks something says so.
     let output = two.lab.command(None, &["points"]).output().unwrap();
     assert_eq!(output.status.code(), Some(3), "{}", stderr(&output));
-    assert!(stderr(&output).contains(&second[..8]), "{}", stderr(&output));
+    assert!(
+        stderr(&output).contains(&second[..8]),
+        "{}",
+        stderr(&output)
+    );
     assert!(stdout(&output).contains(&first[..8]), "{}", stdout(&output));
     two.first_is_whole(&first, "out1");
     let output = two.restore(&second, "out2");
@@ -156,29 +186,53 @@ fn a_damaged_snapshot_is_named_and_the_others_are_there() {
     says(&output, &[&second[..8], "damaged"]);
 }
 
+/// Makes the index anew from the packs, as the message of `check` has it.
+fn rebuild(lab: &Lab, damaged: &[PathBuf]) {
+    for index in damaged {
+        fs_err::remove_file(index).unwrap();
+    }
+    lab.restic(&["rebuild-index"]);
+    lab.run(None, &["check", "--read-data"], 0);
+}
+
 #[test]
-fn a_damaged_index_is_named_and_the_packs_serve() {
+fn a_damaged_index_is_named_and_what_the_packs_hold_comes_back() {
     let two = Two::new();
-    let first = two.id(0);
+    let (first, second) = (two.id(0), two.id(1));
     let index = largest(files(&two.lab.vault(), "index"));
     flip(&index, 40);
     let name = index.file_name().unwrap().to_str().unwrap();
     let output = two.lab.run(None, &["check"], 1);
     assert!(stdout(&output).contains(&name[..8]), "{}", stdout(&output));
-    // What is whole is in the packs, whatever the index says.
+    let output = two.restore(&first, "out0");
+    if output.status.code() != Some(0) {
+        says(&output, &["index", &name[..8], "damaged", "lifeboat check"]);
+        // Nothing is written on what is not understood.
+        let path = two.lab.path("one");
+        let line = format!("backup --path {}", path.display());
+        refused(&two.lab, None, &line, 1, &["index", "damaged"]);
+    }
+    rebuild(&two.lab, &[index]);
     two.first_is_whole(&first, "out1");
+    assert_eq!(two.restore(&second, "out2").status.code(), Some(0));
 }
 
 #[test]
-fn a_missing_index_is_named_and_the_packs_serve() {
+fn a_missing_index_is_named_and_what_the_packs_hold_comes_back() {
     let two = Two::new();
-    let first = two.id(0);
+    let (first, second) = (two.id(0), two.id(1));
     for index in files(&two.lab.vault(), "index") {
         fs_err::remove_file(index).unwrap();
     }
     let output = two.lab.run(None, &["check"], 1);
     assert!(stdout(&output).contains("index"), "{}", stdout(&output));
+    let output = two.restore(&first, "out0");
+    if output.status.code() != Some(0) {
+        says(&output, &["index", "lifeboat check"]);
+    }
+    rebuild(&two.lab, &[]);
     two.first_is_whole(&first, "out1");
+    assert_eq!(two.restore(&second, "out2").status.code(), Some(0));
 }
 
 #[test]
@@ -214,7 +268,12 @@ fn a_wrong_password_is_12_and_no_vault_is_10() {
     let wrong = lab.path("wrong");
     fs_err::write(&wrong, "not it\n").unwrap();
     let wrong = wrong.to_str().unwrap();
-    for line in ["points", "check", "backup --path /etc/hostname", "restore latest --target /nowhere"] {
+    for line in [
+        "points",
+        "check",
+        "backup --path /etc/hostname",
+        "restore latest --target /nowhere",
+    ] {
         let line = format!("{line} --password-file {wrong}");
         refused(&lab, None, &line, 12, &["password is wrong"]);
     }
@@ -237,8 +296,16 @@ fn a_vault_of_version_1_is_read_and_never_written() {
     fs_err::write(data.join("noise"), noise(2_000_000, 3)).unwrap();
     let restic = |args: &[&str]| {
         let mut restic = Command::new("restic");
-        restic.arg("-r").arg(&vault).arg("--password-file").arg(&key);
-        let output = restic.args(["--no-cache", "-q"]).args(args).output().unwrap();
+        restic
+            .arg("-r")
+            .arg(&vault)
+            .arg("--password-file")
+            .arg(&key);
+        let output = restic
+            .args(["--no-cache", "-q"])
+            .args(args)
+            .output()
+            .unwrap();
         assert!(output.status.success(), "{}", stderr(&output));
     };
     restic(&["init", "--repository-version", "1"]);
@@ -268,7 +335,8 @@ fn a_vault_of_version_1_is_read_and_never_written() {
 /// An app `keep` with a volume of noise; makes a point of each of two generations of it.
 fn two_points(lab: &Lab, engine: &PrivateEngine) -> (String, String, BTreeSet<PathBuf>) {
     let api = engine.api();
-    api.post("/networks/create", &json!({"Name": "keep_net"})).unwrap();
+    api.post("/networks/create", &json!({"Name": "keep_net"}))
+        .unwrap();
     tiny::run_with(
         engine,
         "keep",
@@ -298,8 +366,18 @@ fn a_damaged_app_is_not_started_and_another_point_of_it_comes_back() {
     let before = tiny::names(&engine);
     for _ in 0..2 {
         let line = format!("restore keep@{second}");
-        refused(&lab, Some(&engine), &line, 1, &["noise", "nothing was started"]);
-        assert_eq!(tiny::names(&engine), before, "something half-done is in sight");
+        refused(
+            &lab,
+            Some(&engine),
+            &line,
+            1,
+            &["noise", "nothing was started"],
+        );
+        assert_eq!(
+            tiny::names(&engine),
+            before,
+            "something half-done is in sight"
+        );
         assert_eq!(journals(&lab), 0);
     }
     lab.json(Some(&engine), &["restore", &format!("keep@{first}")], 0);

@@ -4,8 +4,11 @@
 mod compose;
 mod damage;
 mod first_use;
+mod full;
 mod kill_backup;
 mod kill_restore;
 mod recover;
+mod signals;
 mod support;
 mod tiny;
+mod wrong_input;

@@ -28,7 +28,11 @@ pub fn run(engine: &PrivateEngine, name: &str, script: &str, binds: &[&str]) -> 
 
 /// The same with the whole `HostConfig`.
 pub fn run_with(engine: &PrivateEngine, name: &str, script: &str, host: Value) -> String {
-    let id = create(engine, name, json!({"Cmd": ["sh", "-c", script], "HostConfig": host}));
+    let id = create(
+        engine,
+        name,
+        json!({"Cmd": ["sh", "-c", script], "HostConfig": host}),
+    );
     start(engine, name);
     id
 }
@@ -69,7 +73,10 @@ pub fn names(engine: &PrivateEngine) -> Vec<String> {
     let api = engine.api();
     let mut names = Vec::new();
     for container in list(api.get("/containers/json?all=true").unwrap()) {
-        names.push(format!("container {}", container["Names"][0].as_str().unwrap()));
+        names.push(format!(
+            "container {}",
+            container["Names"][0].as_str().unwrap()
+        ));
     }
     for volume in list(api.get("/volumes").unwrap()["Volumes"].take()) {
         names.push(format!("volume {}", volume["Name"].as_str().unwrap()));
@@ -154,7 +161,10 @@ impl Held {
             if seen.lines().any(|line| line == step) {
                 return self;
             }
-            assert!(self.child.try_wait().unwrap().is_none(), "it ended before {step}");
+            assert!(
+                self.child.try_wait().unwrap().is_none(),
+                "it ended before {step}"
+            );
         }
     }
 
@@ -185,7 +195,13 @@ impl Small {
     pub fn mount(at: &Path, size: &str) -> Self {
         fs_err::create_dir_all(at).unwrap();
         let small = Self(at.to_owned());
-        small.call(&["-t", "tmpfs", "-o", &format!("size={size},mode=0755"), "lifeboat-lab"]);
+        small.call(&[
+            "-t",
+            "tmpfs",
+            "-o",
+            &format!("size={size},mode=0755"),
+            "lifeboat-lab",
+        ]);
         small
     }
 

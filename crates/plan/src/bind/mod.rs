@@ -3,7 +3,7 @@
 
 mod policy;
 
-pub use policy::{BindPolicy, BindSize, Decision, MAX_DEFAULT, decide};
+pub use policy::{BindPolicy, BindSize, Decision, EXCLUDED_BY_HAND, MAX_DEFAULT, decide};
 
 use crate::app::BindClass;
 use crate::path;

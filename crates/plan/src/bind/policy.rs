@@ -9,6 +9,8 @@ use crate::path;
 
 /// The bound where the vault's free space is not known, and never more: 10 GB.
 pub const MAX_DEFAULT: u64 = 10_000_000_000;
+/// The reason of [`Decision::LeftOut`] where a person said `--exclude-bind`.
+pub const EXCLUDED_BY_HAND: &str = "excluded by hand";
 
 /// What may be captured without asking, and what somebody decided.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -138,7 +140,7 @@ fn one(
     let (include, exclude) = (longest(&policy.include), longest(&policy.exclude));
     if exclude.is_some() && exclude >= include {
         return Decision::LeftOut {
-            reason: "excluded by hand".to_owned(),
+            reason: EXCLUDED_BY_HAND.to_owned(),
             decided: true,
         };
     }

@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, time::Instant};
 use lifeboat_capture::{Counts, TreeBuilder};
 use lifeboat_plan::{
     app::App,
-    bind::Decision,
+    bind::{Decision, EXCLUDED_BY_HAND},
     fingerprint::Fingerprints,
     identity::AppIdentity,
     inventory::Inventory,
@@ -347,25 +347,45 @@ fn definitions(writer: &Writer, tree: &mut TreeBuilder, parts: &PointParts<'_>) 
     Ok(())
 }
 
+/// What is said of a bind whose data is gone.
+const VANISHED: &str =
+    "it held data at the point before and is empty or missing now; is a disk not mounted?";
+
 /// Binds that held data at the point before and are empty or gone now: a disk that is not mounted
-/// looks like this, and its empty folder must not pass for a good backup.
+/// looks like this, and its empty folder must not pass for a good backup. Said again by each point
+/// that follows, until the data is back or somebody decides to leave the bind out.
 fn vanished_data(parent: Option<&ParentPoint>, selection: &Selection) -> Vec<LeftOut> {
     use lifeboat_plan::manifest::{BindContent, LeftOutKind};
     let mut gone = Vec::new();
     for before in parent.iter().flat_map(|p| &p.manifest.binds) {
         let was_there =
             before.content == BindContent::Present && before.decision == BindDecision::Captured;
+        let was_missed = parent.is_some_and(|p| {
+            p.manifest.left_out.iter().any(|l| {
+                l.kind == LeftOutKind::Bind
+                    && l.what == before.source
+                    && !l.decided
+                    && l.reason.starts_with(VANISHED)
+            })
+        });
         let now = selection
             .binds
             .iter()
             .find(|b| b.bind.source == before.source);
         let is_gone =
             now.is_some_and(|b| matches!(b.content, BindContent::Absent | BindContent::Empty));
-        if was_there && is_gone {
+        let is_accepted = selection
+            .left_out
+            .iter()
+            .any(|l| l.what == before.source && l.reason == EXCLUDED_BY_HAND);
+        if (was_there || was_missed) && is_gone && !is_accepted {
             gone.push(LeftOut {
                 kind: LeftOutKind::Bind,
                 what: before.source.clone(),
-                reason: "it held data at the point before and is empty or missing now; is a disk not mounted?".to_owned(),
+                reason: format!(
+                    "{VANISHED} If it is meant to be so, say --exclude-bind {} once",
+                    before.source
+                ),
                 bytes: None,
                 decided: false,
             });

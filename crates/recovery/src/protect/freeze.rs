@@ -41,6 +41,8 @@ pub struct Freeze {
 #[derive(Serialize, Deserialize)]
 struct Record {
     pid: u32,
+    /// When that process started, in the kernel's ticks: a pid is used again.
+    started: Option<u64>,
     endpoint: String,
     targets: Vec<Target>,
 }
@@ -99,6 +101,7 @@ impl Freeze {
         }
         let record = Record {
             pid: std::process::id(),
+            started: started(std::process::id()),
             endpoint,
             targets,
         };
@@ -133,7 +136,9 @@ impl Freeze {
                 Ok(Ok(())) => {}
                 Ok(Err(e)) => {
                     // Paused by somebody else, or ended: it does not write, and it is not ours.
-                    let quiet = e.is_not_found() || e.is_conflict();
+                    let quiet = e.is_not_found()
+                        || e.is_conflict()
+                        || has_ended(self.engine.as_ref(), &target.id);
                     self.frozen.retain(|t| t.id != target.id);
                     self.tell(&Word::NotOurs(target.id.clone()))?;
                     if !quiet {
@@ -244,6 +249,19 @@ impl Drop for Freeze {
     }
 }
 
+/// `true` if a container that could not be paused is not there to be paused any more. The engine
+/// may need a moment to notice that it has ended.
+fn has_ended(engine: &dyn Engine, id: &str) -> bool {
+    for _ in 0..5 {
+        match engine.inspect_container(id) {
+            Err(e) if e.is_not_found() => return true,
+            Ok(raw) if raw["State"]["Running"] == false => return true,
+            _ => std::thread::sleep(Duration::from_millis(40)),
+        }
+    }
+    false
+}
+
 /// Thaws what a run left frozen that died together with its watchdog. Returns the names.
 pub fn reconcile_leftovers(ctx: &Context) -> Result<Vec<String>> {
     let engine = ctx.engine()?;
@@ -264,7 +282,7 @@ pub fn reconcile_leftovers(ctx: &Context) -> Result<Vec<String>> {
         let Ok(record) = serde_json::from_slice::<Record>(&fs_err::read(&path)?) else {
             continue;
         };
-        let alive = std::path::Path::new(&format!("/proc/{}", record.pid)).exists();
+        let alive = started(record.pid).is_some_and(|at| Some(at) == record.started);
         if alive || record.endpoint != engine.endpoint() {
             continue;
         }
@@ -279,4 +297,29 @@ pub fn reconcile_leftovers(ctx: &Context) -> Result<Vec<String>> {
         fs_err::remove_file(&path)?;
     }
     Ok(thawed)
+}
+
+/// When a process started, in ticks since boot; `None` if there is none of this pid.
+fn started(pid: u32) -> Option<u64> {
+    let stat = fs_err::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    // The name in parentheses may hold anything; the start time is the 20th field behind it.
+    stat.rsplit_once(')')?
+        .1
+        .split_whitespace()
+        .nth(19)?
+        .parse()
+        .ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_process_is_told_by_its_start() {
+        let me = started(std::process::id());
+        assert!(me.is_some());
+        assert_ne!(me, started(1));
+        assert_eq!(started(u32::MAX), None);
+    }
 }

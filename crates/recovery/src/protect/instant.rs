@@ -67,6 +67,12 @@ pub fn reach(
     let mut disturbed = String::new();
     for _ in 0..ATTEMPTS {
         let mut freeze = Freeze::prepare(ctx, targets(inventory, &freezing))?;
+        let spool = ctx.spool.as_ref().filter(|spool| spool.is_slow());
+        // Nobody waits for a slow vault while the app stands still.
+        if let Some(spool) = spool {
+            ctx.progress.step("spool");
+            spool.hold();
+        }
         ctx.progress.step("freeze");
         freeze.freeze()?;
         ctx.progress.step("frozen");
@@ -76,6 +82,11 @@ pub fn reach(
         ctx.progress.step("thaw");
         let stall = freeze.thaw();
         ctx.progress.step("thawed");
+        if let Some(spool) = spool {
+            spool
+                .release()
+                .map_err(|e| RecoveryError::Failed(e.to_string()))?;
+        }
         passed?;
         match stall {
             Ok(stall) if freeze.woken_by_others().is_empty() => {

@@ -54,7 +54,19 @@ pub fn capture_layer(
 ) -> Result<LayerCapture> {
     let changes = match engine.changes(&container.id) {
         Ok(changes) => changes,
-        Err(e) if e.is_not_found() => return Ok(LayerCapture::default()),
+        Err(e) if e.is_not_found() => {
+            let gone = LeftOut {
+                kind: LeftOutKind::Layer,
+                what: format!("{}:/", container.name),
+                reason: "the container was removed while the backup ran".to_owned(),
+                bytes: None,
+                decided: false,
+            };
+            return Ok(LayerCapture {
+                record: None,
+                left_out: vec![gone],
+            });
+        }
         Err(e) => return Err(e.into()),
     };
     let mounts: Vec<&str> = container

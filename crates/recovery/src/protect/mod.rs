@@ -18,6 +18,7 @@ mod sources;
 use std::time::Instant;
 
 use lifeboat_capture::{Excludes, SkipSet, TreeBuilder};
+use lifeboat_engine::Engine;
 use lifeboat_plan::{
     app::App,
     bind::BindPolicy,
@@ -98,6 +99,13 @@ pub fn protect(ctx: &Context, app: &str, options: &ProtectOptions) -> Result<Pro
         &here,
         options.take_over.is_some(),
     )?;
+    if options.take_over.is_some() {
+        warnings.push(format!(
+            "this point continues the line of {identity}; later backups do so only with --take-over again, or with `host = \"{}\"` in {}",
+            identity.host,
+            ctx.places.settings().display()
+        ));
+    }
     let began = jiff::Timestamp::now();
     let mut tree = TreeBuilder::new(timestamp(began));
     ctx.progress.step("images");
@@ -115,6 +123,7 @@ pub fn protect(ctx: &Context, app: &str, options: &ProtectOptions) -> Result<Pro
     )?;
     passes.until_settled()?;
     let instant = instant::reach(ctx, app, &inventory, &sources, &mut passes)?;
+    warnings.extend(removed_meanwhile(engine.as_ref(), app)?);
     let passes_made = passes.made;
     let bytes_read = passes.bytes_read;
     let (taken, lost) = passes.finish();
@@ -151,6 +160,22 @@ fn find<'a>(found: &'a Discovery, name: &str) -> Result<&'a App> {
             suggest::sentence(&near)
         ))
     })
+}
+
+/// A sentence for each container that is gone since the backup looked.
+fn removed_meanwhile(engine: &dyn Engine, app: &App) -> Result<Vec<String>> {
+    let mut gone = Vec::new();
+    for container in &app.containers {
+        match engine.inspect_container(&container.id) {
+            Err(e) if e.is_not_found() => gone.push(format!(
+                "{} was removed while the backup ran; the point holds it as it was at the beginning",
+                container.name
+            )),
+            Err(e) => return Err(e.into()),
+            Ok(_) => {}
+        }
+    }
+    Ok(gone)
 }
 
 /// What no capture enters: vault, key and state.

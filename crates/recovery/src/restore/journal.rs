@@ -17,7 +17,7 @@ pub enum Intent {
     Network(String),
     /// This volume is about to be created and filled.
     Volume(String),
-    /// This volume was created by us, at this time by the engine's clock.
+    /// This volume was created by us; its folder is told by the second part.
     VolumeMade(String, String),
     /// This volume is filled and checked.
     VolumeFilled(String),
@@ -26,6 +26,8 @@ pub enum Intent {
     Path(String),
     /// This network (by id) was created.
     NetworkMade(String),
+    /// This path is in place, whole.
+    PathPlaced(String),
     /// This container is about to be created.
     Container(String),
     /// This container (by id) was created.

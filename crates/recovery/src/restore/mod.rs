@@ -143,7 +143,7 @@ pub fn restore(ctx: &Context, id: SnapshotId, snapshot: &Snapshot) -> Result<Res
     watch.split("plan");
     let outcome = match recovery.run(&mut journal, &mut watch) {
         Ok(outcome) => outcome,
-        Err(why) => return Err(undo::undo(engine.as_ref(), journal, why)),
+        Err(why) => return Err(undo::undo(engine.as_ref(), &point.manifest, journal, why)),
     };
     // What did not become healthy is there and complete: running the restore again would not help.
     journal.finish()?;

@@ -2,27 +2,36 @@
 //! sight, and another point of the app can be restored.
 //!
 //! Only what the journal says that this restore made is removed: containers and networks by the id
-//! that the engine gave, volumes that were not there before, paths that were renamed into place.
+//! that the engine gave, volumes by name and the time of their making, paths that were renamed into
+//! place and the copies beside them.
 //! None of it ever ran, and all of it is in the vault. What a crash leaves between the making of a
 //! thing and its record stays where it is, and is named as an obstacle by the next restore.
 
 use std::path::Path;
 
 use lifeboat_engine::Engine;
+use lifeboat_plan::manifest::{BindDecision, Manifest};
 
 use super::{
     data::staging_path,
     journal::{Intent, RestoreJournal},
+    obstacles::PathState,
+    volumes::folder_of,
 };
 use crate::{RecoveryError, Result};
 
 /// Takes everything back; the journal is finished if nothing is left. Returns the failure, with what
 /// a person should know of its end.
-pub fn undo(engine: &dyn Engine, journal: RestoreJournal, why: RecoveryError) -> RecoveryError {
+pub fn undo(
+    engine: &dyn Engine,
+    manifest: &Manifest,
+    journal: RestoreJournal,
+    why: RecoveryError,
+) -> RecoveryError {
     if journal.has(&Intent::Starting) || is_outage(&why) {
         return why;
     }
-    let left = take_back(engine, &journal);
+    let left = take_back(engine, manifest, &journal);
     let ended = if left.is_empty() {
         journal.finish()
     } else {
@@ -55,7 +64,7 @@ fn also(why: RecoveryError, more: &str) -> RecoveryError {
     }
 }
 
-fn take_back(engine: &dyn Engine, journal: &RestoreJournal) -> Vec<String> {
+fn take_back(engine: &dyn Engine, manifest: &Manifest, journal: &RestoreJournal) -> Vec<String> {
     let mut left = Vec::new();
     let mut note = |what: &str, result: Result<()>| {
         if let Err(e) = result {
@@ -71,22 +80,38 @@ fn take_back(engine: &dyn Engine, journal: &RestoreJournal) -> Vec<String> {
     }
     for intent in journal.intents() {
         match intent {
-            Intent::VolumeMade(name, _) => {
-                let gone = engine.remove_volume(name);
-                note(&format!("volume {name}"), unless_missing(gone));
+            Intent::VolumeMade(name, at) => {
+                note(&format!("volume {name}"), volume(engine, name, at));
             }
             Intent::NetworkMade(id) => {
                 let gone = engine.remove_network(id);
                 note("a network", unless_missing(gone));
             }
-            Intent::Path(path) => {
-                note(path, remove(&staging_path(Path::new(path))));
+            // While the copy beside it is there, what stands under the name is not ours.
+            Intent::Path(path)
+                if PathState::of(&staging_path(Path::new(path))) == PathState::Absent =>
+            {
+                note(path, remove(Path::new(path)));
             }
-            Intent::PathPlaced(path) => note(path, remove(Path::new(path))),
             _ => {}
         }
     }
+    let binds = manifest.binds.iter();
+    let binds = binds.filter(|b| b.decision == BindDecision::Captured);
+    let roots = manifest.project.iter().flat_map(|p| &p.roots);
+    for path in binds.map(|b| &b.source).chain(roots) {
+        note(path, remove(&staging_path(Path::new(path))));
+    }
     left
+}
+
+/// Removes a volume if it is the one that this restore made.
+fn volume(engine: &dyn Engine, name: &str, at: &str) -> Result<()> {
+    match engine.inspect_volume(name) {
+        Ok(raw) if is_folder(&raw, at) => unless_missing(engine.remove_volume(name)),
+        Ok(_) => Ok(()),
+        Err(e) => unless_missing(Err(e)),
+    }
 }
 
 fn unless_missing(result: lifeboat_engine::Result<()>) -> Result<()> {
@@ -113,4 +138,10 @@ fn remove(path: &Path) -> Result<()> {
         Err(e) if e.kind() != ResourceBusy => Err(e.into()),
         _ => Ok(()),
     }
+}
+
+/// `true` if a volume's folder is the one that this restore made.
+fn is_folder(raw: &serde_json::Value, made: &str) -> bool {
+    let at = Path::new(raw["Mountpoint"].as_str().unwrap_or_default());
+    folder_of(at).is_ok_and(|folder| folder == made)
 }

@@ -64,23 +64,25 @@ impl DataStage<'_> {
         let raw = self
             .engine
             .create_volume(&self.definitions.volume_body(&volume.name)?)?;
-        journal.intend(Intent::VolumeMade(volume.name.clone(), made_at(&raw)))?;
+        let folder = folder_of(&mountpoint(volume, &raw)?)?;
+        journal.intend(Intent::VolumeMade(volume.name.clone(), folder))?;
         Ok(raw)
     }
 
     /// A volume that an interrupted run of ours had the intent to make. Whether it is ours is told by
-    /// when it was made; where that was not written down any more, an empty one serves as well.
+    /// its folder; where that was not written down any more, an empty one serves as well.
     fn ours(
         &self,
         volume: &VolumeRecord,
         raw: Value,
         journal: &mut RestoreJournal,
     ) -> Result<Value> {
-        let made = Intent::VolumeMade(volume.name.clone(), made_at(&raw));
+        let at = mountpoint(volume, &raw)?;
+        let made = Intent::VolumeMade(volume.name.clone(), folder_of(&at)?);
         if journal.has(&made) {
             return Ok(raw);
         }
-        if PathState::of(&mountpoint(volume, &raw)?) == PathState::Something {
+        if PathState::of(&at) == PathState::Something {
             return Err(RecoveryError::Refused(format!(
                 "volume {} was made by somebody else while this restore was interrupted and is not overwritten; save what is in it, remove it and run the restore again",
                 volume.name
@@ -151,7 +153,7 @@ impl DataStage<'_> {
 }
 
 /// Where a volume's data lies here.
-fn mountpoint(volume: &VolumeRecord, raw: &Value) -> Result<PathBuf> {
+pub(super) fn mountpoint(volume: &VolumeRecord, raw: &Value) -> Result<PathBuf> {
     let at = Path::new(raw["Mountpoint"].as_str().unwrap_or_default());
     if at.is_absolute() && at.is_dir() {
         return Ok(at.to_owned());
@@ -163,8 +165,20 @@ fn mountpoint(volume: &VolumeRecord, raw: &Value) -> Result<PathBuf> {
     )))
 }
 
-fn made_at(raw: &Value) -> String {
-    raw["CreatedAt"].as_str().unwrap_or_default().to_owned()
+/// Which folder a volume is: inode and birth. The engine's own `CreatedAt` is the folder's time of
+/// change, and moves when it is filled.
+pub(super) fn folder_of(at: &Path) -> Result<String> {
+    use std::os::unix::fs::MetadataExt;
+    let meta = fs_err::metadata(at)?;
+    let born = meta
+        .created()
+        .ok()
+        .and_then(|t| t.duration_since(std::time::UNIX_EPOCH).ok());
+    Ok(format!(
+        "{}:{}",
+        meta.ino(),
+        born.unwrap_or_default().as_nanos()
+    ))
 }
 
 /// Removes everything in a folder, the folder itself stays.

@@ -2,9 +2,8 @@
 //! before and after can be compared field by field.
 //!
 //! Left out: ids, times, paths inside the data root, generated addresses. Empty and absent are the same.
-//! An anonymous volume may be pinned by name in `Binds` or `Mounts` after a recovery: there is no
-//! other way to give it back, and it is compared under `Mounts` anyway. Everything else is kept as it
-//! is, fields that nobody here has heard of included.
+//! An anonymous volume has another name and has to be as anonymous as before: nothing may name it.
+//! Everything else is kept as it is, fields that nobody here has heard of included.
 
 use std::collections::BTreeMap;
 
@@ -41,11 +40,11 @@ impl SampleApp {
             let inspect = api.find(&format!("/volumes/{name}"))?;
             let seen =
                 inspect.map(|inspect| keep(&inspect, &["Driver", "Labels", "Options", "Scope"]));
-            found.insert(format!("volume {name}"), seen.unwrap_or_default());
+            found.insert(format!("volume {}", shown(&name)), seen.unwrap_or_default());
         }
         for name in quiet_volumes(&api)? {
             let tree = oddities::describe(&engine.volume_path(&name)?)?;
-            found.insert(format!("content of volume {name}"), json!(tree));
+            found.insert(format!("content of volume {}", shown(&name)), json!(tree));
         }
         for image in self.images() {
             for tag in &image.tags {
@@ -78,6 +77,19 @@ pub(super) fn quiet_volumes(api: &Client) -> Result<Vec<String>> {
         }
     }
     Ok(names)
+}
+
+fn is_anonymous(name: &str) -> bool {
+    name.len() == 64 && name.bytes().all(|b| b.is_ascii_hexdigit())
+}
+
+/// A volume's name, where somebody chose it.
+fn shown(name: &str) -> &str {
+    if is_anonymous(name) {
+        "anonymous"
+    } else {
+        name
+    }
 }
 
 /// What differs, one line a field: `container shop-db-1 / HostConfig / ShmSize: 1 became 2`.
@@ -131,22 +143,15 @@ fn container(inspect: &Value) -> Result<Value> {
     if seen["Config"]["Hostname"] == short.as_str() {
         seen["Config"]["Hostname"] = Value::Null;
     }
-    let anonymous = |text: &str| text.len() == 64 && text.bytes().all(|b| b.is_ascii_hexdigit());
-    if let Some(binds) = seen["HostConfig"]["Binds"].as_array_mut() {
-        binds.retain(|bind| {
-            let source = bind.as_str().and_then(|bind| bind.split(':').next());
-            !source.is_some_and(anonymous)
-        });
-    }
-    if let Some(mounts) = seen["HostConfig"]["Mounts"].as_array_mut() {
-        mounts.retain(|mount| !mount["Source"].as_str().is_some_and(anonymous));
-    }
     let mounts = inspect["Mounts"].as_array().into_iter().flatten();
     let mounts: BTreeMap<_, _> = mounts
         .map(|mount| {
             let mut kept = keep(mount, &["Type", "Name", "Driver", "RW", "Propagation"]);
             if mount["Type"] == "bind" {
                 kept["Source"] = mount["Source"].clone();
+            }
+            if mount["Name"].as_str().is_some_and(is_anonymous) {
+                kept["Name"] = "anonymous".into();
             }
             (mount["Destination"].to_string(), kept)
         })
