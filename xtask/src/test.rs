@@ -15,7 +15,7 @@ use crate::{root, say};
 
 #[derive(clap::Args)]
 pub struct Args {
-    /// Run the long tests too, those that are marked `ignored`
+    /// Run the long tests too, those whose name begins with `soak_`
     #[arg(long)]
     all: bool,
     /// Only this crate (as cargo names it, or without its `lifeboat-`); may be given more than once
@@ -46,6 +46,11 @@ const PACKAGES: &[(&str, &str)] = &[
     ),
     ("e2fsprogs", "small file systems that can be full"),
 ];
+
+/// The lab without what runs long.
+const LAB: &str = "binary(lab) - test(/soak_/)";
+/// All of it.
+const ALL_LAB: &str = "binary(lab)";
 
 struct Suite {
     name: &'static str,
@@ -173,7 +178,8 @@ fn suites(args: &Args, path: &OsString) -> Result<Vec<Suite>> {
             "docs" => drop(command.env("RUSTDOCFLAGS", "-D warnings")),
             "unit and integration" => drop(command.args(["-E", "not binary(lab)"])),
             "lab" => {
-                command.args(["--profile", "lab", "-E", "binary(lab)"]);
+                let tests = if args.all { ALL_LAB } else { LAB };
+                command.args(["--profile", "lab", "-E", tests]);
                 if let Some(runner) = &runner {
                     command.env(runner_variable()?, runner);
                 }
@@ -181,9 +187,6 @@ fn suites(args: &Args, path: &OsString) -> Result<Vec<Suite>> {
             _ => {}
         }
         if matches!(*name, "unit and integration" | "lab") {
-            if args.all {
-                command.args(["--run-ignored", "all"]);
-            }
             command.args(&args.filter);
         }
     }

@@ -18,7 +18,13 @@ fn a_vault_that_runs_full_keeps_what_it_has_and_goes_on_later() {
     let small = Small::mount(&lab.path("disk"), "12m");
     let vault = lab.path("disk/vault");
     let sheet = lab.path("sheet.txt");
-    let args = ["init", "--vault", vault.to_str().unwrap(), "--sheet", sheet.to_str().unwrap()];
+    let args = [
+        "init",
+        "--vault",
+        vault.to_str().unwrap(),
+        "--sheet",
+        sheet.to_str().unwrap(),
+    ];
     lab.run(None, &args, 0);
     let engine = tiny::engine(&lab, "a");
     let some = Some(&engine);
@@ -31,15 +37,26 @@ fn a_vault_that_runs_full_keeps_what_it_has_and_goes_on_later() {
     for _ in 0..2 {
         let output = lab.run(some, &["backup", "big"], 1);
         let text = stderr(&output);
-        assert!(text.contains("no space") && text.contains("disk/vault"), "{text}");
-        assert_eq!(text.lines().filter(|l| l.starts_with("lifeboat:")).count(), 1, "{text}");
+        assert!(
+            text.contains("no space") && text.contains("disk/vault"),
+            "{text}"
+        );
+        assert_eq!(
+            text.lines().filter(|l| l.starts_with("lifeboat:")).count(),
+            1,
+            "{text}"
+        );
         assert!(tiny::runs(&engine, "big"));
         // The vault is whole, and what it holds comes back, although nothing can be written.
         lab.run(None, &["check", "--read-data"], 0);
         let points = lab.json(None, &["points"], 0);
         assert_eq!(points["points"].as_array().unwrap().len(), 1);
         let _ = fs_err::remove_dir_all(&target);
-        lab.run(None, &["restore", "big", "--target", target.to_str().unwrap()], 0);
+        lab.run(
+            None,
+            &["restore", "big", "--target", target.to_str().unwrap()],
+            0,
+        );
         let back = target.join("volumes/big_data/one");
         assert_eq!(fs_err::read(back).unwrap(), noise(2_000_000, 1));
     }
@@ -56,7 +73,13 @@ fn a_full_state_directory_freezes_nobody_for_ever() {
     let state = Small::mount(&lab.path("state"), "1m");
     let vault = lab.path("vault");
     let sheet = lab.path("sheet.txt");
-    let args = ["init", "--vault", vault.to_str().unwrap(), "--sheet", sheet.to_str().unwrap()];
+    let args = [
+        "init",
+        "--vault",
+        vault.to_str().unwrap(),
+        "--sheet",
+        sheet.to_str().unwrap(),
+    ];
     lab.run(None, &args, 0);
     let engine = tiny::engine(&lab, "a");
     let some = Some(&engine);
@@ -69,7 +92,10 @@ fn a_full_state_directory_freezes_nobody_for_ever() {
     let text = stderr(&output);
     match output.status.code() {
         Some(0) => {}
-        Some(1) => assert!(text.to_lowercase().contains("no space") || text.contains("full"), "{text}"),
+        Some(1) => assert!(
+            text.to_lowercase().contains("no space") || text.contains("full"),
+            "{text}"
+        ),
         code => panic!("{code:?}: {text}"),
     }
     assert!(tiny::runs(&engine, "big"));
@@ -100,15 +126,28 @@ fn a_target_that_runs_full_is_said_and_continued_later() {
         let entry = entry.unwrap();
         let name = entry.file_name();
         if name.len() == 1 {
-            assert_eq!(fs_err::read(entry.path()).unwrap(), fs_err::read(data.join(name)).unwrap());
+            assert_eq!(
+                fs_err::read(entry.path()).unwrap(),
+                fs_err::read(data.join(name)).unwrap()
+            );
         }
     }
     small.grow("20m");
-    lab.run(None, &format!("{line} --resume").split(' ').collect::<Vec<_>>(), 0);
-    let names: Vec<_> = fs_err::read_dir(&out).unwrap().map(|e| e.unwrap().file_name()).collect();
+    lab.run(
+        None,
+        &format!("{line} --resume").split(' ').collect::<Vec<_>>(),
+        0,
+    );
+    let names: Vec<_> = fs_err::read_dir(&out)
+        .unwrap()
+        .map(|e| e.unwrap().file_name())
+        .collect();
     assert_eq!(names.len(), 4, "{names:?}");
     for name in names {
-        assert_eq!(fs_err::read(out.join(&name)).unwrap(), fs_err::read(data.join(&name)).unwrap());
+        assert_eq!(
+            fs_err::read(out.join(&name)).unwrap(),
+            fs_err::read(data.join(&name)).unwrap()
+        );
     }
 }
 
@@ -131,12 +170,19 @@ fn an_engine_that_runs_full_gets_the_app_later() {
     let small = Small::mount(&lab.path("small"), "2m");
     let said = refused(&lab, some, "restore big", 1, &["no space"]);
     assert!(said.contains("small"), "{said}");
-    assert_eq!(tiny::names(&engine), Vec::<String>::new(), "something half-done is in sight");
+    assert_eq!(
+        tiny::names(&engine),
+        Vec::<String>::new(),
+        "something half-done is in sight"
+    );
     assert_eq!(fs_err::read_dir(lab.path("small")).unwrap().count(), 0);
     small.grow("20m");
     lab.json(some, &["restore", "big"], 0);
     assert!(tiny::runs(&engine, "big"));
-    assert_eq!(fs_err::read(bind.join("noise")).unwrap(), noise(5_000_000, 7));
+    assert_eq!(
+        fs_err::read(bind.join("noise")).unwrap(),
+        noise(5_000_000, 7)
+    );
     tiny::remove(&engine, "big");
     engine.destroy().unwrap();
 }

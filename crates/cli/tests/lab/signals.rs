@@ -26,12 +26,18 @@ fn a_signal_while_the_app_is_frozen_thaws_it() {
     for (name, service) in [("pair-a", "a"), ("pair-b", "b")] {
         let labels = serde_json::json!({"com.docker.compose.project": "pair", "com.docker.compose.service": service});
         let host = serde_json::json!({"Binds": [format!("pair_{service}:/data")]});
-        let body = serde_json::json!({"Cmd": ["sh", "-c", IDLE], "Labels": labels, "HostConfig": host});
+        let body =
+            serde_json::json!({"Cmd": ["sh", "-c", IDLE], "Labels": labels, "HostConfig": host});
         tiny::create(&engine, name, body);
         tiny::start(&engine, name);
     }
     lab.json(some, &["backup", "pair"], 0);
-    let points = || lab.json(None, &["points"], 0)["points"].as_array().unwrap().len();
+    let points = || {
+        lab.json(None, &["points"], 0)["points"]
+            .as_array()
+            .unwrap()
+            .len()
+    };
     for signal in [Signal::INT, Signal::TERM, Signal::HUP] {
         for step in ["frozen", "precopy"] {
             let before = points();
@@ -40,20 +46,33 @@ fn a_signal_while_the_app_is_frozen_thaws_it() {
             let is_frozen = step == "frozen";
             assert_eq!(frozen(&engine, "pair-a"), is_frozen);
             assert_eq!(frozen(&engine, "pair-b"), is_frozen);
-            kill_process(Pid::from_raw(i32::try_from(held.pid()).unwrap()).unwrap(), signal).unwrap();
+            kill_process(
+                Pid::from_raw(i32::try_from(held.pid()).unwrap()).unwrap(),
+                signal,
+            )
+            .unwrap();
             let since = Instant::now();
             let ending = std::thread::spawn(move || held.end());
             while frozen(&engine, "pair-a") || frozen(&engine, "pair-b") {
-                assert!(since.elapsed() < Duration::from_secs(1), "{signal:?}: frozen after a second");
+                assert!(
+                    since.elapsed() < Duration::from_secs(1),
+                    "{signal:?}: frozen after a second"
+                );
                 std::thread::sleep(Duration::from_millis(5));
             }
             let output = ending.join().unwrap();
             let text = stderr(&output);
-            assert_eq!(output.status.code(), Some(130), "{signal:?} at {step}: {text}");
+            assert_eq!(
+                output.status.code(),
+                Some(130),
+                "{signal:?} at {step}: {text}"
+            );
             assert!(text.contains("interrupted"), "{text}");
             assert_eq!(points(), before, "a half point is in sight");
             assert!(tiny::runs(&engine, "pair-a") && tiny::runs(&engine, "pair-b"));
-            let left: Vec<_> = fs_err::read_dir(lab.path("state/journal")).unwrap().collect();
+            let left: Vec<_> = fs_err::read_dir(lab.path("state/journal"))
+                .unwrap()
+                .collect();
             assert!(left.is_empty(), "{left:?}");
             let report = lab.json(some, &["backup", "pair"], 0);
             assert_eq!(only(&report)["level"], "crash", "{signal:?}");
