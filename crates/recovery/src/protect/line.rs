@@ -1,13 +1,16 @@
 //! Whose line a new point continues, and what its parent is.
 
+use std::collections::BTreeSet;
+
 use lifeboat_plan::{
     fingerprint::{Comparison, Fingerprints},
     identity::AppIdentity,
     inventory::EngineFacts,
     manifest::Manifest,
     name::{AppName, HostName, SiteName},
+    suggest,
 };
-use lifeboat_vault::{Reader, Vault, id::BlobId, id::SnapshotId, node::Timestamp};
+use lifeboat_vault::{Reader, Snapshot, Vault, id::BlobId, id::SnapshotId, node::Timestamp};
 
 use super::ProtectOptions;
 use crate::{Context, RecoveryError, Result, points};
@@ -86,6 +89,9 @@ pub fn parent(
         .iter()
         .rev()
         .filter(|(_, s)| s.paths.len() == 1 && s.paths[0] == path);
+    if take_over && line.clone().next().is_none() {
+        return Err(no_line(identity, &snapshots.found));
+    }
     for (id, snapshot) in line {
         // A damaged parent costs time, not the backup: the one before it serves as well.
         let Ok(Some(manifest)) = points::manifest_from(reader, snapshot) else {
@@ -112,4 +118,19 @@ pub fn parent(
         }));
     }
     Ok(None)
+}
+
+/// A line that is taken over has to be there: a slip of the pen must not begin another one.
+fn no_line(identity: &AppIdentity, found: &[(SnapshotId, Snapshot)]) -> RecoveryError {
+    let lines: BTreeSet<String> = found
+        .iter()
+        .filter_map(|(_, s)| AppIdentity::from_snapshot_paths(&s.paths))
+        .map(|line| line.to_string())
+        .collect();
+    let typed = identity.to_string();
+    let near = suggest::suggest(&typed, lines.iter().map(String::as_str));
+    RecoveryError::NotFound(format!(
+        "there is no line of {typed} in this vault to take over{}; `lifeboat points` lists what there is",
+        suggest::sentence(&near)
+    ))
 }

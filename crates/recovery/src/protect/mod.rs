@@ -78,6 +78,10 @@ pub fn protect(ctx: &Context, app: &str, options: &ProtectOptions) -> Result<Pro
     let sources = data_sources(&selection, &excludes);
     let identity = identity(ctx, &inventory.engine, &app.name, options)?;
     if options.dry_run {
+        let (reader, here) = (ctx.vault.reader()?, engine.fingerprints()?);
+        let take_over = options.take_over.is_some();
+        // Refused as the backup itself would be.
+        parent(&ctx.vault, &reader, &identity, &here, take_over)?;
         return Ok(report::dry_run(&identity, app, &selection, clock));
     }
     engine.prove_local(
