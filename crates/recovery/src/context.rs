@@ -163,4 +163,13 @@ impl Context {
             Ok(())
         }
     }
+
+    /// Once a signal came, whatever went wrong went wrong because of it.
+    pub(crate) fn or_interrupted(&self, error: RecoveryError) -> RecoveryError {
+        if self.cancel.is_cancelled() {
+            RecoveryError::Interrupted
+        } else {
+            error
+        }
+    }
 }

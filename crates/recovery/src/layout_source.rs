@@ -4,18 +4,33 @@ use std::io::{self, Read};
 
 use lifeboat_images::LayoutSource;
 use lifeboat_plan::manifest::layout;
-use lifeboat_vault::{Reader, id::BlobId, node::NodeKind};
+use lifeboat_vault::{FileReader, Reader, id::BlobId, node::NodeKind};
+
+use crate::Context;
 
 /// `images/` of a recovery point.
 pub struct VaultLayout<'r> {
     reader: &'r Reader,
     root: BlobId,
+    watched: Option<&'r Context>,
 }
 
 impl<'r> VaultLayout<'r> {
     /// Of the point with this root tree.
     pub fn new(reader: &'r Reader, root: BlobId) -> Self {
-        Self { reader, root }
+        Self {
+            reader,
+            root,
+            watched: None,
+        }
+    }
+
+    /// The same, telling how far it is read, and ending when it is cancelled.
+    pub fn watched(self, ctx: &'r Context) -> Self {
+        Self {
+            watched: Some(ctx),
+            ..self
+        }
     }
 }
 
@@ -39,9 +54,27 @@ impl LayoutSource for VaultLayout<'_> {
                 format!("{place} is no file"),
             ));
         };
-        Ok((
-            Box::new(self.reader.file(&node).map_err(io::Error::other)?),
-            size,
-        ))
+        let file = self.reader.file(&node).map_err(io::Error::other)?;
+        Ok(match self.watched {
+            None => (Box::new(file), size),
+            Some(ctx) => (Box::new(Watched { file, ctx }), size),
+        })
+    }
+}
+
+/// Tells how much was read.
+struct Watched<'r> {
+    file: FileReader,
+    ctx: &'r Context,
+}
+
+impl Read for Watched<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        if self.ctx.cancel.is_cancelled() {
+            return Err(io::Error::other("interrupted"));
+        }
+        let read = self.file.read(buffer)?;
+        self.ctx.progress.advance(0, read as u64);
+        Ok(read)
     }
 }

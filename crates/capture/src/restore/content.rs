@@ -90,8 +90,9 @@ impl Restore<'_> {
     /// Writes blobs until none is left or somebody stopped.
     fn write_some(&self, work: &Content<'_>) {
         while let Some((id, at, len)) = self.next_blob(work) {
-            if let Err(stop) = self.write_blob(work, id, at, len) {
-                work.cursor.lock().stop.get_or_insert(stop);
+            match self.write_blob(work, id, at, len) {
+                Ok(()) => self.options.progress.advance(0, len),
+                Err(stop) => drop(work.cursor.lock().stop.get_or_insert(stop)),
             }
         }
     }

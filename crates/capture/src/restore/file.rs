@@ -42,7 +42,8 @@ impl Restore<'_> {
         match &node.kind {
             NodeKind::File { size, content } => {
                 let made = self.regular(dir, name, node, *size, content)?;
-                self.options.progress.advance(1, *size);
+                // The bytes were told blob by blob.
+                self.options.progress.advance(1, 0);
                 Ok(made)
             }
             _ => {
@@ -67,6 +68,7 @@ impl Restore<'_> {
         {
             self.apply(&fd, &node.meta, path);
             self.counts.lock().kept += 1;
+            self.options.progress.advance(0, size);
             return Ok(Made::Yes);
         }
         let flags =

@@ -28,6 +28,8 @@ const BUFFER: usize = 1 << 20;
 pub(super) struct Reading<'a> {
     buffer: Vec<u8>,
     cancel: &'a Cancel,
+    /// Bytes of this file that progress still expects: a file that grows tells no more.
+    untold: u64,
 }
 
 impl<'a> Reading<'a> {
@@ -35,6 +37,7 @@ impl<'a> Reading<'a> {
         Self {
             buffer: vec![0; BUFFER],
             cancel,
+            untold: 0,
         }
     }
 }
@@ -73,14 +76,13 @@ impl Walk<'_> {
     ) -> Result<Slot> {
         let expected = u64::try_from(todo.stat.st_size).unwrap_or(0);
         let regular = FileType::from_raw_mode(todo.stat.st_mode) == FileType::RegularFile;
+        reading.untold = if regular { expected } else { 0 };
         let slot = if regular {
             self.regular(dir, &todo, reading)?
         } else {
             self.special(dir, &todo)
         };
-        self.options
-            .progress
-            .advance(1, if regular { expected } else { 0 });
+        self.options.progress.advance(1, reading.untold);
         Ok(match slot {
             Some(entry) => self.settle(dir, &todo, entry),
             None => Slot::Gone,
@@ -232,6 +234,9 @@ impl Walk<'_> {
                         out.write(buffer.get(..n).unwrap_or_default())?;
                         at += n as u64;
                         read += n as u64;
+                        let told = reading.untold.min(n as u64);
+                        reading.untold -= told;
+                        self.options.progress.advance(0, told);
                     }
                     Err(Errno::INTR) => {}
                     Err(e) => {

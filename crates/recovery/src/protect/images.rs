@@ -66,6 +66,7 @@ pub fn save_images(
     }
     let known = parent.and_then(|p| known_layout(writer.reader(), p));
     let mut sink = VaultSink {
+        ctx,
         writer,
         time: super::timestamp(jiff::Timestamp::now()),
         known: BTreeMap::new(),
@@ -87,6 +88,13 @@ pub fn save_images(
             .for_each(|image| builder.add_known(image));
         if !fresh.is_empty() {
             ctx.progress.step("save-images");
+            let size = |w: &Wanted| {
+                app.images
+                    .iter()
+                    .find(|i| i.id == w.id)
+                    .map_or(0, |i| i.size)
+            };
+            ctx.progress.expect(0, fresh.iter().map(size).sum());
             builder.add_from_engine(ctx.engine()?.as_ref(), &fresh)?;
         }
         builder.finish()?
@@ -156,6 +164,8 @@ fn node_of(reader: &Reader, parent: &ParentPoint, path: &str) -> Option<Node> {
 
 /// Takes a layout into the vault: each file is chunked on its way.
 struct VaultSink<'w> {
+    /// Who is told, and who may stop it.
+    ctx: &'w Context,
     writer: &'w Writer,
     time: Timestamp,
     /// Blobs of the point before.
@@ -229,6 +239,10 @@ struct VaultBlob<'s, 'w> {
 
 impl Write for VaultBlob<'_, '_> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        if self.sink.ctx.cancel.is_cancelled() {
+            return Err(io::Error::other("interrupted"));
+        }
+        self.sink.ctx.progress.advance(0, bytes.len() as u64);
         self.file.write(bytes).map_err(io::Error::other)?;
         Ok(bytes.len())
     }

@@ -52,6 +52,10 @@ pub fn app_names(ctx: &Context) -> Result<Vec<String>> {
 
 /// Protects one app by name.
 pub fn protect(ctx: &Context, app: &str, options: &ProtectOptions) -> Result<Protected> {
+    protect_app(ctx, app, options).map_err(|e| ctx.or_interrupted(e))
+}
+
+fn protect_app(ctx: &Context, app: &str, options: &ProtectOptions) -> Result<Protected> {
     let clock = Instant::now();
     let engine = ctx.engine()?;
     let mut warnings = Vec::new();

@@ -49,7 +49,9 @@ pub fn restore_images(
         }
     }
     let images: Vec<&LayoutImage> = wanted.iter().map(|(_, image)| *image).collect();
-    let loaded = load(engine, &source, &images)?;
+    ctx.progress
+        .expect(0, images.iter().map(|image| image.size()).sum());
+    let loaded = load(engine, &source.watched(ctx), &images)?;
     for (id, image) in wanted {
         let Some(here) = loaded.iter().find(|l| l.config == image.config) else {
             continue;

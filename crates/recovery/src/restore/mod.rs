@@ -141,7 +141,10 @@ pub fn restore(ctx: &Context, id: SnapshotId, snapshot: &Snapshot) -> Result<Res
         point: &point,
     };
     watch.split("plan");
-    let outcome = match recovery.run(&mut journal, &mut watch) {
+    let ran = recovery
+        .run(&mut journal, &mut watch)
+        .map_err(|e| ctx.or_interrupted(e));
+    let outcome = match ran {
         Ok(outcome) => outcome,
         Err(why) => return Err(undo::undo(engine.as_ref(), &point.manifest, journal, why)),
     };
