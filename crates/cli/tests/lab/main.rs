@@ -3,11 +3,13 @@
 
 mod compose;
 mod damage;
+mod data;
 mod first_use;
 mod full;
 mod identity;
 mod kill_backup;
 mod kill_restore;
+mod own_path;
 mod recover;
 mod signals;
 mod slow_vault;
