@@ -69,10 +69,13 @@ pub fn capture_layer(
         }
         Err(e) => return Err(e.into()),
     };
+    // The engine makes a folder for each mount. One that came back would lend its mode to the tmpfs.
+    let tmpfs = container.raw["HostConfig"]["Tmpfs"].as_object();
     let mounts: Vec<&str> = container
         .mounts
         .iter()
         .map(|m| m.destination.as_str())
+        .chain(tmpfs.into_iter().flat_map(|t| t.keys().map(|at| at.trim_end_matches('/'))))
         .collect();
     let wanted = wanted(&changes, &mounts);
     let mut layer = Layer {

@@ -191,7 +191,7 @@ impl Recovery<'_> {
         self.ctx.progress.step("restore-containers");
         stage.create(journal, &mut containers)?;
         if !journal.has(&Intent::Starting) {
-            self.data_stage().empty_again()?;
+            self.data_stage().empty_again(journal)?;
         }
         watch.split("containers");
         self.ctx.progress.step("restore-start");

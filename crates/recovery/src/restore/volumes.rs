@@ -126,11 +126,12 @@ impl DataStage<'_> {
     }
 
     /// Empties the volumes that were empty at the point: creating a container fills an empty volume
-    /// from its image. They are new, and nothing has run yet.
-    pub fn empty_again(&self) -> Result<()> {
+    /// from its image. They are ours and new, and nothing has run yet; what was there already is not
+    /// in the journal.
+    pub fn empty_again(&self, journal: &RestoreJournal) -> Result<()> {
         let fresh = self.definitions.fresh();
         let empty = |v: &&VolumeRecord| {
-            !v.shared
+            journal.has(&Intent::Volume(v.name.clone()))
                 && v.files == 0
                 && v.content == VolumeContent::Data
                 && !fresh.contains_key(&v.name)
