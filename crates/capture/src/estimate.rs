@@ -12,7 +12,7 @@ use parking_lot::Mutex;
 use rustix::fd::OwnedFd;
 
 use crate::{
-    CaptureError, Result, SkipSet, pool,
+    CaptureError, Excludes, Result, SkipSet, pool,
     sys::{self, FileType},
 };
 
@@ -48,8 +48,22 @@ pub fn estimate(path: &Path, skip: &SkipSet) -> Result<Size> {
     estimate_within(path, skip, None)
 }
 
+/// As [`estimate`], without what the patterns leave out.
+pub fn estimate_without(path: &Path, skip: &SkipSet, exclude: &Excludes) -> Result<Size> {
+    add_up(path, skip, exclude, None)
+}
+
 /// As [`estimate`], and gives up after a while with what it has.
 pub fn estimate_within(path: &Path, skip: &SkipSet, limit: Option<Duration>) -> Result<Size> {
+    add_up(path, skip, &Excludes::none(), limit)
+}
+
+fn add_up(
+    path: &Path,
+    skip: &SkipSet,
+    exclude: &Excludes,
+    limit: Option<Duration>,
+) -> Result<Size> {
     let bytes = path.as_os_str().as_bytes();
     let failed = |e| CaptureError::os("read", bytes, e);
     sys::raise_open_files();
@@ -76,14 +90,24 @@ pub fn estimate_within(path: &Path, skip: &SkipSet, limit: Option<Duration>) -> 
                 sum.lock().size.incomplete = true;
                 return Ok(());
             }
-            directory(&job, skip, queue, &sum);
+            let left_out = |at: &[u8]| {
+                let inside = at.strip_prefix(bytes).unwrap_or(at);
+                !exclude.is_empty() && exclude.matches(at, inside)
+            };
+            directory(&job, skip, &left_out, queue, &sum);
             Ok(())
         },
     )?;
     Ok(sum.into_inner().size)
 }
 
-fn directory(job: &Job, skip: &SkipSet, queue: &pool::Queue<Job>, sum: &Mutex<Sum>) {
+fn directory(
+    job: &Job,
+    skip: &SkipSet,
+    left_out: &dyn Fn(&[u8]) -> bool,
+    queue: &pool::Queue<Job>,
+    sum: &Mutex<Sum>,
+) {
     let mut names: Vec<Vec<u8>> = Vec::new();
     let listed = sys::open_dir(&job.above, &job.name)
         .and_then(|fd| sys::list(&fd, |name| names.push(name.to_vec())).map(|()| Arc::new(fd)));
@@ -100,8 +124,11 @@ fn directory(job: &Job, skip: &SkipSet, queue: &pool::Queue<Job>, sum: &Mutex<Su
         if skip.hits(&job.path, &name, stat.st_dev, stat.st_ino) {
             continue;
         }
+        let path = sys::join(&job.path, &name);
+        if left_out(&path) {
+            continue;
+        }
         if FileType::from_raw_mode(stat.st_mode) == FileType::Directory {
-            let path = sys::join(&job.path, &name);
             dirs.push(Job {
                 above: fd.clone(),
                 name,
@@ -130,5 +157,25 @@ impl Sum {
             self.size.bytes += u64::try_from(stat.st_size).unwrap_or(0);
             self.size.allocated += u64::try_from(stat.st_blocks).unwrap_or(0) * 512;
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Anchor;
+
+    #[test]
+    fn what_patterns_leave_out_is_not_counted() {
+        let dir = tempfile::tempdir().unwrap();
+        let cache = dir.path().join("cache");
+        fs_err::create_dir(&cache).unwrap();
+        fs_err::write(cache.join("big"), [0; 1000]).unwrap();
+        fs_err::write(dir.path().join("kept"), [0; 10]).unwrap();
+        let skip = SkipSet::new();
+        let exclude = Excludes::parse(["cache"], Anchor::Host).unwrap();
+        assert_eq!(estimate(dir.path(), &skip).unwrap().bytes, 1010);
+        let size = estimate_without(dir.path(), &skip, &exclude).unwrap();
+        assert_eq!((size.files, size.bytes), (1, 10));
     }
 }

@@ -25,7 +25,7 @@ mod walk;
 pub use builder::{TreeBuilder, metadata};
 pub use cancel::Cancel;
 pub use error::{CaptureError, Result};
-pub use estimate::{Size, estimate, estimate_within};
+pub use estimate::{Size, estimate, estimate_within, estimate_without};
 pub use exclude::{Anchor, Excludes};
 pub use restore::{Overwrite, RestoreOptions, RestoreRoot, Restored, RestoredCounts, restore_tree};
 pub use skip::SkipSet;

@@ -4,6 +4,7 @@ use std::{
     collections::BTreeSet,
     os::unix::ffi::OsStrExt,
     path::{Path, PathBuf},
+    sync::Arc,
     time::Instant,
 };
 
@@ -60,8 +61,12 @@ pub fn protect_paths(
     let clock = Instant::now();
     let paths = absolute(paths)?;
     let skip = skip_set(ctx);
+    let exclude = Arc::new(Excludes::parse(
+        options.excludes.iter().map(String::as_str),
+        Anchor::Host,
+    )?);
     if options.dry_run {
-        return dry_run(&paths, &skip, clock);
+        return dry_run(&paths, &skip, &exclude, clock);
     }
     let writer = ctx.vault.writer(WriterOptions {
         retry_lock: options.retry_lock,
@@ -71,10 +76,6 @@ pub fn protect_paths(
     let host = ctx.host.clone().unwrap_or_else(|| ctx.hostname.clone());
     let names: Vec<String> = paths.iter().map(|p| p.display().to_string()).collect();
     let parent = parent(ctx, &host, &names)?;
-    let exclude = std::sync::Arc::new(Excludes::parse(
-        options.excludes.iter().map(String::as_str),
-        Anchor::Host,
-    )?);
     let mut tree = TreeBuilder::new(began);
     let mut total = Counts::default();
     let mut problems = Vec::new();
@@ -186,11 +187,12 @@ fn absolute(paths: &[PathBuf]) -> Result<Vec<PathBuf>> {
 fn dry_run(
     paths: &[PathBuf],
     skip: &lifeboat_capture::SkipSet,
+    exclude: &Excludes,
     clock: Instant,
 ) -> Result<PathsProtected> {
     let (mut files, mut bytes) = (0, 0);
     for path in paths {
-        let size = lifeboat_capture::estimate(path, skip)?;
+        let size = lifeboat_capture::estimate_without(path, skip, exclude)?;
         files += size.files;
         bytes += size.bytes;
     }

@@ -52,7 +52,7 @@ pub struct BackupArgs {
     #[arg(short = 'n', long)]
     pub dry_run: bool,
 
-    /// Take this bind mount although it is large or looks like a system path
+    /// Take this bind mount although it is above the size that is taken without asking
     #[arg(long = "include-bind", value_name = "PATH", conflicts_with = "paths")]
     pub include_binds: Vec<String>,
 
