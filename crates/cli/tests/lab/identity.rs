@@ -35,7 +35,12 @@ fn lose_shop(engine: &PrivateEngine) {
 fn ids(lab: &Lab, reference: &str) -> Vec<String> {
     let points = lab.json(None, &["points", reference], 0);
     let id = |point: &Value| point["id"].as_str().unwrap().to_owned();
-    points["points"].as_array().unwrap().iter().map(id).collect()
+    points["points"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(id)
+        .collect()
 }
 
 #[test]
@@ -50,12 +55,22 @@ fn two_engines_that_say_the_same_host_are_not_mixed() {
 
     let report = lab.json(Some(&two), &["backup", "shop"], 1);
     let error = report["failed"][0]["error"].as_str().unwrap();
-    for word in ["another host or engine", "data root", "--host NAME", "--take-over lab/shop"] {
+    for word in [
+        "another host or engine",
+        "data root",
+        "--host NAME",
+        "--take-over lab/shop",
+    ] {
         assert!(error.contains(word), "{error}");
     }
     // Said by a dry run too, and nothing came of it.
     let report = lab.json(Some(&two), &["backup", "shop", "--dry-run"], 1);
-    assert!(report["failed"][0]["error"].as_str().unwrap().contains("another host"));
+    assert!(
+        report["failed"][0]["error"]
+            .as_str()
+            .unwrap()
+            .contains("another host")
+    );
     assert_eq!(ids(&lab, "shop"), first);
     assert!(tiny::runs(&two, "shop"));
     // The first goes on as before.
@@ -64,8 +79,20 @@ fn two_engines_that_say_the_same_host_are_not_mixed() {
     // A name of its own separates them.
     let report = lab.json(Some(&two), &["backup", "shop", "--host", "other"], 0);
     assert_eq!(only(&report)["app"], "default/other/shop");
-    refused(&lab, Some(&two), "restore shop", 1, &["default/lab/shop", "default/other/shop", "more than one"]);
-    refused(&lab, None, "ls shop", 1, &["default/lab/shop", "default/other/shop"]);
+    refused(
+        &lab,
+        Some(&two),
+        "restore shop",
+        1,
+        &["default/lab/shop", "default/other/shop", "more than one"],
+    );
+    refused(
+        &lab,
+        None,
+        "ls shop",
+        1,
+        &["default/lab/shop", "default/other/shop"],
+    );
     assert_eq!(ids(&lab, "other/shop").len(), 1);
     assert_eq!(ids(&lab, "default/lab/shop").len(), 2);
     assert_eq!(ids(&lab, "shop").len(), 3);
@@ -102,19 +129,38 @@ fn an_app_that_was_recovered_elsewhere_continues_its_line_when_told_so() {
     assert_eq!(only(&report)["app"], "default/web2/shop");
     // Under the old name it is another host, unless it is told.
     let report = lab.json(Some(&two), &["backup", "shop", "--host", "web1"], 1);
-    assert!(report["failed"][0]["error"].as_str().unwrap().contains("--take-over web1/shop"));
-    let report = lab.json(Some(&two), &["backup", "shop", "--take-over", "web1/shop"], 0);
+    assert!(
+        report["failed"][0]["error"]
+            .as_str()
+            .unwrap()
+            .contains("--take-over web1/shop")
+    );
+    let report = lab.json(
+        Some(&two),
+        &["backup", "shop", "--take-over", "web1/shop"],
+        0,
+    );
     assert_eq!(only(&report)["app"], "default/web1/shop");
-    assert!(only(&report)["added"].as_u64().unwrap() < 200_000, "{report}");
+    assert!(
+        only(&report)["added"].as_u64().unwrap() < 200_000,
+        "{report}"
+    );
     assert_eq!(ids(&lab, "web1/shop").len(), 2);
     // Now the line is this host's.
     let report = lab.json(Some(&two), &["backup", "shop", "--host", "web1"], 0);
     assert_eq!(only(&report)["app"], "default/web1/shop");
     assert_eq!(ids(&lab, "web1/shop").len(), 3);
     // A line that is not there cannot be taken over.
-    let report = lab.json(Some(&two), &["backup", "shop", "--take-over", "wbe1/shop"], 1);
+    let report = lab.json(
+        Some(&two),
+        &["backup", "shop", "--take-over", "wbe1/shop"],
+        1,
+    );
     let error = report["failed"][0]["error"].as_str().unwrap();
-    assert!(error.contains("wbe1/shop") && error.contains("did you mean `default/web1/shop`"), "{error}");
+    assert!(
+        error.contains("wbe1/shop") && error.contains("did you mean `default/web1/shop`"),
+        "{error}"
+    );
     two.destroy().unwrap();
 }
 
@@ -122,7 +168,13 @@ fn an_app_that_was_recovered_elsewhere_continues_its_line_when_told_so() {
 fn vault_and_key_alone_bring_the_app_back_from_wherever_they_lie() {
     let lab = Lab::new();
     let (vault, sheet) = (lab.path("vault"), lab.path("sheet.txt"));
-    let args = ["init", "--vault", vault.to_str().unwrap(), "--sheet", sheet.to_str().unwrap()];
+    let args = [
+        "init",
+        "--vault",
+        vault.to_str().unwrap(),
+        "--sheet",
+        sheet.to_str().unwrap(),
+    ];
     lab.run(None, &args, 0);
     let one = engine(&lab, "a", "web1");
     create_shop(&one, "one\n");
@@ -134,22 +186,42 @@ fn vault_and_key_alone_bring_the_app_back_from_wherever_they_lie() {
     fs_err::remove_dir_all(lab.path("etc")).unwrap();
     fs_err::remove_dir_all(lab.path("state")).unwrap();
     let moved = lab.path("moved");
-    let copied = Command::new("cp").arg("-a").args([&vault, &moved]).status().unwrap();
+    let copied = Command::new("cp")
+        .arg("-a")
+        .args([&vault, &moved])
+        .status()
+        .unwrap();
     assert!(copied.success());
     fs_err::remove_dir_all(&vault).unwrap();
     let two = engine(&lab, "b", "empty");
-    let place = ["--vault", moved.to_str().unwrap(), "--password-file", key.to_str().unwrap()];
+    let place = [
+        "--vault",
+        moved.to_str().unwrap(),
+        "--password-file",
+        key.to_str().unwrap(),
+    ];
     let with = |args: &[&'static str]| -> Vec<String> {
-        args.iter().chain(&place).map(|arg| (*arg).to_owned()).collect()
+        args.iter()
+            .chain(&place)
+            .map(|arg| (*arg).to_owned())
+            .collect()
     };
     let run = |args: &[&'static str]| {
         let args = with(args);
-        lab.run(Some(&two), &args.iter().map(String::as_str).collect::<Vec<_>>(), 0)
+        lab.run(
+            Some(&two),
+            &args.iter().map(String::as_str).collect::<Vec<_>>(),
+            0,
+        )
     };
     let table = stdout(&run(&["points"]));
     assert!(table.contains("web1") && table.contains("shop"), "{table}");
     let output = run(&["restore", "shop"]);
-    assert!(stdout(&output).contains("running: shop"), "{}", stderr(&output));
+    assert!(
+        stdout(&output).contains("running: shop"),
+        "{}",
+        stderr(&output)
+    );
     assert_eq!(row(&two), "one\n");
     run(&["check", "--read-data"]);
     two.destroy().unwrap();
@@ -177,10 +249,19 @@ fn the_parent_is_of_the_same_app_and_saves_the_reading() {
     std::thread::sleep(std::time::Duration::from_millis(2100));
     read("shop");
     let (twin_read, twin_added) = read("twin");
-    assert!(twin_read >= 8_000_000, "another app's point served as parent");
-    assert!(twin_added < 100_000, "the same content was kept twice: {twin_added}");
+    assert!(
+        twin_read >= 8_000_000,
+        "another app's point served as parent"
+    );
+    assert!(
+        twin_added < 100_000,
+        "the same content was kept twice: {twin_added}"
+    );
     let (again_read, again_added) = read("shop");
-    assert!(again_read < 100_000 && again_added < 100_000, "{again_read} {again_added}");
+    assert!(
+        again_read < 100_000 && again_added < 100_000,
+        "{again_read} {again_added}"
+    );
     let all = ids(&lab, "shop");
     let parent = lab.restic(&["cat", "snapshot", all.last().unwrap()]);
     let parent: Value = serde_json::from_str(&parent[parent.find('{').unwrap()..]).unwrap();

@@ -81,3 +81,67 @@ fn a_signal_while_the_app_is_frozen_thaws_it() {
     lab.run(None, &["check", "--read-data"], 0);
     engine.destroy().unwrap();
 }
+
+#[test]
+fn a_signal_during_a_restore_takes_back_what_was_made() {
+    let lab = Lab::new();
+    lab.init();
+    let engine = tiny::engine(&lab, "a");
+    let some = Some(&engine);
+    let bind = lab.path("bind");
+    fs_err::create_dir(&bind).unwrap();
+    fs_err::write(bind.join("file"), "bound\n").unwrap();
+    let mount = format!("{}:/bind", bind.display());
+    tiny::run(&engine, "shop", IDLE, &["shop_data:/data", &mount]);
+    let row = || engine.volume_path("shop_data").unwrap().join("row");
+    let lose = || {
+        tiny::remove(&engine, "shop");
+        tiny::remove_volume(&engine, "shop_data");
+        fs_err::remove_dir_all(&bind).unwrap();
+    };
+    let mut ids = Vec::new();
+    for text in ["one\n", "two\n"] {
+        fs_err::write(row(), text).unwrap();
+        let report = lab.json(some, &["backup", "shop"], 0);
+        ids.push(only(&report)["id"].as_str().unwrap().to_owned());
+    }
+    lose();
+    let nothing = || {
+        assert_eq!(tiny::names(&engine), Vec::<String>::new());
+        assert!(!bind.exists());
+        let left = fs_err::read_dir(lab.path("state/journal")).unwrap().count();
+        assert_eq!(left, 0);
+        let hidden = fs_err::read_dir(lab.path("")).unwrap().any(|entry| {
+            entry.unwrap().file_name().to_string_lossy().contains("lifeboat-restore")
+        });
+        assert!(!hidden, "a copy was left");
+    };
+    for step in ["restore-volumes", "restore-binds", "restore-containers"] {
+        let mut held = Held::start(&lab, lab.command(some, &["restore", "shop"]));
+        held.until(step);
+        kill_process(Pid::from_raw(i32::try_from(held.pid()).unwrap()).unwrap(), Signal::INT).unwrap();
+        let output = held.end();
+        assert_eq!(output.status.code(), Some(130), "{step}: {}", stderr(&output));
+        assert!(stderr(&output).contains("interrupted"), "{}", stderr(&output));
+        nothing();
+    }
+    // Any point can be restored then.
+    lab.json(some, &["restore", &format!("shop@{}", ids[0])], 0);
+    assert_eq!(fs_err::read_to_string(row()).unwrap(), "one\n");
+    assert_eq!(fs_err::read_to_string(bind.join("file")).unwrap(), "bound\n");
+    lose();
+
+    // One that was killed is finished first, since nobody could take it back.
+    let killed = lab
+        .command(some, &["restore", &format!("shop@{}", ids[0])])
+        .env("LIFEBOAT_TEST_KILL_AT", "restore-containers")
+        .output()
+        .unwrap();
+    assert_eq!(killed.status.code(), None);
+    let line = format!("restore shop@{}", ids[1]);
+    let said = tiny::refused(&lab, some, &line, 1, &["interrupted", &ids[0][..8], "nothing was changed"]);
+    assert!(!said.contains("never overwritten"), "what is half-done is no obstacle to move away: {said}");
+    lab.json(some, &["restore", &format!("shop@{}", ids[0])], 0);
+    assert_eq!(fs_err::read_to_string(row()).unwrap(), "one\n");
+    engine.destroy().unwrap();
+}

@@ -75,7 +75,11 @@ pub fn capture_layer(
         .mounts
         .iter()
         .map(|m| m.destination.as_str())
-        .chain(tmpfs.into_iter().flat_map(|t| t.keys().map(|at| at.trim_end_matches('/'))))
+        .chain(
+            tmpfs
+                .into_iter()
+                .flat_map(|t| t.keys().map(|at| at.trim_end_matches('/'))),
+        )
         .collect();
     let wanted = wanted(&changes, &mounts);
     let mut layer = Layer {

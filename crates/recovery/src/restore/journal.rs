@@ -57,11 +57,7 @@ impl RestoreJournal {
             _ => None,
         });
         if let Some(other) = begun.filter(|id| *id != point) {
-            return Err(RecoveryError::Refused(format!(
-                "a restore of another point of {app} ({}) was interrupted here; finish it first with `lifeboat restore {app}@{}`",
-                other.short(),
-                other.short()
-            )));
+            return Err(RecoveryError::Refused(finish_first(app, other)));
         }
         let mut this = Self {
             journal,
@@ -97,6 +93,32 @@ impl RestoreJournal {
 
 /// The intents of an interrupted restore, without locking or beginning one: for a dry run.
 pub fn peek(ctx: &Context, app: &str, point: SnapshotId) -> BTreeSet<Intent> {
+    let records = read(ctx, app);
+    if records.contains(&Intent::Begin(point)) {
+        records
+    } else {
+        BTreeSet::new()
+    }
+}
+
+/// What stands in the way where a restore of another point of the app was interrupted: what it left is
+/// nothing for a person to move away.
+pub fn of_another_point(ctx: &Context, app: &str, point: SnapshotId) -> Option<String> {
+    read(ctx, app).into_iter().find_map(|intent| match intent {
+        Intent::Begin(other) if other != point => Some(finish_first(app, other)),
+        _ => None,
+    })
+}
+
+fn finish_first(app: &str, other: SnapshotId) -> String {
+    format!(
+        "a restore of another point of {app} ({}) was interrupted here; finish it first with `lifeboat restore {app}@{}`",
+        other.short(),
+        other.short()
+    )
+}
+
+fn read(ctx: &Context, app: &str) -> BTreeSet<Intent> {
     let name = format!(
         "restore-{}-{}.jsonl",
         &ctx.vault.id().get(..8).unwrap_or(""),
@@ -105,15 +127,9 @@ pub fn peek(ctx: &Context, app: &str, point: SnapshotId) -> BTreeSet<Intent> {
     let Ok(text) = fs_err::read_to_string(ctx.places.journal().join(name)) else {
         return BTreeSet::new();
     };
-    let records: BTreeSet<Intent> = text
-        .lines()
+    text.lines()
         .filter_map(|line| serde_json::from_str(line).ok())
-        .collect();
-    if records.contains(&Intent::Begin(point)) {
-        records
-    } else {
-        BTreeSet::new()
-    }
+        .collect()
 }
 
 /// An app's identity as a file name.

@@ -41,17 +41,18 @@ pub fn plan(ctx: &Context, id: SnapshotId, snapshot: &Snapshot) -> Result<Restor
     let engine = ctx.engine()?;
     let reader = ctx.vault.reader()?;
     let point = OpenPoint::open(&reader, id, snapshot, engine.api())?;
-    let ours = journal::peek(ctx, &point.manifest.identity.to_string(), id);
-    make_plan(engine.as_ref(), &point, &ours)
+    make_plan(ctx, engine.as_ref(), &point)
 }
 
-fn make_plan(
-    engine: &dyn Engine,
-    point: &OpenPoint,
-    ours: &BTreeSet<Intent>,
-) -> Result<RestorePlan> {
+fn make_plan(ctx: &Context, engine: &dyn Engine, point: &OpenPoint) -> Result<RestorePlan> {
     let here = engine.inventory()?;
     let manifest = &point.manifest;
+    let app = manifest.identity.to_string();
+    let ours = journal::peek(ctx, &app, point.id);
+    let obstacles = match journal::of_another_point(ctx, &app, point.id) {
+        Some(first) => vec![first],
+        None => obstacles::obstacles(manifest, &here, &ours, point.definitions.fresh()),
+    };
     let mut steps = Vec::new();
     let mut step = |kind: &str, name: &str, bytes: Option<u64>, action: &str| {
         steps.push(Step {
@@ -108,11 +109,11 @@ fn make_plan(
             .map(|l| format!("not in the point: {} ({})", l.what, l.reason)),
     );
     Ok(RestorePlan {
-        app: manifest.identity.to_string(),
+        app,
         id: point.id,
         time: point.time.clone(),
         steps,
-        obstacles: obstacles::obstacles(manifest, &here, ours, point.definitions.fresh()),
+        obstacles,
         warnings,
         continues: ours.contains(&Intent::Begin(point.id)),
     })
@@ -125,8 +126,7 @@ pub fn restore(ctx: &Context, id: SnapshotId, snapshot: &Snapshot) -> Result<Res
     let reader = ctx.vault.reader()?;
     let point = OpenPoint::open(&reader, id, snapshot, engine.api())?;
     let app = point.manifest.identity.to_string();
-    let ours = journal::peek(ctx, &app, id);
-    let plan = make_plan(engine.as_ref(), &point, &ours)?;
+    let plan = make_plan(ctx, engine.as_ref(), &point)?;
     if !plan.obstacles.is_empty() {
         return Err(RecoveryError::Refused(format!(
             "{app} cannot be restored here, and nothing was changed: {}",
@@ -195,6 +195,8 @@ impl Recovery<'_> {
         }
         watch.split("containers");
         self.ctx.progress.step("restore-start");
+        // The last place to turn back: what has started is brought up whole.
+        self.ctx.stop_if_cancelled()?;
         stage.start(journal, &mut containers)?;
         watch.split("start");
         self.ctx.progress.step("restore-validate");
