@@ -4,7 +4,7 @@
 //!   parent or from the pass before.
 //! - [`TreeBuilder`]: directories that exist nowhere, around what was captured.
 //! - [`restore_tree`]: back to disk, never outside the target, able to go on after an interruption.
-//! - [`estimate`]: how much there is, without reading it.
+//! - [`estimate()`]: how much there is, without reading it.
 //!
 //! Invariants: no symbolic link below a root is ever followed, in either direction; nothing but
 //! regular files is opened for reading; every byte that is restored was verified by its hash.

@@ -90,7 +90,7 @@ impl Layout {
     }
 
     /// Reads what a source holds. Lists and descriptions are checked here; the bytes of layers are
-    /// checked when they are read (see [`crate::verify`], [`crate::load`]).
+    /// checked when they are read (see [`crate::verify()`], [`crate::load`]).
     ///
     /// # Errors
     /// A file is missing, is not what it should be, or points outside the layout.

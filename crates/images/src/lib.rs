@@ -12,7 +12,7 @@
 //! other and with volumes), compressed from containerd's store (their digest is what registries know).
 //!
 //! - [`LayoutBuilder`]: from an engine into a [`LayoutSink`], verified on the way.
-//! - [`Layout`]: what a [`LayoutSource`] holds; [`verify`]: each byte of it against its digest.
+//! - [`Layout`]: what a [`LayoutSource`] holds; [`verify()`]: each byte of it against its digest.
 //! - [`load`]: into an engine, without tags; [`set_tags`]: afterwards, where no other image has them.
 //!
 //! Memory does not grow with layers: they stream. Nothing here knows where a layout is kept: sinks and

@@ -1,9 +1,9 @@
 //! Directories as bytes: `{"nodes":[…]}` and a newline, exactly as restic writes them.
 //!
-//! - [`encode`] is byte-exact with current restic (field order, what is left out, Go's quoting and
+//! - [`encode()`] is byte-exact with current restic (field order, what is left out, Go's quoting and
 //!   escaping), because a tree's id is the hash of these bytes and because restic's `rewrite`
 //!   refuses what it cannot encode again.
-//! - [`decode`] reads what any restic or rustic wrote and refuses what would harm a restore: names that
+//! - [`decode()`] reads what any restic or rustic wrote and refuses what would harm a restore: names that
 //!   are no names, names twice, directories without a tree.
 //!
 //! What the format cannot say: extended attribute names, user and group names that are not UTF-8 (they
