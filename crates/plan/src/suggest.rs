@@ -57,14 +57,14 @@ pub fn suggest<'a>(typed: &str, known: impl IntoIterator<Item = &'a str>) -> Vec
         .collect()
 }
 
-/// `: did you mean `a` or `b`?`, or nothing.
+/// ` (did you mean `a` or `b`?)`, or nothing.
 #[must_use]
 pub fn sentence(suggestions: &[String]) -> String {
     match suggestions {
         [] => String::new(),
         names => {
             let quoted: Vec<String> = names.iter().map(|n| format!("`{n}`")).collect();
-            format!(": did you mean {}?", quoted.join(" or "))
+            format!(" (did you mean {}?)", quoted.join(" or "))
         }
     }
 }
@@ -97,7 +97,7 @@ mod tests {
         assert_eq!(sentence(&[]), "");
         assert_eq!(
             sentence(&["a".into(), "b".into()]),
-            ": did you mean `a` or `b`?"
+            " (did you mean `a` or `b`?)"
         );
     }
 }

@@ -113,11 +113,9 @@ fn render(list: &Points, width: Option<u16>) -> String {
 fn notes(point: &Point) -> String {
     let partial = point.partial.then_some("incomplete").into_iter();
     // The tags of ours say what the columns say already.
-    let tags = point
-        .tags
-        .iter()
-        .map(String::as_str)
-        .filter(|tag| !tag.starts_with("lifeboat"));
+    let tags = point.tags.iter().map(String::as_str).filter(|tag| {
+        !tag.starts_with("lifeboat") && !tag.starts_with("app=") && *tag != "partial"
+    });
     let notes: Vec<String> = partial
         .chain(tags)
         .map(|note| human::escape(note.as_bytes()))
