@@ -11,6 +11,7 @@ pub mod files;
 pub mod journal;
 mod layout_source;
 pub mod points;
+mod project;
 pub mod protect;
 pub mod restore;
 pub mod selection;

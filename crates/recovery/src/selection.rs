@@ -6,13 +6,12 @@ use std::path::{Path, PathBuf};
 use lifeboat_capture::{SkipSet, estimate};
 use lifeboat_plan::{
     app::{App, AppBind, AppVolume, BindClass, VolumeBacking},
-    bind::{BindPolicy, BindSize, Decision, decide, system_path},
+    bind::{BindPolicy, BindSize, Decision, decide},
+    coverage::ProjectFacts,
     manifest::{BindContent, LeftOut, LeftOutKind, PathKind},
-    path::is_within,
 };
 
-/// A project folder larger than this is not taken whole: it holds more than definitions.
-const MAX_PROJECT: u64 = 1 << 30;
+use crate::project;
 
 /// Bytes and files below a path.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -64,6 +63,10 @@ pub struct ProjectChoice {
     pub environment_files: Vec<String>,
     /// How much they hold.
     pub size: Size,
+    /// What reading them told.
+    pub facts: ProjectFacts,
+    /// What a person should know, one sentence each.
+    pub notes: Vec<String>,
 }
 
 /// All of it.
@@ -97,7 +100,7 @@ pub fn select(app: &App, policy: &BindPolicy, skip: &SkipSet) -> Selection {
         }
     }
     choose_binds(app, policy, skip, &mut selection);
-    choose_project(app, skip, &mut selection);
+    selection.project = project::choose(app, &selection.binds, skip, &mut selection.left_out);
     selection
 }
 
@@ -218,117 +221,6 @@ fn look(source: &str) -> (Option<PathKind>, BindContent) {
     } else {
         (Some(PathKind::Special), BindContent::Present)
     }
-}
-
-fn choose_project(app: &App, skip: &SkipSet, selection: &mut Selection) {
-    let Some(project) = &app.project else { return };
-    let mut choice = ProjectChoice::default();
-    let mut named = Vec::new();
-    let files = [
-        (&project.config_files, &mut choice.config_files),
-        (&project.environment_files, &mut choice.environment_files),
-    ];
-    for (labels, found) in files {
-        for file in labels {
-            let candidates = file.place.path().into_iter().map(str::to_owned);
-            let there = candidates
-                .chain(file.alternatives.iter().cloned())
-                .find(|path| Path::new(path).is_file());
-            match there {
-                Some(path) => {
-                    named.push(path.clone());
-                    found.push(path);
-                }
-                None => selection.left_out.push(LeftOut {
-                    kind: LeftOutKind::ProjectFile,
-                    what: file.label.clone(),
-                    reason: "the project's label names it and it is not there; the containers' definitions are in the point".to_owned(),
-                    bytes: None,
-                    decided: false,
-                }),
-            }
-        }
-    }
-    let folder = project
-        .working_dir
-        .as_deref()
-        .filter(|dir| may_be_project(dir));
-    if let Some(dir) = folder {
-        take_folder(app, dir, skip, &mut choice, selection);
-    }
-    for file in named {
-        if !choice
-            .roots
-            .iter()
-            .any(|root| is_within(&file, &root.to_string_lossy()))
-        {
-            choice.roots.push(PathBuf::from(file));
-        }
-    }
-    let dot_env = project
-        .working_dir
-        .as_deref()
-        .map(|dir| Path::new(dir).join(".env"));
-    if let Some(env) = dot_env.filter(|env| env.is_file())
-        && !choice.roots.iter().any(|root| env.starts_with(root))
-    {
-        choice.roots.push(env);
-    }
-    choice.roots.sort();
-    selection.project = Some(choice);
-}
-
-/// Takes the project folder, without the binds in it: these are decided about by themselves.
-fn take_folder(
-    app: &App,
-    dir: &str,
-    skip: &SkipSet,
-    choice: &mut ProjectChoice,
-    selection: &mut Selection,
-) {
-    choice.without = app
-        .binds
-        .iter()
-        .filter(|b| is_within(&b.source, dir))
-        .map(|b| PathBuf::from(&b.source))
-        .collect();
-    if choice.without.iter().any(|bind| bind == Path::new(dir)) {
-        // The folder itself is a bind: it is captured as one, and comes back with it.
-        return;
-    }
-    let mut without_binds = skip.clone();
-    for bind in &choice.without {
-        without_binds.insert(bind);
-    }
-    let Some(size) = measure(Path::new(dir), &without_binds) else {
-        return;
-    };
-    if size.bytes > MAX_PROJECT {
-        selection.left_out.push(LeftOut {
-            kind: LeftOutKind::ProjectFile,
-            what: dir.to_owned(),
-            reason: format!(
-                "the project folder holds more than {} GiB besides its binds; only the files that its labels name and .env were taken",
-                MAX_PROJECT >> 30
-            ),
-            bytes: Some(size.bytes),
-            decided: false,
-        });
-        return;
-    }
-    choice.size = size;
-    choice.roots.push(PathBuf::from(dir));
-}
-
-/// `false` for folders that are somebody's home or the system's: a project in them would claim all.
-fn may_be_project(dir: &str) -> bool {
-    let depth = dir
-        .trim_matches('/')
-        .split('/')
-        .filter(|part| !part.is_empty())
-        .count();
-    let home = dir == "/root" || (dir.starts_with("/home/") && depth <= 2);
-    depth >= 1 && !home && system_path(dir, "").is_none() && Path::new(dir).is_dir()
 }
 
 /// The path that a bind source leads to; `None` if nothing is there.

@@ -8,10 +8,11 @@ use lifeboat_engine::{Engine, OwnPathQuery};
 use lifeboat_plan::{
     app::{App, AppKind},
     bind::{BindPolicy, Decision},
-    coverage::{coverage, gaps},
+    coverage::{Weight, coverage},
     discover::discover,
     freeze::{Captured, plan},
     inventory::Inventory,
+    manifest::LeftOutKind,
 };
 use serde::Serialize;
 
@@ -60,6 +61,8 @@ pub struct AppReport {
     pub uncovered: Vec<String>,
     /// Other things worth knowing, one sentence each.
     pub notes: Vec<String>,
+    /// What holds for every app of its kind, one sentence each; nobody has to act.
+    pub limits: Vec<String>,
     /// Bytes that a first backup reads, images aside.
     pub bytes: u64,
 }
@@ -105,7 +108,8 @@ fn report(
 ) -> AppReport {
     let selection = select(app, policy, skip);
     let freezing = plan(app, inventory, &captured(app, &selection), own);
-    let findings = coverage(app, inventory, None);
+    let facts = selection.project.as_ref().map(|p| &p.facts);
+    let findings = coverage(app, inventory, facts);
     let mut uncovered: Vec<String> = selection
         .left_out
         .iter()
@@ -121,10 +125,35 @@ fn report(
                 .any(|l| !l.decided && &l.what == s)
         })
     };
+    let said = |weight: Weight| {
+        findings
+            .iter()
+            .filter(move |f| f.weight() == weight)
+            .map(|f| match f.subjects.as_slice() {
+                [] => f.text.clone(),
+                // One thing can be named where it stands; many would hide the sentence.
+                [one] if !f.text.contains(one) => format!("{one}: {}", f.text),
+                _ => f.text.clone(),
+            })
+    };
     uncovered.extend(
-        gaps(&findings)
-            .filter(|f| !named(f))
+        findings
+            .iter()
+            .filter(|f| f.weight() == Weight::Gap && !named(f))
             .map(|f| f.text.clone()),
+    );
+    let mut notes: Vec<String> = app.notes.iter().map(|note| note.text.clone()).collect();
+    notes.extend(said(Weight::Note));
+    if let Some(project) = &selection.project {
+        notes.extend(project.notes.iter().cloned());
+    }
+    // What the project can do without: decided, but worth a word.
+    notes.extend(
+        selection
+            .left_out
+            .iter()
+            .filter(|l| l.decided && l.kind == LeftOutKind::ProjectFile && l.what != "-")
+            .map(|l| format!("{}: {}", l.what, l.reason)),
     );
     let places = places(app, &selection);
     AppReport {
@@ -149,7 +178,8 @@ fn report(
         level: freezing.level.to_string(),
         level_reason: Some(freezing.reason).filter(|reason| !reason.is_empty()),
         uncovered,
-        notes: app.notes.iter().map(|note| note.text.clone()).collect(),
+        notes,
+        limits: said(Weight::Limit).collect(),
     }
 }
 

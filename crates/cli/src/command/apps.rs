@@ -140,6 +140,9 @@ fn details(text: &mut String, app: &AppReport, width: Option<u16>) {
     for sentence in &app.notes {
         line("note", sentence);
     }
+    for sentence in &app.limits {
+        line("limit", sentence);
+    }
     if app.places.is_empty() {
         return;
     }
@@ -206,6 +209,7 @@ mod tests {
             level_reason: None,
             uncovered: Vec::new(),
             notes: Vec::new(),
+            limits: Vec::new(),
             bytes: 0,
         };
         let place =
@@ -240,6 +244,7 @@ mod tests {
             level_reason: Some("the vault runs through shop-db-1".to_owned()),
             uncovered: vec!["bind mount /host/films (41.0 GiB) is left out".to_owned()],
             notes: vec!["autoheal restarts paused containers".to_owned()],
+            limits: vec!["writable layers are captured up to a bound".to_owned()],
             bytes: 3 << 30,
             ..app("shop", "compose")
         };
@@ -289,6 +294,7 @@ mod tests {
           consistency: live, because the vault runs through shop-db-1
           not covered: bind mount /host/films (41.0 GiB) is left out
           note: autoheal restarts paused containers
+          limit: writable layers are captured up to a bound
           PLACE   NAME        SIZE  FILES  DECISION                      PATH
           volume  shop_db  3.0 GiB  1,203  captured                      /host/shop_db
           bind    films          ?      ?  left out: larger than 10 GiB  /host/films

@@ -80,7 +80,7 @@ fn app_of(group: &Group<'_>, inventory: &Inventory) -> App {
     let binds = storage::binds(group, inventory, &volumes, project.as_ref(), &mut notes);
     let networks = networks(group, inventory);
     let images = images(&group.containers, inventory);
-    let databases = database::databases(&group.containers, &volumes, &mut notes);
+    let databases = database::databases(&group.containers, inventory, &volumes, &mut notes);
     outside_references(group, inventory, &mut notes);
     App {
         name: group.name.clone(),

@@ -70,6 +70,8 @@ pub fn commit(
         tree.insert(&source.place, taken.node)?;
     }
     let mut warnings: Vec<String> = parts.app.notes.iter().map(|n| n.text.clone()).collect();
+    let project = parts.selection.project.iter();
+    warnings.extend(project.flat_map(|p| p.notes.clone()));
     warnings.append(&mut parts.images.warnings);
     let mut left_out = parts.selection.left_out.clone();
     left_out.append(&mut parts.lost);

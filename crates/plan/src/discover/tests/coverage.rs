@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::bind::{BindPolicy, BindSize, decide};
-use crate::coverage::{ProjectFacts, Row, Status, coverage, gaps};
+use crate::coverage::{ProjectFacts, Row, Status, Weight, coverage, gaps};
 use crate::protection::{Verdict, protection};
 
 #[test]
@@ -45,13 +45,39 @@ fn coverage_names_only_rows_that_apply() {
     assert!(!shop.iter().any(|(row, _)| *row == Row::ComposeFiles));
     let facts = ProjectFacts {
         missing: vec!["/srv/shop/override.yml".into()],
-        outside: vec!["/srv/common.yml".into()],
+        lost: vec!["/srv/common.yml".into()],
         hooks: vec!["web".into()],
+        ..ProjectFacts::default()
     };
     let shop = rows("shop", Some(&facts));
     for row in [Row::ComposeFiles, Row::IncludedFiles, Row::Hooks] {
         assert!(shop.contains(&(row, Status::NotCovered)), "{row:?}");
     }
+}
+
+#[test]
+fn a_whole_project_has_nothing_to_complain_of() {
+    let world = world();
+    let found = discover(&world);
+    let shop = found.app("shop").unwrap();
+    let weights = |facts: Option<&ProjectFacts>| {
+        coverage(shop, &world, facts)
+            .iter()
+            .map(|f| (f.row, f.weight()))
+            .filter(|(_, weight)| *weight >= Weight::Note)
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(weights(None), []);
+    let mut facts = ProjectFacts {
+        outside: vec!["/srv/common.env".into()],
+        drift: Some(Vec::new()),
+        ..ProjectFacts::default()
+    };
+    assert_eq!(weights(Some(&facts)), []);
+    facts.drift = Some(vec!["web".into()]);
+    assert_eq!(weights(Some(&facts)), [(Row::Drift, Weight::Note)]);
+    facts.hooks.push("web".into());
+    assert!(weights(Some(&facts)).contains(&(Row::Hooks, Weight::Gap)));
 }
 
 #[test]

@@ -225,6 +225,78 @@ fn databases_are_recognised_by_what_runs() {
 }
 
 #[test]
+fn the_image_says_what_runs_only_where_nobody_put_another_command() {
+    let kind = |image: serde_json::Value, config: serde_json::Value| {
+        let mut c = container('1', "c", &[]);
+        c.image_ref = "postgres:16".into();
+        c.env = vec!["PGDATA=/var/lib/postgresql/data".into()];
+        let all = |key: &str| config[key].as_array().cloned().unwrap_or_default();
+        let mut words = all("Entrypoint");
+        words.extend(all("Cmd"));
+        c.raw = json!({"Path": words.first(), "Args": words.get(1..), "Config": config});
+        let image = Image {
+            id: c.image_id.clone(),
+            raw: json!({"Config": image}),
+            ..Image::default()
+        };
+        let found = discover(&Inventory {
+            containers: vec![c],
+            images: vec![image],
+            ..Inventory::default()
+        });
+        found.apps[0].databases.first().map(|d| d.kind)
+    };
+    let official = json!({"Entrypoint": ["docker-entrypoint.sh"], "Cmd": ["postgres"]});
+    let own = json!({"Entrypoint": ["/opt/start"], "Cmd": ["serve"]});
+    let plain = json!({"Cmd": ["bash"]});
+    for (image, config) in [
+        (&official, official.clone()),
+        (
+            &official,
+            json!({"Entrypoint": ["docker-entrypoint.sh"], "Cmd": ["-c", "max_connections=9"]}),
+        ),
+        (&own, own.clone()),
+        (
+            &plain,
+            json!({"Entrypoint": ["/usr/local/bin/shop-postgres"], "Healthcheck": {
+            "Test": ["CMD", "pg_isready", "-q", "-h", "127.0.0.1", "-U", "postgres"]}}),
+        ),
+    ] {
+        let said = format!("{config}");
+        assert_eq!(
+            kind(image.clone(), config),
+            Some(DatabaseKind::Postgres),
+            "{said}"
+        );
+    }
+    for (image, config) in [
+        // The sample app's worker.
+        (&plain, json!({"Entrypoint": ["shop-worker"]})),
+        (&plain, plain.clone()),
+        (
+            &plain,
+            json!({"Entrypoint": ["shop-worker"], "Healthcheck": {
+            "Test": ["CMD-SHELL", "pg_isready -h db"]}}),
+        ),
+        (
+            &official,
+            json!({"Entrypoint": ["docker-entrypoint.sh"], "Cmd": ["sh", "-c", "while :; do pg_dump -U postgres >/x; sleep 9; done"]}),
+        ),
+        (
+            &official,
+            json!({"Entrypoint": ["/backup.sh"], "Cmd": ["postgres"]}),
+        ),
+        (
+            &own,
+            json!({"Entrypoint": ["/opt/start"], "Cmd": ["migrate"]}),
+        ),
+    ] {
+        let said = format!("{config}");
+        assert_eq!(kind(image.clone(), config), None, "{said}");
+    }
+}
+
+#[test]
 fn a_database_in_an_anonymous_volume_is_warned_of() {
     let mut c = container('1', "db", &[]);
     c.env = vec!["PGDATA=/var/lib/postgresql/18/docker".into()];

@@ -1,8 +1,14 @@
-//! Which containers run a database, as far as their definition tells: by what runs (command,
-//! variables that the images themselves set), only then by the image's name.
+//! Which containers run a database, as far as their definition tells: by what runs (the command, or
+//! a health check that asks the server itself). Variables that images set and the image's name tell
+//! what the image is for, so they count only where the image decides what runs: a worker may be made
+//! of the database's image and run a script.
+
+mod command;
+
+use command::{Command, command};
 
 use crate::app::{AppVolume, Database, DatabaseKind, Note};
-use crate::inventory::{Container, Mount, MountKind};
+use crate::inventory::{Container, Inventory, Mount, MountKind};
 use crate::path;
 
 use DatabaseKind::{Mariadb, Mongodb, Mysql, Postgres, Redis, SqlServer};
@@ -76,12 +82,25 @@ const NOT_A_SERVER: &[&str] = &[
     "dump",
 ];
 
+/// Probes that ask a server on the same machine.
+const PROBES: &[(&str, DatabaseKind)] = &[
+    ("pg_isready", Postgres),
+    ("mysqladmin", Mysql),
+    ("mariadb-admin", Mariadb),
+    ("redis-cli", Redis),
+    ("valkey-cli", Redis),
+];
+
 pub(super) fn databases(
     containers: &[&Container],
+    inventory: &Inventory,
     volumes: &[AppVolume],
     notes: &mut Vec<Note>,
 ) -> Vec<Database> {
-    let mut found: Vec<Database> = containers.iter().filter_map(|c| database(c)).collect();
+    let mut found: Vec<Database> = containers
+        .iter()
+        .filter_map(|c| database(c, inventory))
+        .collect();
     found.sort_by(|a, b| a.container_name.cmp(&b.container_name));
     for database in &found {
         let Some(c) = containers.iter().find(|c| c.id == database.container) else {
@@ -92,8 +111,8 @@ pub(super) fn databases(
     found
 }
 
-fn database(c: &Container) -> Option<Database> {
-    let (kind, recognised_by) = recognise(c)?;
+fn database(c: &Container, inventory: &Inventory) -> Option<Database> {
+    let (kind, recognised_by) = recognise(c, &command(c, inventory))?;
     let data_path = data_path(c, kind);
     let stored_in =
         mount_of(&data_path, c).map(|m| m.name.clone().unwrap_or_else(|| m.source.clone()));
@@ -107,45 +126,81 @@ fn database(c: &Container) -> Option<Database> {
     })
 }
 
-fn recognise(c: &Container) -> Option<(DatabaseKind, String)> {
-    let config = &c.raw["Config"];
-    let words = ["Entrypoint", "Cmd"]
-        .into_iter()
-        .flat_map(|key| config[key].as_array().into_iter().flatten());
-    let mut command = words
-        .filter_map(|w| w.as_str())
-        .flat_map(str::split_whitespace)
-        .chain(c.raw["Path"].as_str());
-    let program = command.find_map(|word| {
-        let name = word.rsplit('/').next().unwrap_or(word);
-        PROGRAMS.iter().find(|(program, _)| *program == name)
-    });
+fn recognise(c: &Container, command: &Command) -> Option<(DatabaseKind, String)> {
+    let program = command
+        .programs
+        .iter()
+        .find_map(|name| PROGRAMS.iter().find(|(program, _)| program == name));
     if let Some((program, kind)) = program {
-        // MariaDB's images still answer to the old name.
-        let kind = if *kind == Mysql && has(c, "MARIADB_VERSION") {
-            Mariadb
-        } else {
-            *kind
-        };
-        return Some((kind, format!("the command {program}")));
+        return Some((exactly(*kind, c), format!("the command {program}")));
+    }
+    let image = image_words(c);
+    if image.iter().any(|w| NOT_A_SERVER.contains(w)) {
+        return None;
+    }
+    if let Some((probe, kind)) = probe(c) {
+        return Some((exactly(kind, c), format!("the health check {probe}")));
+    }
+    if !command.is_default {
+        return None;
     }
     if let Some((name, kind)) = VARIABLES.iter().find(|(name, _)| has(c, name)) {
         return Some((*kind, format!("the variable {name}")));
     }
-    let repository = c.image_ref.split('@').next().unwrap_or_default();
-    let last = repository
-        .rsplit('/')
-        .next()
-        .unwrap_or_default()
-        .split(':')
-        .next()
-        .unwrap_or_default();
-    let words: Vec<&str> = last.split(|ch: char| !ch.is_ascii_alphanumeric()).collect();
-    if words.iter().any(|w| NOT_A_SERVER.contains(w)) {
-        return None;
-    }
-    let (word, kind) = IMAGE_WORDS.iter().find(|(word, _)| words.contains(word))?;
+    let (word, kind) = IMAGE_WORDS.iter().find(|(word, _)| image.contains(word))?;
     Some((*kind, format!("the image's name ({word})")))
+}
+
+/// MariaDB's images still answer to the old names.
+fn exactly(kind: DatabaseKind, c: &Container) -> DatabaseKind {
+    if kind == Mysql && has(c, "MARIADB_VERSION") {
+        Mariadb
+    } else {
+        kind
+    }
+}
+
+/// The words of the last part of the image's name.
+fn image_words(c: &Container) -> Vec<&str> {
+    let repository = c.image_ref.split('@').next().unwrap_or_default();
+    let last = repository.rsplit('/').next().unwrap_or_default();
+    let name = last.split(':').next().unwrap_or_default();
+    name.split(|ch: char| !ch.is_ascii_alphanumeric()).collect()
+}
+
+/// A health check that asks a server in the container. One that asks another host, as a worker does
+/// that waits for its database, is none.
+fn probe(c: &Container) -> Option<(&'static str, DatabaseKind)> {
+    let test = c.raw["Config"]["Healthcheck"]["Test"].as_array()?;
+    let words: Vec<&str> = test
+        .iter()
+        .filter_map(|w| w.as_str())
+        .flat_map(str::split_whitespace)
+        .collect();
+    let name = |word: &&str| {
+        let name = word.rsplit('/').next().unwrap_or(word);
+        PROBES.iter().find(|(probe, _)| *probe == name)
+    };
+    let at = words.iter().position(|word| name(word).is_some())?;
+    let (probe, kind) = name(words.get(at)?)?;
+    let mut arguments = words.iter().skip(at + 1);
+    while let Some(word) = arguments.next() {
+        let host = match *word {
+            "-h" | "--host" => arguments.next().copied(),
+            word => word.strip_prefix("--host=").or(word.strip_prefix("-h")),
+        };
+        let is_here = |host: &str| {
+            let host = host.trim_matches(['"', '\'']);
+            host.starts_with("127.")
+                || host.starts_with('/')
+                || host == "localhost"
+                || host == "::1"
+        };
+        if host.is_some_and(|host| !is_here(host)) {
+            return None;
+        }
+    }
+    Some((probe, *kind))
 }
 
 fn variable<'a>(c: &'a Container, name: &str) -> Option<&'a str> {

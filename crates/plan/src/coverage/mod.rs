@@ -3,9 +3,11 @@
 //! A row that is not covered is named for every app that it applies to, never lost in silence. Rows
 //! that do not apply to an app are not reported.
 
+mod project;
+
 use serde::{Deserialize, Serialize};
 
-use crate::app::{App, AppKind, BindClass, FilePlace, VolumeBacking};
+use crate::app::{App, AppKind, BindClass, VolumeBacking};
 use crate::inventory::{Container, Inventory, MountKind};
 use crate::label;
 
@@ -74,6 +76,9 @@ pub struct Finding {
     pub subjects: Vec<String>,
     /// One sentence.
     pub text: String,
+    /// Nobody has looked, so there may be nothing.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub unseen: bool,
 }
 
 /// What only reading the project's files can tell. Handed in by who has read them.
@@ -81,10 +86,14 @@ pub struct Finding {
 pub struct ProjectFacts {
     /// Files that labels name and that are not there.
     pub missing: Vec<String>,
-    /// Files that compose files name outside of the project folder.
+    /// Files and folders outside of the project folder that are captured with it.
     pub outside: Vec<String>,
+    /// Files that compose files name, that Compose needs and that are not captured.
+    pub lost: Vec<String>,
     /// Services with `post_start`, `pre_stop` and the like.
     pub hooks: Vec<String>,
+    /// Services whose containers are other than the files say; `None`: not looked at.
+    pub drift: Option<Vec<String>>,
 }
 
 /// Reports every row that applies to an app, in the order of [`Row`].
@@ -93,12 +102,41 @@ pub struct ProjectFacts {
 #[must_use]
 pub fn coverage(app: &App, inventory: &Inventory, facts: Option<&ProjectFacts>) -> Vec<Finding> {
     let mut found = Vec::new();
-    project(app, facts, &mut found);
+    project::rows(app, facts, &mut found);
     containers(app, inventory, &mut found);
     storage(app, &mut found);
     networks(app, &mut found);
     found.sort_by(|a, b| (a.row, a.status, &a.subjects).cmp(&(b.row, b.status, &b.subjects)));
     found
+}
+
+/// How a finding is to be said to people.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Weight {
+    /// Comes back: nothing to say.
+    Nothing,
+    /// Holds for every app of its kind, and nobody has to act: for those who ask for details.
+    Limit,
+    /// Worth knowing of this app.
+    Note,
+    /// Is not in the point.
+    Gap,
+}
+
+impl Finding {
+    /// How it is to be said.
+    #[must_use]
+    pub fn weight(&self) -> Weight {
+        match (self.status, self.row) {
+            (Status::Covered, _) => Weight::Nothing,
+            (Status::NotCovered, _) => Weight::Gap,
+            (Status::Partly, Row::WritableLayers | Row::Binds | Row::VolumeOptions) => {
+                Weight::Limit
+            }
+            (Status::Partly, Row::Drift | Row::IncludedFiles) if self.unseen => Weight::Limit,
+            (Status::Partly, _) => Weight::Note,
+        }
+    }
 }
 
 /// Only what does not come back, or only in part.
@@ -119,134 +157,8 @@ fn add(
             status,
             subjects,
             text: text.into(),
+            unseen: false,
         });
-    }
-}
-
-fn project(app: &App, facts: Option<&ProjectFacts>, found: &mut Vec<Finding>) {
-    let Some(project) = &app.project else {
-        if app.kind == AppKind::Labelled && app.containers.iter().any(|c| c.service.is_some()) {
-            let subjects = vec![app.name.to_string()];
-            add(
-                found,
-                Row::ComposeFiles,
-                Status::NotCovered,
-                subjects,
-                "No label says where its compose files are.",
-            );
-        }
-        return;
-    };
-    let place = |f: &crate::app::ProjectFile| {
-        f.place
-            .path()
-            .map_or_else(|| f.label.clone(), str::to_owned)
-    };
-    let is_missing = |path: &str| facts.is_some_and(|f| f.missing.iter().any(|m| m == path));
-    let (there, gone): (Vec<_>, Vec<_>) = project
-        .config_files
-        .iter()
-        .partition(|f| f.place.path().is_some_and(|p| !is_missing(p)));
-    add(
-        found,
-        Row::ComposeFiles,
-        Status::Covered,
-        there.into_iter().map(place).collect(),
-        "The compose files are captured.",
-    );
-    let stdin = gone.iter().any(|f| f.place == FilePlace::Stdin);
-    let why = if stdin {
-        "A compose file was piped in: there is no file to keep; the containers come back from their own definitions."
-    } else {
-        "A compose file that the labels name is not on this host: the containers come back from their own definitions, the file does not."
-    };
-    add(
-        found,
-        Row::ComposeFiles,
-        Status::NotCovered,
-        gone.into_iter().map(place).collect(),
-        why,
-    );
-    if project.config_files.is_empty() {
-        let subjects = vec![project.name.clone()];
-        let why = "No label says where its compose files are: the containers come back from their own definitions, the files do not.";
-        add(found, Row::ComposeFiles, Status::NotCovered, subjects, why);
-    }
-    let env = |missing: bool| -> Vec<String> {
-        let wanted =
-            |f: &&crate::app::ProjectFile| f.place.path().is_none_or(is_missing) == missing;
-        project
-            .environment_files
-            .iter()
-            .filter(wanted)
-            .map(place)
-            .collect()
-    };
-    add(
-        found,
-        Row::EnvironmentFiles,
-        Status::Covered,
-        env(false),
-        "The env files given on the command line are captured.",
-    );
-    add(
-        found,
-        Row::EnvironmentFiles,
-        Status::NotCovered,
-        env(true),
-        "An env file that the labels name is not on this host: its values come back with the containers, the file does not.",
-    );
-    included(project.working_dir.as_deref(), facts, found);
-    let hooks = facts.map(|f| f.hooks.clone()).unwrap_or_default();
-    let why = "Compose's hooks are not run after a recovery: the engine knows nothing of them.";
-    add(found, Row::Hooks, Status::NotCovered, hooks, why);
-    if !app.containers.is_empty() {
-        let why = "Whether the compose files and the running containers still agree is not looked at yet.";
-        add(
-            found,
-            Row::Drift,
-            Status::NotCovered,
-            vec![project.name.clone()],
-            why,
-        );
-    }
-    let why = format!(
-        "Only the files of project {} are captured, not those of the projects that the label joins with it.",
-        project.name
-    );
-    add(
-        found,
-        Row::ComposeFiles,
-        Status::Partly,
-        project.joined.clone(),
-        why,
-    );
-}
-
-fn included(working_dir: Option<&str>, facts: Option<&ProjectFacts>, found: &mut Vec<Finding>) {
-    let folder: Vec<String> = working_dir.into_iter().map(str::to_owned).collect();
-    match facts {
-        Some(facts) if !facts.outside.is_empty() => {
-            let why = "Compose files name files outside of the project folder, which are not captured yet.";
-            add(
-                found,
-                Row::IncludedFiles,
-                Status::NotCovered,
-                facts.outside.clone(),
-                why,
-            );
-        }
-        Some(_) => add(
-            found,
-            Row::IncludedFiles,
-            Status::Covered,
-            folder,
-            "All that the compose files name lies in the project folder.",
-        ),
-        None => {
-            let why = "The project folder is captured; what compose files pull in from elsewhere (include, extends, env_file, secrets) is in no label and not looked for yet.";
-            add(found, Row::IncludedFiles, Status::Partly, folder, why);
-        }
     }
 }
 
@@ -372,7 +284,8 @@ fn storage(app: &App, found: &mut Vec<Finding>) {
         "A volume on another machine (NFS, CIFS, …): its definition is captured, its data is not.";
     gap(Row::VolumeOptions, VolumeBacking::Remote, why, found);
     let why = "A volume in memory: its definition is captured; its data ends with the container by design.";
-    gap(Row::VolumeOptions, VolumeBacking::Memory, why, found);
+    let memory = volumes(&|v| v.backing == VolumeBacking::Memory);
+    add(found, Row::VolumeOptions, Status::Partly, memory, why);
     let why = "A volume that the engine mounts from a device: its definition is captured, its data is not yet.";
     gap(Row::VolumeOptions, VolumeBacking::OtherMount, why, found);
     let why =
