@@ -11,8 +11,8 @@ use crate::progress::Reporter;
 /// crates below see to that.
 pub fn init(verbose: u8, quiet: bool, reporter: Arc<Reporter>) {
     let level = match (verbose, quiet) {
-        (_, true) => Level::ERROR,
-        (0, _) => Level::WARN,
+        // Quiet is without notes; a warning says that something is not as it should be.
+        (_, true) | (0, _) => Level::WARN,
         (1, _) => Level::INFO,
         (2, _) => Level::DEBUG,
         _ => Level::TRACE,

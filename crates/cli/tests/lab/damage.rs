@@ -384,6 +384,12 @@ fn a_damaged_app_is_not_started_and_another_point_of_it_comes_back() {
     assert!(tiny::runs(&engine, "keep"));
     let file = engine.volume_path("keep_data").unwrap().join("noise");
     assert_eq!(fs_err::read(file).unwrap(), noise(400_000, 5));
+    // Where the newest point cannot be read, an older one is not taken in silence, not even quietly.
+    flip(&lab.vault().join("snapshots").join(&second), 30);
+    let output = lab.run(None, &["ls", "keep", "-q"], 0);
+    for word in [&second[..8], "damaged", "an older one"] {
+        assert!(stderr(&output).contains(word), "{}", stderr(&output));
+    }
     // The next backup heals nothing that is gone, but is whole itself.
     lab.json(Some(&engine), &["backup", "keep"], 0);
     engine.destroy().unwrap();

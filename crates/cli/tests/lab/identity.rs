@@ -150,6 +150,16 @@ fn an_app_that_was_recovered_elsewhere_continues_its_line_when_told_so() {
     let report = lab.json(Some(&two), &["backup", "shop", "--host", "web1"], 0);
     assert_eq!(only(&report)["app"], "default/web1/shop");
     assert_eq!(ids(&lab, "web1/shop").len(), 3);
+    // Nor is another app put into it.
+    tiny::run(&two, "other", IDLE, &["other_data:/data"]);
+    let report = lab.json(
+        Some(&two),
+        &["backup", "other", "--take-over", "web1/shop"],
+        1,
+    );
+    let error = report["failed"][0]["error"].as_str().unwrap();
+    assert!(error.contains("another app"), "{error}");
+    assert_eq!(ids(&lab, "web1/shop").len(), 3);
     // A line that is not there cannot be taken over.
     let report = lab.json(
         Some(&two),

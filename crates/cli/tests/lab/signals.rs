@@ -112,23 +112,43 @@ fn a_signal_during_a_restore_takes_back_what_was_made() {
         let left = fs_err::read_dir(lab.path("state/journal")).unwrap().count();
         assert_eq!(left, 0);
         let hidden = fs_err::read_dir(lab.path("")).unwrap().any(|entry| {
-            entry.unwrap().file_name().to_string_lossy().contains("lifeboat-restore")
+            entry
+                .unwrap()
+                .file_name()
+                .to_string_lossy()
+                .contains("lifeboat-restore")
         });
         assert!(!hidden, "a copy was left");
     };
     for step in ["restore-volumes", "restore-binds", "restore-containers"] {
         let mut held = Held::start(&lab, lab.command(some, &["restore", "shop"]));
         held.until(step);
-        kill_process(Pid::from_raw(i32::try_from(held.pid()).unwrap()).unwrap(), Signal::INT).unwrap();
+        kill_process(
+            Pid::from_raw(i32::try_from(held.pid()).unwrap()).unwrap(),
+            Signal::INT,
+        )
+        .unwrap();
         let output = held.end();
-        assert_eq!(output.status.code(), Some(130), "{step}: {}", stderr(&output));
-        assert!(stderr(&output).contains("interrupted"), "{}", stderr(&output));
+        assert_eq!(
+            output.status.code(),
+            Some(130),
+            "{step}: {}",
+            stderr(&output)
+        );
+        assert!(
+            stderr(&output).contains("interrupted"),
+            "{}",
+            stderr(&output)
+        );
         nothing();
     }
     // Any point can be restored then.
     lab.json(some, &["restore", &format!("shop@{}", ids[0])], 0);
     assert_eq!(fs_err::read_to_string(row()).unwrap(), "one\n");
-    assert_eq!(fs_err::read_to_string(bind.join("file")).unwrap(), "bound\n");
+    assert_eq!(
+        fs_err::read_to_string(bind.join("file")).unwrap(),
+        "bound\n"
+    );
     lose();
 
     // One that was killed is finished first, since nobody could take it back.
@@ -139,8 +159,17 @@ fn a_signal_during_a_restore_takes_back_what_was_made() {
         .unwrap();
     assert_eq!(killed.status.code(), None);
     let line = format!("restore shop@{}", ids[1]);
-    let said = tiny::refused(&lab, some, &line, 1, &["interrupted", &ids[0][..8], "nothing was changed"]);
-    assert!(!said.contains("never overwritten"), "what is half-done is no obstacle to move away: {said}");
+    let said = tiny::refused(
+        &lab,
+        some,
+        &line,
+        1,
+        &["interrupted", &ids[0][..8], "nothing was changed"],
+    );
+    assert!(
+        !said.contains("never overwritten"),
+        "what is half-done is no obstacle to move away: {said}"
+    );
     lab.json(some, &["restore", &format!("shop@{}", ids[0])], 0);
     assert_eq!(fs_err::read_to_string(row()).unwrap(), "one\n");
     engine.destroy().unwrap();

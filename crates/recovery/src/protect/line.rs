@@ -47,7 +47,14 @@ pub fn identity(
     let Some(taken) = &options.take_over else {
         return Ok(own);
     };
-    parse_identity(taken, &own)
+    let line = parse_identity(taken, &own)?;
+    if line.name != own.name {
+        return Err(RecoveryError::Refused(format!(
+            "--take-over {taken} is the line of another app than {}, and two apps in one line would be mixed; nothing was saved",
+            own.name
+        )));
+    }
+    Ok(line)
 }
 
 /// `[SITE/]HOST/APP`, as `--take-over` takes it.
