@@ -118,6 +118,8 @@ pub fn commit(
         ..Snapshot::default()
     };
     ctx.progress.step("write-snapshot");
+    // The last place where a signal leaves no point behind.
+    ctx.stop_if_cancelled()?;
     let id = writer.commit(snapshot)?;
     Ok(Protected {
         app: parts.identity.to_string(),

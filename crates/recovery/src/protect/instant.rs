@@ -88,6 +88,7 @@ pub fn reach(
                 .map_err(|e| RecoveryError::Failed(e.to_string()))?;
         }
         passed?;
+        ctx.stop_if_cancelled()?;
         match stall {
             Ok(stall) if freeze.woken_by_others().is_empty() => {
                 return Ok(Reached {
