@@ -175,7 +175,14 @@ impl Reader<'_> {
             }
         };
         if files.is_empty() {
-            read(&format!("{folder}/.env"));
+            let dot_env = format!("{folder}/.env");
+            read(&dot_env);
+            self.found.references.insert(Reference {
+                path: dot_env,
+                role: Role::EnvFile,
+                need: Need::Optional,
+                by: place.file.to_owned(),
+            });
         }
         for text in files {
             if let Some(file) = self.name(text, Role::EnvFile, Need::Required, place) {

@@ -42,7 +42,10 @@ fn every_form_is_found() {
         .collect();
     let expected = BTreeSet::from([
         ("/tool/compose.yaml", Include, Required),
+        ("/tool/.env", EnvFile, Optional),
         ("/tool/from-the-project-own.env", EnvFile, Required),
+        ("/shop/monitoring/.env", EnvFile, Optional),
+        ("/shop/.env", EnvFile, Optional),
         ("/shop/monitoring/compose.yaml", Include, Required),
         ("/shop/monitoring/probe.env", EnvFile, Required),
         ("/shop/compose.yaml", Include, Required),
