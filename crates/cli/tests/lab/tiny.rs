@@ -131,7 +131,7 @@ pub fn refused(
 
 /// A run that is held between two steps while something is done to it.
 pub struct Held {
-    child: Child,
+    child: Option<Child>,
     steps: PathBuf,
 }
 
@@ -148,7 +148,10 @@ impl Held {
             .stderr(Stdio::piped())
             .spawn()
             .unwrap();
-        Self { child, steps }
+        Self {
+            child: Some(child),
+            steps,
+        }
     }
 
     /// Lets it run until it has taken this step; it is held before the next one.
@@ -162,18 +165,18 @@ impl Held {
                 return self;
             }
             assert!(
-                self.child.try_wait().unwrap().is_none(),
+                self.child().try_wait().unwrap().is_none(),
                 "it ended before {step}"
             );
         }
     }
 
     pub fn pid(&self) -> u32 {
-        self.child.id()
+        self.child.as_ref().unwrap().id()
     }
 
     /// Lets it go to its end.
-    pub fn end(self) -> Output {
+    pub fn end(mut self) -> Output {
         let steps = self.steps.clone();
         // Whoever holds both ends of a pipe makes nobody wait.
         let both = fs_err::OpenOptions::new()
@@ -181,10 +184,26 @@ impl Held {
             .write(true)
             .open(&steps)
             .unwrap();
-        let output = self.child.wait_with_output().unwrap();
+        let output = self.child.take().unwrap().wait_with_output().unwrap();
         drop(both);
         fs_err::remove_file(&steps).unwrap();
         output
+    }
+}
+
+impl Held {
+    fn child(&mut self) -> &mut Child {
+        self.child.as_mut().unwrap()
+    }
+}
+
+/// A test that fails leaves nobody waiting.
+impl Drop for Held {
+    fn drop(&mut self) {
+        if let Some(mut child) = self.child.take() {
+            let _ = child.kill();
+            let _ = child.wait();
+        }
     }
 }
 
