@@ -22,6 +22,8 @@ pub enum AppKind {
     Container,
     /// A volume that no container uses and no label claims.
     Volume,
+    /// What `restore --as` made beside an app (`lifeboat.copy`): never protected.
+    Copy,
 }
 
 /// One app as it stands on the engine now.

@@ -38,6 +38,10 @@ pub const APP: &str = "lifeboat.app";
 pub const ENABLE: &str = "lifeboat.enable";
 /// Ours: containers or services that have to be there first.
 pub const LIFEBOAT_DEPENDS_ON: &str = "lifeboat.depends-on";
+/// Ours, on everything that `restore --as` made: the copy's name.
+pub const COPY: &str = "lifeboat.copy";
+/// Ours, beside [`COPY`]: the app and point that it is a copy of.
+pub const COPY_OF: &str = "lifeboat.copy.of";
 /// Ours, not honoured yet: what is to be left out.
 pub const EXCLUDE: &str = "lifeboat.exclude";
 /// Watchtower: containers that have to be there first.

@@ -208,6 +208,7 @@ fn kind(kind: AppKind) -> &'static str {
         AppKind::Labelled => "label",
         AppKind::Container => "container",
         AppKind::Volume => "volume",
+        AppKind::Copy => "copy",
     }
 }
 

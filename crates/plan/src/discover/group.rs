@@ -23,6 +23,9 @@ pub(super) struct Group<'a> {
 impl Group<'_> {
     /// `true` if an object with these labels belongs to this app even if no container uses it.
     pub fn claims(&self, labels: &BTreeMap<String, String>) -> bool {
+        if let Some(copy) = copy_label(labels) {
+            return self.kind == AppKind::Copy && copy == self.name;
+        }
         if let Some(app) = own_label(labels) {
             return app == self.name;
         }
@@ -43,6 +46,12 @@ impl Group<'_> {
     }
 }
 
+/// The copy that an object belongs to, if `restore --as` made it.
+fn copy_label(labels: &BTreeMap<String, String>) -> Option<AppName> {
+    let name = AppName::new(label::get(labels, label::COPY)?).ok()?;
+    name.volume().is_none().then_some(name)
+}
+
 /// The app that our label names, if it can be one.
 pub(super) fn own_label(labels: &BTreeMap<String, String>) -> Option<AppName> {
     let name = AppName::new(label::get(labels, label::APP)?).ok()?;
@@ -58,12 +67,16 @@ enum Key<'a> {
     Labelled(AppName),
     Stack(&'a str),
     Container(&'a str),
+    Copy(AppName),
 }
 
 fn key_of<'a>(
     labels: &'a BTreeMap<String, String>,
     known_projects: &BTreeSet<&'a str>,
 ) -> Option<Key<'a>> {
+    if let Some(copy) = copy_label(labels) {
+        return Some(Key::Copy(copy));
+    }
     if let Some(app) = own_label(labels) {
         // Naming a project by our label is joining it.
         return Some(match known_projects.get(app.as_str()) {
@@ -129,7 +142,7 @@ fn known_projects(inventory: &Inventory) -> BTreeSet<&str> {
     let of_volumes = inventory.volumes.iter().map(|v| &v.labels);
     of_containers
         .chain(of_volumes)
-        .filter(|labels| own_label(labels).is_none())
+        .filter(|labels| own_label(labels).is_none() && copy_label(labels).is_none())
         .filter_map(|labels| label::get(labels, label::PROJECT))
         .collect()
 }
@@ -156,7 +169,17 @@ fn named<'a>(
             (AppKind::SwarmStack, *name, "stack")
         }
         Key::Container(name) => (AppKind::Container, *name, "container"),
+        Key::Copy(name) => (AppKind::Copy, name.as_str(), "copy"),
     };
+    if kind == AppKind::Copy {
+        let of = containers
+            .iter()
+            .find_map(|c| label::get(&c.labels, label::COPY_OF));
+        notes.push(Note::info(format!(
+            "it is a copy of {}: never protected; `lifeboat rm {wanted}` takes it away",
+            of.unwrap_or("an app")
+        )));
+    }
     if projects.len() > 1 {
         let names: Vec<&str> = projects.iter().copied().collect();
         notes.push(Note::warning(format!(

@@ -1,6 +1,7 @@
 //! From an engine's inventory to apps.
 //!
-//! Rules, in this order. A container with our label `lifeboat.app` belongs to that app (and so to
+//! Rules, in this order. What `restore --as` made (`lifeboat.copy`) is a copy, which nothing protects.
+//! A container with our label `lifeboat.app` belongs to that app (and so to
 //! the Compose project of that name, if there is one); else one with Compose's project label to
 //! that project; else one with a stack's label to that stack; else it is an app by itself. One-off
 //! and hook containers, and the second container of a recreate that Compose is in the middle of,
@@ -92,7 +93,7 @@ fn app_of(group: &Group<'_>, inventory: &Inventory) -> App {
         images,
         project,
         databases,
-        enabled: enabled(&group.containers, &mut notes),
+        enabled: group.kind != AppKind::Copy && enabled(&group.containers, &mut notes),
         notes,
     }
 }

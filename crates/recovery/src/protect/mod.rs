@@ -20,7 +20,7 @@ use std::time::Instant;
 use lifeboat_capture::{Excludes, SkipSet, TreeBuilder};
 use lifeboat_engine::Engine;
 use lifeboat_plan::{
-    app::App,
+    app::{App, AppKind},
     bind::BindPolicy,
     discover::{Discovery, discover},
     inventory::Inventory,
@@ -162,12 +162,18 @@ fn protect_app(ctx: &Context, app: &str, options: &ProtectOptions) -> Result<Pro
 
 /// The app with this name, or a sentence with the names that are near.
 fn find<'a>(found: &'a Discovery, name: &str) -> Result<&'a App> {
-    found.find(name).map_err(|near| {
+    let app = found.find(name).map_err(|near| {
         RecoveryError::NotFound(format!(
             "there is no app named `{name}` on this engine{}; `lifeboat apps` lists them",
             suggest::sentence(&near)
         ))
-    })
+    })?;
+    if app.kind == AppKind::Copy {
+        return Err(RecoveryError::Refused(format!(
+            "`{name}` is a copy that `restore --as` made, and copies are never protected; back up the app that it was made from"
+        )));
+    }
+    Ok(app)
 }
 
 /// A sentence for each container that is gone since the backup looked.

@@ -335,3 +335,43 @@ fn references_to_other_apps_and_to_nothing_are_said() {
             && has_note(child, "container gone, which does not exist")
     );
 }
+
+#[test]
+fn a_copy_is_shown_as_one_and_never_protected() {
+    let of_copy = [
+        (label::COPY, "shop-try"),
+        (label::COPY_OF, "default/web1/shop@6f1d3c20"),
+        (label::PROJECT, "shop-try"),
+    ];
+    let inventory = Inventory {
+        containers: vec![
+            container('a', "shop-db-1", &[(label::PROJECT, "shop")]),
+            container('b', "shop-try-db-1", &of_copy),
+        ],
+        volumes: vec![
+            volume("shop_db", &[(label::PROJECT, "shop")]),
+            volume("shop-try_db", &of_copy),
+        ],
+        ..Inventory::default()
+    };
+    let found = discover(&inventory);
+    let names: Vec<&str> = found.apps.iter().map(|a| a.name.as_str()).collect();
+    assert_eq!(names, ["shop", "shop-try"]);
+    let copy = found.app("shop-try").unwrap();
+    assert_eq!((copy.kind, copy.enabled), (AppKind::Copy, false));
+    assert_eq!(
+        (copy.containers.len(), copy.volumes.len()),
+        (1, 1),
+        "its volume belongs to it although nothing uses it"
+    );
+    assert!(copy.notes[0].text.contains("lifeboat rm shop-try"));
+    assert_eq!(found.app("shop").unwrap().volumes.len(), 1);
+
+    // Its containers are gone: the volume is still nobody's app.
+    let inventory = Inventory {
+        volumes: vec![volume("shop-try_db", &of_copy)],
+        ..Inventory::default()
+    };
+    let found = discover(&inventory);
+    assert!(!found.app("shop-try").unwrap().enabled);
+}
