@@ -63,6 +63,10 @@ pub struct ProjectChoice {
     pub environment_files: Vec<String>,
     /// How much they hold.
     pub size: Size,
+    /// The folder that their paths are relative to.
+    pub folder: Option<String>,
+    /// All of them could be read, and none is taken from another machine.
+    pub complete: bool,
     /// What reading them told.
     pub facts: ProjectFacts,
     /// What a person should know, one sentence each.

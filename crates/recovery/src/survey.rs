@@ -17,7 +17,7 @@ use lifeboat_plan::{
 use serde::Serialize;
 
 use crate::{
-    Result,
+    Result, project,
     selection::{Selection, Size, select},
 };
 
@@ -106,7 +106,10 @@ fn report(
     skip: &SkipSet,
     own: &BTreeMap<String, String>,
 ) -> AppReport {
-    let selection = select(app, policy, skip);
+    let mut selection = select(app, policy, skip);
+    if let Some(choice) = &mut selection.project {
+        choice.facts.drift = project::drift(app, inventory, choice);
+    }
     let freezing = plan(app, inventory, &captured(app, &selection), own);
     let facts = selection.project.as_ref().map(|p| &p.facts);
     let findings = coverage(app, inventory, facts);

@@ -76,6 +76,13 @@ fn files_outside_of_the_project_folder_come_back_with_it() {
         .find(|line| line.starts_with("stack "))
         .unwrap();
     assert!(row.ends_with(" -"), "{table}");
+    // With Compose at hand it is looked at whether files and containers agree.
+    assert_eq!(host.drift(&lab, &engine), Vec::<String>::new());
+    fs_err::write(host.dir.join("common/web.env"), "COMMON_ENV=no\n").unwrap();
+    let drift = host.drift(&lab, &engine);
+    assert!(drift.len() == 1 && drift[0].contains("(web)"), "{drift:?}");
+    fs_err::write(host.dir.join("common/web.env"), "COMMON_ENV=yes\n").unwrap();
+
     let backup = lab.json(Some(&engine), &["backup", "stack"], 0);
     assert_eq!(only(&backup)["incomplete"], serde_json::json!([]));
     engine.destroy().unwrap();
@@ -163,6 +170,28 @@ impl Host {
         command.arg(self.dir.join("stack")).arg(&self.compose);
         command.env("COMPOSE_ANSI", "never").args(args);
         command.output().unwrap()
+    }
+
+    /// What `apps` notes, where Compose is on the path.
+    fn drift(&self, lab: &Lab, engine: &PrivateEngine) -> Vec<String> {
+        let mut command = lab.command(Some(engine), &["apps", "stack", "-o", "json"]);
+        let tools = self.compose.parent().unwrap().display();
+        let path = std::env::var("PATH").unwrap();
+        let output = command
+            .env("PATH", format!("{tools}:{path}"))
+            .output()
+            .unwrap();
+        let said: Value = serde_json::from_slice(&output.stdout).unwrap();
+        let app = &said["apps"][0];
+        let not_looked = |text: &Value| text.as_str().unwrap().contains("was not looked at");
+        assert!(
+            !app["limits"].as_array().unwrap().iter().any(not_looked),
+            "{app:#}"
+        );
+        let notes = app["notes"].as_array().unwrap().iter();
+        notes
+            .map(|note| note.as_str().unwrap().to_owned())
+            .collect()
     }
 
     fn compose(&self, engine: &PrivateEngine, args: &[&str]) {

@@ -58,6 +58,7 @@ pub fn choose(
     let Choosing {
         mut choice, roots, ..
     } = choosing;
+    choice.folder = folder.clone();
     choice.config_files = config_files;
     choice.environment_files = environment_files;
     choice.without = roots.without();
@@ -153,6 +154,7 @@ impl Choosing<'_> {
                 self.leave_out(&named.text, &named.why, None, decided);
             }
         }
+        self.choice.complete = found.problems.is_empty() && found.unresolved.is_empty();
         self.choice.notes = found.problems;
         self.choice.facts.hooks = found.hooks.into_iter().collect();
     }

@@ -8,6 +8,7 @@
 
 mod choose;
 mod dotenv;
+mod drift;
 mod interpolate;
 mod reader;
 mod roots;
@@ -19,6 +20,7 @@ mod yaml;
 use std::collections::BTreeSet;
 
 pub use choose::choose;
+pub use drift::drift;
 
 /// What a file is to the project.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
