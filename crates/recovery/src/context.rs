@@ -98,7 +98,8 @@ impl Settings {
     pub fn save(&self, path: &Path) -> Result<()> {
         let text = toml::to_string(self)
             .map_err(|e| RecoveryError::Failed(format!("settings cannot be written: {e}")))?;
-        crate::setup::write_private(path, text.as_bytes(), true)
+        // No secret is in it, and everybody who may use the engine reads it.
+        crate::setup::write_whole(path, text.as_bytes(), true, 0o644)
     }
 }
 

@@ -219,6 +219,11 @@ Without the key nobody can read the vault, and nobody can help.
 /// Writes a file with mode 0600, durable, whole or not at all. With `replace` false an existing
 /// file is refused.
 pub(crate) fn write_private(path: &Path, bytes: &[u8], replace: bool) -> Result<()> {
+    write_whole(path, bytes, replace, 0o600)
+}
+
+/// The same with a mode of its own.
+pub(crate) fn write_whole(path: &Path, bytes: &[u8], replace: bool, mode: u32) -> Result<()> {
     let dir = path
         .parent()
         .filter(|dir| !dir.as_os_str().is_empty())
@@ -228,7 +233,7 @@ pub(crate) fn write_private(path: &Path, bytes: &[u8], replace: bool) -> Result<
     let fresh = dir.join(format!(".{name}.{}", std::process::id()));
     let mut options = fs_err::OpenOptions::new();
     options.write(true).create(true).truncate(true);
-    fs_err::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    fs_err::os::unix::fs::OpenOptionsExt::mode(&mut options, mode);
     let mut file = options.open(&fresh)?;
     let written = file.write_all(bytes).and_then(|()| file.sync_all());
     let placed = written.and_then(|()| {
