@@ -15,13 +15,12 @@ pub(super) struct Command {
     pub is_default: bool,
 }
 
-/// Programs that start another one, which follows.
+/// Programs that start another one, which follows; `docker-entrypoint.sh` and its like as well.
 const WRAPPERS: &[&str] = &[
-    "docker-entrypoint.sh",
-    "docker_entrypoint.sh",
-    "docker-entrypoint",
     "docker-init",
-    "entrypoint.sh",
+    "docker-ensure-initdb.sh",
+    "launch_sqlservr.sh",
+    "permissions_check.sh",
     "tini",
     "dumb-init",
     "catatonit",
@@ -106,7 +105,7 @@ fn find(words: &[&str], depth: usize, programs: &mut Vec<String>) {
                 rest.next();
             }
             rest.next();
-        } else if !WRAPPERS.contains(&name) {
+        } else if !WRAPPERS.contains(&name) && !name.contains("entrypoint") {
             return;
         }
         skip_options = true;
@@ -175,6 +174,7 @@ mod tests {
             &["/usr/lib/postgresql/16/bin/postgres"],
             &["docker-entrypoint.sh", "postgres", "-c", "x=1"],
             &["tini", "-g", "--", "docker-entrypoint.sh", "postgres"],
+            &["/opt/custom-entrypoint.sh", "postgres"],
             &["gosu", "postgres", "postgres", "-D", "/x"],
             &["env", "A=b", "postgres"],
             &["sh", "-c", "mkdir -p /x && exec postgres -D /x"],
