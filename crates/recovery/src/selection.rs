@@ -1,7 +1,10 @@
 //! What of an app is taken, from where, and what is left out and why. Shared by `apps` and `backup`,
 //! so that what the first shows is what the second does.
 
-use std::path::{Path, PathBuf};
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+};
 
 use lifeboat_capture::{SkipSet, estimate};
 use lifeboat_plan::{
@@ -63,6 +66,8 @@ pub struct ProjectChoice {
     pub environment_files: Vec<String>,
     /// How much they hold.
     pub size: Size,
+    /// How much each root holds.
+    pub sizes: BTreeMap<PathBuf, Size>,
     /// The folder that their paths are relative to.
     pub folder: Option<String>,
     /// All of them could be read, and none is taken from another machine.
@@ -150,7 +155,7 @@ fn choose_binds(app: &App, policy: &BindPolicy, skip: &SkipSet, selection: &mut 
         .filter(|v| v.left_out.is_none())
         .map(|v| v.volume.mountpoint.clone())
         .collect();
-    let mut sizes = std::collections::BTreeMap::new();
+    let mut sizes = BTreeMap::new();
     let decisions = decide(&app.binds, policy, &volumes, |source| {
         let size = real(source).and_then(|at| measure(&at, skip));
         if let Some(size) = size {

@@ -261,10 +261,9 @@ fn places(app: &App, selection: &Selection) -> Vec<Place> {
         add("bind", source, Some(source), choice.size, decision, reason);
     }
     if let Some(project) = &selection.project {
-        for (at, root) in project.roots.iter().enumerate() {
+        for root in &project.roots {
+            let size = project.sizes.get(root).copied();
             let root = root.display().to_string();
-            // The size is that of all roots together; one project folder is the rule.
-            let size = (at == 0).then_some(project.size);
             add("project", &root, Some(&root), size, "captured", None);
         }
     }

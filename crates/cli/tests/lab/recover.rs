@@ -20,6 +20,11 @@ fn a_lost_app_comes_back_with_every_acknowledged_row() {
         .map(|a| &a["name"])
         .collect();
     assert_eq!(names, ["shop", "volume:attic"]);
+    let shop = &apps["apps"][0];
+    // The worker is made of the database's image, and is none.
+    let databases = ["Redis in shop-cache-1", "PostgreSQL in shop-db-1"];
+    assert_eq!(shop["databases"], serde_json::json!(databases));
+    assert_eq!(shop["uncovered"], serde_json::json!([]), "{shop:#}");
     let report = lab.json(Some(&engine), &["backup", "--all"], 0);
     let point = report["protected"][0].clone();
     assert_eq!(point["level"], "crash");

@@ -63,6 +63,7 @@ pub fn choose(
     choice.environment_files = environment_files;
     choice.without = roots.without();
     choice.size = roots.size;
+    choice.sizes = roots.sizes;
     choice.roots = roots.roots;
     choice.roots.sort();
     let is_outside = |root: &&std::path::PathBuf| {

@@ -2,6 +2,7 @@
 //! another, none twice, and none that would keep the others from coming back.
 
 use std::{
+    collections::BTreeMap,
     path::{Path, PathBuf},
     time::Duration,
 };
@@ -30,7 +31,9 @@ pub(super) struct Roots<'a> {
     skip: SkipSet,
     /// Folders and files.
     pub roots: Vec<PathBuf>,
-    /// What they hold, binds aside.
+    /// What each of them holds, binds aside.
+    pub sizes: BTreeMap<PathBuf, Size>,
+    /// What they hold together.
     pub size: Size,
 }
 
@@ -44,6 +47,7 @@ impl<'a> Roots<'a> {
             binds,
             skip,
             roots: Vec::new(),
+            sizes: BTreeMap::new(),
             size: Size::default(),
         }
     }
@@ -150,6 +154,11 @@ impl<'a> Roots<'a> {
         }
         self.size.bytes = total;
         self.size.files += size.files;
+        let own = Size {
+            bytes: size.bytes,
+            files: size.files,
+        };
+        self.sizes.insert(PathBuf::from(path), own);
         self.roots.push(PathBuf::from(path));
         Ok(())
     }
