@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, Result};
 use lifeboat_testkit::{engine, images, packages};
 
-use crate::tools::{self, DENY, NEXTEST};
+use crate::tools::{self, DENY, NEXTEST, RUSTIC};
 use crate::{root, say};
 
 #[derive(clap::Args)]
@@ -81,6 +81,9 @@ pub fn run(args: &Args) -> Result<ExitCode> {
     let mut bins = vec![tools::ensure(&NEXTEST)?];
     if args.whole() {
         bins.push(tools::ensure(&DENY)?);
+    }
+    if !args.unit {
+        bins.push(tools::ensure(&RUSTIC)?);
     }
     outcomes.push(Outcome {
         name: "tools",

@@ -12,8 +12,10 @@ use crate::say;
 /// A program of a crate. They are built without optimisation: that takes a fraction of the time, and
 /// what they do themselves is little.
 pub struct Tool {
-    /// The crate, which is also the program.
+    /// The crate.
     pub name: &'static str,
+    /// Its program.
+    pub program: &'static str,
     /// The exact version.
     pub version: &'static str,
     /// More arguments for `cargo install`.
@@ -25,6 +27,7 @@ pub struct Tool {
 /// Runs each test in a process of its own, so that one that hangs or crashes takes no other along.
 pub const NEXTEST: Tool = Tool {
     name: "cargo-nextest",
+    program: "cargo-nextest",
     version: "0.9.151",
     args: &[
         "--debug",
@@ -38,9 +41,19 @@ pub const NEXTEST: Tool = Tool {
 /// Looks after licences, sources and banned crates.
 pub const DENY: Tool = Tool {
     name: "cargo-deny",
+    program: "cargo-deny",
     version: "0.20.2",
     args: &["--debug"],
     why: "checks licences and banned crates",
+};
+
+/// The other program that writes the format, in Rust.
+pub const RUSTIC: Tool = Tool {
+    name: "rustic-rs",
+    program: "rustic",
+    version: "0.11.4",
+    args: &["--debug", "--no-default-features"],
+    why: "reads the vaults that we write, and the other way round",
 };
 
 /// The directory with the tool's program, built if it is not there.
@@ -68,7 +81,7 @@ pub fn ensure(tool: &Tool) -> Result<PathBuf> {
     let bin = dir
         .with_context(|| format!("install {}", tool.name))?
         .join("bin");
-    if !bin.join(tool.name).is_file() {
+    if !bin.join(tool.program).is_file() {
         bail!(
             "{} is not in {}: remove that directory and try again",
             tool.name,

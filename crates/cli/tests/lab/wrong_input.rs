@@ -145,7 +145,7 @@ fn a_bind_that_is_gone_is_missed_and_one_that_was_left_out_has_to_be_there() {
     let output = lab.run(some, &["backup", "web"], 3);
     assert!(stderr(&output).contains(path), "{}", stderr(&output));
     let table = stdout(&lab.run(some, &["points", "web"], 0));
-    assert!(table.contains("partial"), "{table}");
+    assert!(table.contains("incomplete"), "{table}");
 
     // Left out on purpose, with data in it: said, and no error.
     fs_err::create_dir(&html).unwrap();
