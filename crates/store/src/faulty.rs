@@ -1,4 +1,4 @@
-//! A store that fails on demand, for tests. Deterministic: faults are counted in puts.
+//! A store that fails on demand, for tests. Deterministic: faults are counted in puts or in deletes.
 
 use std::{
     io,
@@ -38,6 +38,10 @@ pub struct FaultyStore {
     inner: Arc<dyn Store>,
     puts: AtomicU64,
     faults: Mutex<Vec<(u64, Fault)>>,
+    deletes: AtomicU64,
+    delete_crashes: Mutex<Vec<(u64, Fault)>>,
+    bad_sectors: Mutex<Vec<ObjectName>>,
+    listed: Mutex<Vec<Area>>,
     full: AtomicBool,
     denied: AtomicBool,
     crashed: AtomicBool,
@@ -51,6 +55,10 @@ impl FaultyStore {
             inner,
             puts: AtomicU64::new(0),
             faults: Mutex::new(Vec::new()),
+            deletes: AtomicU64::new(0),
+            delete_crashes: Mutex::new(Vec::new()),
+            bad_sectors: Mutex::new(Vec::new()),
+            listed: Mutex::new(Vec::new()),
             full: AtomicBool::new(false),
             denied: AtomicBool::new(false),
             crashed: AtomicBool::new(false),
@@ -62,6 +70,21 @@ impl FaultyStore {
     #[must_use]
     pub fn with(self, put: u64, fault: Fault) -> Self {
         self.faults.lock().push((put, fault));
+        self
+    }
+
+    /// Plans a crash before or after the delete with this number. Of the other faults none can happen to a delete:
+    /// they do nothing.
+    #[must_use]
+    pub fn with_delete(self, delete: u64, fault: Fault) -> Self {
+        self.delete_crashes.lock().push((delete, fault));
+        self
+    }
+
+    /// The medium does not give this object any more: reading it fails.
+    #[must_use]
+    pub fn with_bad_sector(self, name: ObjectName) -> Self {
+        self.bad_sectors.lock().push(name);
         self
     }
 
@@ -77,6 +100,16 @@ impl FaultyStore {
         self.puts.load(Ordering::SeqCst)
     }
 
+    /// Deletes that were asked for so far.
+    pub fn deletes(&self) -> u64 {
+        self.deletes.load(Ordering::SeqCst)
+    }
+
+    /// How often an area was listed so far.
+    pub fn lists(&self, area: Area) -> usize {
+        self.listed.lock().iter().filter(|a| **a == area).count()
+    }
+
     /// Everything fails from now on.
     pub fn crash(&self) {
         self.crashed.store(true, Ordering::SeqCst);
@@ -85,6 +118,17 @@ impl FaultyStore {
     /// Whether it has crashed.
     pub fn has_crashed(&self) -> bool {
         self.crashed.load(Ordering::SeqCst)
+    }
+
+    fn readable(&self, name: &ObjectName) -> Result<()> {
+        self.alive("get")?;
+        if self.bad_sectors.lock().contains(name) {
+            return Err(StoreError::Io {
+                context: format!("read {name}"),
+                source: io::Error::other("injected bad sector"),
+            });
+        }
+        Ok(())
     }
 
     fn alive(&self, what: &str) -> Result<()> {
@@ -173,12 +217,12 @@ impl Store for FaultyStore {
     }
 
     fn get(&self, name: &ObjectName) -> Result<Vec<u8>> {
-        self.alive("get")?;
+        self.readable(name)?;
         self.inner.get(name)
     }
 
     fn get_range(&self, name: &ObjectName, offset: u64, length: usize) -> Result<Vec<u8>> {
-        self.alive("get")?;
+        self.readable(name)?;
         self.inner.get_range(name, offset, length)
     }
 
@@ -189,12 +233,24 @@ impl Store for FaultyStore {
 
     fn list(&self, area: Area) -> Result<Vec<ObjectInfo>> {
         self.alive("list")?;
+        self.listed.lock().push(area);
         self.inner.list(area)
     }
 
     fn delete(&self, name: &ObjectName) -> Result<()> {
         self.alive("delete")?;
-        self.inner.delete(name)
+        let number = self.deletes.fetch_add(1, Ordering::SeqCst);
+        let planned = |fault| self.delete_crashes.lock().contains(&(number, fault));
+        if planned(Fault::CrashBefore) {
+            self.crash();
+            return Err(dead("delete"));
+        }
+        let deleted = self.inner.delete(name);
+        if planned(Fault::CrashAfter) {
+            self.crash();
+            return deleted.and_then(|()| Err(dead("delete")));
+        }
+        deleted
     }
 
     fn lists_at_once(&self) -> bool {

@@ -39,7 +39,7 @@ pub enum VaultError {
     AlreadyThere(String),
     /// A foreign exclusive lock.
     #[error(
-        "the vault at {location} is locked exclusively by {holder}; wait until that has ended, or remove the lock with `restic unlock` if its program is dead"
+        "the vault at {location} is locked by {holder}; wait until that has ended, or remove the lock with `restic unlock` if its program is dead"
     )]
     Locked {
         /// Where.
@@ -68,7 +68,17 @@ pub enum VaultError {
         /// What is wrong with it.
         why: String,
     },
-    /// A blob is in no index.
+    /// Index files cannot be read, and something was to be written.
+    #[error(
+        "the index of the vault is damaged ({what}: {why}), and nothing is written on it until `lifeboat repair index` has mended it; restores work all the same"
+    )]
+    DamagedIndex {
+        /// Which file.
+        what: String,
+        /// What is wrong with it, and how many more there are.
+        why: String,
+    },
+    /// A blob is in no index, nor (where a reader looked) in any other pack.
     #[error(
         "{kind} blob {id} is in no index of the vault; run `lifeboat check`: its pack or the index was lost"
     )]
@@ -119,7 +129,9 @@ impl VaultError {
             VaultError::Locked { .. } => ErrorKind::Locked,
             VaultError::LockLost(..) | VaultError::Interrupted(_) => ErrorKind::Interrupted,
             VaultError::WrongPassword { .. } => ErrorKind::WrongPassword,
-            VaultError::Damaged { .. } | VaultError::MissingBlob { .. } => ErrorKind::Damaged,
+            VaultError::Damaged { .. }
+            | VaultError::DamagedIndex { .. }
+            | VaultError::MissingBlob { .. } => ErrorKind::Damaged,
             VaultError::Unsupported(_) => ErrorKind::Unsupported,
             VaultError::Poisoned(inner) => inner.kind(),
             VaultError::Store { source, .. } => match source {
@@ -140,6 +152,14 @@ impl VaultError {
         VaultError::Damaged {
             what: what.into(),
             why: why.into(),
+        }
+    }
+
+    /// The reason alone, for a sentence that names the object.
+    pub(crate) fn reason(&self) -> String {
+        match self {
+            VaultError::Damaged { why, .. } => why.clone(),
+            other => other.to_string(),
         }
     }
 

@@ -1,15 +1,15 @@
 //! A vault that is open.
 
-use std::sync::Arc;
+use std::{collections::HashSet, sync::Arc};
 
 use lifeboat_store::{Area, ObjectName, Store, StoreError};
+use parking_lot::Mutex;
 
 use crate::{
     config::Config,
     env::Environment,
     error::{Result, VaultError},
-    id::{IndexId, KeyId, PackId, SnapshotId},
-    index::{Index, IndexBuilder, IndexFile},
+    id::{KeyId, PackId, SnapshotId},
     key,
     lock::{self, LockMode},
     read::Reader,
@@ -31,6 +31,8 @@ pub struct Core {
     pub key_id: KeyId,
     /// Time, randomness, who we are.
     pub env: Environment,
+    /// Warnings that were given already.
+    pub told: Mutex<HashSet<String>>,
 }
 
 /// A vault that is open. Cheap to clone; shared between threads.
@@ -88,6 +90,7 @@ impl Vault {
             config,
             key_id,
             env,
+            told: Mutex::default(),
         };
         for other in core
             .list(Area::Keys)?
@@ -132,6 +135,7 @@ impl Vault {
             config,
             key_id,
             env,
+            told: Mutex::default(),
         })))
     }
 
@@ -199,11 +203,13 @@ impl Vault {
         })
     }
 
-    /// A reader: takes a shared lock (where the store can be written) and loads the index.
+    /// A reader: takes a shared lock (where the store can be written) and loads the index. A damaged index file
+    /// is told as a warning, and what it named is found all the same.
     pub fn reader(&self) -> Result<Reader> {
         let lock = self.shared_lock()?;
-        let index = Arc::new(self.0.load_index()?);
-        Ok(Reader::new(self.0.clone(), index, lock))
+        let loaded = self.0.load_index()?;
+        self.0.warn_of_index(&loaded.unreadable);
+        Ok(Reader::new(self.0.clone(), Arc::new(loaded.index), lock))
     }
 
     /// A shared lock; none where the store cannot be written.
@@ -218,7 +224,8 @@ impl Vault {
         }
     }
 
-    /// A write session: takes a shared lock and loads the index. Version 2 only.
+    /// A write session: takes a shared lock and loads the index. Version 2 only, and only where every index file
+    /// can be read.
     pub fn writer(&self, options: WriterOptions) -> Result<Writer> {
         Writer::open(self.0.clone(), options)
     }
@@ -250,6 +257,17 @@ fn refuse_what_is_there(store: &dyn Store) -> Result<()> {
 }
 
 impl Core {
+    /// Version 1 is read, never written.
+    pub fn refuse_version_1(&self) -> Result<()> {
+        if self.config.version >= 2 {
+            return Ok(());
+        }
+        Err(VaultError::Unsupported(format!(
+            "the vault at {} has format version 1, which can be read but not written; upgrade it with `restic migrate upgrade_repo_v2` and run the command again",
+            self.store.location()
+        )))
+    }
+
     /// Ids of an area's objects, sorted.
     pub fn list(&self, area: Area) -> Result<Vec<[u8; 32]>> {
         let listed = self
@@ -265,50 +283,6 @@ impl Core {
         }
         ids.sort_unstable();
         Ok(ids)
-    }
-
-    /// All index files, in memory. Some are read and parsed at the same time; the result does not
-    /// depend on which is done first.
-    pub fn load_index(&self) -> Result<Index> {
-        let mut builder = IndexBuilder::default();
-        let threads = std::thread::available_parallelism()
-            .map_or(2, usize::from)
-            .min(8);
-        for batch in self.list(Area::Index)?.chunks(threads) {
-            let files: Vec<_> = std::thread::scope(|scope| {
-                let load = |id: &[u8; 32]| {
-                    let id = IndexId(*id);
-                    scope.spawn(move || self.load_index_file(id))
-                };
-                let loads: Vec<_> = batch.iter().map(load).collect();
-                loads
-                    .into_iter()
-                    .map(std::thread::ScopedJoinHandle::join)
-                    .collect()
-            });
-            for file in files {
-                let died = |_| VaultError::Interrupted("a thread that reads the index died".into());
-                match file.map_err(died)? {
-                    Ok(file) => file
-                        .packs
-                        .into_iter()
-                        .for_each(|(pack, b)| builder.add(pack, b)),
-                    // Replaced by a newer one between listing and reading.
-                    Err(VaultError::Store {
-                        source: StoreError::NotFound(_),
-                        ..
-                    }) => {}
-                    Err(e) => return Err(e),
-                }
-            }
-        }
-        Ok(builder.build())
-    }
-
-    /// One index file.
-    pub fn load_index_file(&self, id: IndexId) -> Result<IndexFile> {
-        let name = object_name(Area::Index, &id.0)?;
-        IndexFile::parse(&self.load_unpacked(&name)?, &name.to_string())
     }
 
     /// The blobs of a pack, from its own header.

@@ -158,7 +158,7 @@ impl Damage {
         let number = if self.missing <= MISSING_LISTED {
             let object = format!("{kind_name} blob {id}");
             let sentence = format!(
-                "{object} is in no index: its pack or an index file was lost; `restic repair index` helps if only the index was"
+                "{object} is in no index: its pack or an index file was lost; `lifeboat repair index` helps if only the index was"
             );
             self.add(object, sentence)
         } else {

@@ -79,8 +79,12 @@ pub(super) fn load(
                 ..
             }) => continue,
             Err(error) => {
-                let hint = "`restic repair index` writes it again from the packs";
-                damage.add(format!("index/{id}"), format!("{error}; {hint}"));
+                let object = format!("index/{id}");
+                let sentence = format!(
+                    "{object} is damaged: {}; `lifeboat repair index` writes it again from the packs",
+                    error.reason()
+                );
+                damage.add(object, sentence);
                 continue;
             }
         };

@@ -166,24 +166,16 @@ fn finish(work: &Mutex<Work<'_>>, id: BlobId, found: Result<Found, TreeError>) {
         Err(TreeError::Unreadable(pack, error)) => {
             state.damage.add_pack(
                 pack,
-                &format!("tree {id} in it cannot be read ({})", why(error)),
+                &format!("tree {id} in it cannot be read ({})", error.reason()),
             );
         }
         Err(TreeError::Malformed(error)) => {
             let object = format!("tree {id}");
             let number = state.damage.add(
                 object.clone(),
-                format!("{object} is damaged: {}", why(error)),
+                format!("{object} is damaged: {}", error.reason()),
             );
             state.damage.blobs.insert((BlobKind::Tree, id), number);
         }
-    }
-}
-
-/// The reason alone, for a sentence that names the object.
-pub(super) fn why(error: VaultError) -> String {
-    match error {
-        VaultError::Damaged { why, .. } => why,
-        other => other.to_string(),
     }
 }

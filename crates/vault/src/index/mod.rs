@@ -4,6 +4,7 @@
 //! id, so that a look-up touches one or two entries. Duplicates are tolerated (the first read wins).
 
 mod json;
+mod load;
 mod rebuild;
 
 pub use json::{IndexFile, MAX_BLOBS_PER_FILE};

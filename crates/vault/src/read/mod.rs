@@ -4,14 +4,16 @@
 //! - `find`: paths and walks through trees;
 //! - `file`: a file's content as a stream that can be read from anywhere.
 //!
-//! A [`Reader`] sees the index as it was when it was made. It holds a shared lock where the store can be
+//! A [`Reader`] sees the index as it was when it was made. What that does not name is looked for, once, in the
+//! headers of the packs that no index names: an index file that is damaged or missing keeps no data from coming back.
+//! A vault that misses nothing pays nothing for it. A reader holds a shared lock where the store can be
 //! written, until the last of its clones and [`FileReader`]s is dropped.
 
 pub(crate) mod blobs;
 mod file;
 mod find;
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 pub use file::FileReader;
 pub use find::{Descend, MAX_DEPTH, MAX_PATH};
@@ -20,7 +22,7 @@ use crate::{
     blob::BlobKind,
     error::{Result, VaultError},
     id::BlobId,
-    index::Index,
+    index::{BlobLocation, Index},
     lock::HeldLock,
     node::{Node, NodeKind, Tree},
     repo::Core,
@@ -34,6 +36,10 @@ pub struct Reader(Arc<Shared>);
 struct Shared {
     core: Arc<Core>,
     index: Arc<Index>,
+    /// Whether what the index does not name is looked for in the packs.
+    rescues: bool,
+    /// What the packs hold that the index does not name; read when something is missing.
+    rescued: OnceLock<Index>,
     _lock: Option<HeldLock>,
 }
 
@@ -44,39 +50,57 @@ impl std::fmt::Debug for Reader {
 }
 
 impl Reader {
-    /// A reader over an index. Without a lock where the store cannot be written, or where the
-    /// owner (a writer) holds one.
+    /// A reader over an index. Without a lock where the store cannot be written.
     pub(crate) fn new(core: Arc<Core>, index: Arc<Index>, lock: Option<HeldLock>) -> Reader {
         Reader(Arc::new(Shared {
             core,
             index,
+            rescues: true,
+            rescued: OnceLock::new(),
             _lock: lock,
         }))
     }
 
-    /// Whether the index knows a blob.
+    /// A reader for a writer, which holds the lock: sees what the index names and nothing else.
+    pub(crate) fn strict(core: Arc<Core>, index: Arc<Index>) -> Reader {
+        Reader(Arc::new(Shared {
+            core,
+            index,
+            rescues: false,
+            rescued: OnceLock::new(),
+            _lock: None,
+        }))
+    }
+
+    /// Where a blob lies.
+    fn find(&self, kind: BlobKind, id: BlobId) -> Option<BlobLocation> {
+        let shared = &*self.0;
+        let rescue = || {
+            let rescued = || shared.core.rescue(&shared.index);
+            shared.rescues.then(|| shared.rescued.get_or_init(rescued))
+        };
+        shared
+            .index
+            .find(kind, &id)
+            .or_else(|| rescue()?.find(kind, &id))
+    }
+
+    /// Whether the vault has a blob.
     pub fn has(&self, kind: BlobKind, id: BlobId) -> bool {
-        self.0.index.find(kind, &id).is_some()
+        self.find(kind, id).is_some()
     }
 
     /// Plain length of a blob.
     pub fn blob_len(&self, kind: BlobKind, id: BlobId) -> Option<u64> {
-        self.0
-            .index
-            .find(kind, &id)
-            .map(|location| location.plain_len())
+        self.find(kind, id).map(|location| location.plain_len())
     }
 
     /// A blob: read, opened, decompressed, its hash checked. Nothing is cached.
     pub fn blob(&self, kind: BlobKind, id: BlobId) -> Result<Vec<u8>> {
-        let location = self
-            .0
-            .index
-            .find(kind, &id)
-            .ok_or(VaultError::MissingBlob {
-                kind: kind.as_str(),
-                id,
-            })?;
+        let location = self.find(kind, id).ok_or(VaultError::MissingBlob {
+            kind: kind.as_str(),
+            id,
+        })?;
         self.0.core.blob_at(kind, id, &location)
     }
 
@@ -88,7 +112,7 @@ impl Reader {
         })
     }
 
-    /// A file's content. Fails where a blob is in no index, and where the blobs do not add up to the
+    /// A file's content. Fails where a blob is missing, and where the blobs do not add up to the
     /// file's size.
     pub fn file(&self, node: &Node) -> Result<FileReader> {
         match &node.kind {

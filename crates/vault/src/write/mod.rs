@@ -108,15 +108,10 @@ pub struct Writer {
 impl Writer {
     pub(crate) fn open(core: Arc<Core>, mut options: WriterOptions) -> Result<Writer> {
         options.threads = options.threads.max(1);
-        if core.config.version < 2 {
-            return Err(VaultError::Unsupported(format!(
-                "the vault at {} has format version 1, which can be read but not written; upgrade it with `restic migrate upgrade_repo_v2` and run the command again",
-                core.store.location()
-            )));
-        }
+        core.refuse_version_1()?;
         let lock = lock::acquire(&core, LockMode::Shared, options.retry_lock)?;
-        let index = Arc::new(core.load_index()?);
-        let reader = Reader::new(core.clone(), index.clone(), None);
+        let index = Arc::new(core.load_index()?.whole()?);
+        let reader = Reader::strict(core.clone(), index.clone());
         let (full, packs) = crossbeam_channel::bounded(PACK_QUEUE);
         let (jobs, job_queue) = crossbeam_channel::bounded(options.threads);
         let session = Arc::new(Session::new(core, index, options, full));
@@ -141,7 +136,8 @@ impl Writer {
         Ok(writer)
     }
 
-    /// Reads what was there when the session began: parents' trees.
+    /// Reads what was there when the session began: parents' trees. Knows what the index names and nothing
+    /// else, for a point must not rest on what only the packs tell.
     pub fn reader(&self) -> &Reader {
         &self.reader
     }

@@ -4,6 +4,7 @@
 
 mod crash;
 mod damage;
+mod lost_index;
 mod odd;
 mod opening;
 mod oracle;

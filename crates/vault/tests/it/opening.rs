@@ -1,9 +1,9 @@
-//! Wrong passwords, places that are no vault, and damage at the door; a lost index.
+//! Wrong passwords, places that are no vault, and damage at the door.
 
 use std::{path::Path, sync::Arc};
 
-use lifeboat_store::{Area, Fault, FaultyStore};
-use lifeboat_vault::{ChunkPolicy, ErrorKind, Vault};
+use lifeboat_store::{Fault, FaultyStore};
+use lifeboat_vault::{ErrorKind, Vault};
 
 use crate::support::*;
 
@@ -82,7 +82,7 @@ fn a_second_key_made_by_restic_opens_too() {
 }
 
 #[test]
-fn a_flipped_bit_in_snapshot_or_index_is_named() {
+fn a_flipped_bit_in_a_snapshot_is_named() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("vault");
     let writer = create(local(&path)).writer(small_packs()).unwrap();
@@ -96,43 +96,6 @@ fn a_flipped_bit_in_snapshot_or_index_is_named() {
     assert!(points.found.is_empty());
     assert_eq!(points.unreadable[0].0, id);
     assert_eq!(points.unreadable[0].1.kind(), ErrorKind::Damaged);
-
-    flip(&only_file(&path.join("index")), 70);
-    let error = vault.reader().map(drop).unwrap_err();
-    assert_eq!(error.kind(), ErrorKind::Damaged);
-    assert!(error.to_string().contains("index/"), "{error}");
-}
-
-#[test]
-fn a_lost_index_is_told_and_made_again() {
-    let dir = tempfile::tempdir().unwrap();
-    let path = dir.path().join("vault");
-    let vault = create(local(&path));
-    let writer = vault.writer(small_packs()).unwrap();
-    let node = save_file(
-        &writer,
-        "a",
-        &noise(1, 1_000_000),
-        ChunkPolicy::Fixed { size: 64 << 10 },
-    );
-    let root = save_root(&writer, "d", vec![node]);
-    writer.commit(snapshot(root)).unwrap();
-    fs_err::remove_file(only_file(&path.join("index"))).unwrap();
-
-    let error = vault.reader().unwrap().tree(root).unwrap_err();
-    assert_eq!(error.kind(), ErrorKind::Damaged);
-    assert!(error.to_string().contains("index"), "{error}");
-    let packs = vault.store().list(Area::Data).unwrap().len();
-    assert_eq!(vault.unindexed_packs().unwrap().len(), packs);
-
-    let rebuilt = vault.rebuild_index().unwrap();
-    assert_eq!(
-        (rebuilt.packs, rebuilt.blobs, rebuilt.unreadable.len()),
-        (packs, 18, 0)
-    );
-    assert!(vault.unindexed_packs().unwrap().is_empty());
-    assert_eq!(vault.reader().unwrap().tree(root).unwrap().nodes.len(), 1);
-    restic_ok(&path, &["check", "--read-data"]);
 }
 
 #[test]

@@ -1,0 +1,200 @@
+//! All index files into memory; and the headers of packs that none of them names.
+//!
+//! An index file that cannot be read hides what the vault holds, but loses nothing: each pack says itself what
+//! is in it. So a reader goes on with the others and asks the packs ([`Core::rescue`]), a writer refuses
+//! ([`LoadedIndex::whole`]), and [`Vault::rebuild_index`](crate::Vault::rebuild_index) mends.
+
+use std::collections::HashSet;
+
+use lifeboat_store::{Area, StoreError};
+
+use super::{Index, IndexBuilder, IndexFile};
+use crate::{
+    error::{ErrorKind, Result, VaultError},
+    id::{IndexId, PackId},
+    pack::PackedBlob,
+    repo::Core,
+    unpacked::object_name,
+};
+
+/// Index files or pack headers that are in memory at a time, at most.
+const MOST_THREADS: usize = 8;
+
+/// What came of loading all index files.
+pub struct LoadedIndex {
+    /// What the readable ones say.
+    pub index: Index,
+    /// Files that cannot be read, ascending by id.
+    pub unreadable: Vec<(IndexId, VaultError)>,
+}
+
+impl LoadedIndex {
+    /// The index, if every file of it could be read. On another one a backup would store again what is there,
+    /// and hide the damage.
+    pub fn whole(self) -> Result<Index> {
+        let Some((id, error)) = self.unreadable.first() else {
+            return Ok(self.index);
+        };
+        let mut why = error.reason();
+        if self.unreadable.len() > 1 {
+            why += &format!(", and {} more", self.unreadable.len() - 1);
+        }
+        Err(VaultError::DamagedIndex {
+            what: format!("index/{id}"),
+            why,
+        })
+    }
+}
+
+impl Core {
+    /// All index files, in memory. Some are read and parsed at the same time; the result does not
+    /// depend on which is done first.
+    pub fn load_index(&self) -> Result<LoadedIndex> {
+        let mut builder = IndexBuilder::default();
+        let mut unreadable = Vec::new();
+        let ids = self.list(Area::Index)?;
+        let load = |id: [u8; 32]| self.load_index_file(IndexId(id));
+        in_order(&ids, load, |id, file| {
+            match file {
+                Ok(file) => file
+                    .packs
+                    .into_iter()
+                    .for_each(|(pack, blobs)| builder.add(pack, blobs)),
+                // Replaced by a newer one between listing and reading.
+                Err(error) if is_gone(&error) => {}
+                Err(error) if is_unreadable(&error) => unreadable.push((IndexId(id), error)),
+                Err(error) => return Err(error),
+            }
+            Ok(())
+        })?;
+        Ok(LoadedIndex {
+            index: builder.build(),
+            unreadable,
+        })
+    }
+
+    /// One index file.
+    pub fn load_index_file(&self, id: IndexId) -> Result<IndexFile> {
+        let name = object_name(Area::Index, &id.0)?;
+        IndexFile::parse(&self.load_unpacked(&name)?, &name.to_string())
+    }
+
+    /// Packs that are there and that this index does not name, ascending by id.
+    pub fn packs_beside(&self, index: &Index) -> Result<Vec<[u8; 32]>> {
+        let named: HashSet<PackId> = index.packs().iter().copied().collect();
+        let mut packs = self.list(Area::Data)?;
+        packs.retain(|id| !named.contains(&PackId(*id)));
+        Ok(packs)
+    }
+
+    /// Reads the headers of packs, some at the same time, and hands them on in the order of `packs`. A pack
+    /// that has gone meanwhile is passed over.
+    pub fn pack_headers(
+        &self,
+        packs: &[[u8; 32]],
+        mut take: impl FnMut(PackId, Result<Vec<PackedBlob>>) -> Result<()>,
+    ) -> Result<()> {
+        let read = |id: [u8; 32]| self.pack_header(PackId(id));
+        in_order(packs, read, |id, header| match header {
+            Err(error) if is_gone(&error) => Ok(()),
+            header => take(PackId(id), header),
+        })
+    }
+
+    /// What the packs hold that this index does not name, by their own headers. Called when something is
+    /// missing, so it does what it can: what cannot be read is not in the result.
+    pub fn rescue(&self, index: &Index) -> Index {
+        let mut builder = IndexBuilder::default();
+        let mut found = 0;
+        let read = self.packs_beside(index).and_then(|packs| {
+            self.pack_headers(&packs, |pack, header| {
+                match header {
+                    Ok(blobs) => {
+                        found += 1;
+                        builder.add(pack, blobs);
+                    }
+                    Err(error) => {
+                        self.warn_once(format!("{error}; what only it holds cannot be found"))
+                    }
+                }
+                Ok(())
+            })
+        });
+        if let Err(error) = read {
+            self.warn_once(format!(
+                "packs that no index names cannot be looked through: {error}"
+            ));
+        }
+        if found > 0 {
+            self.warn_once(format!(
+                "the index of the vault is not whole: {found} pack(s) that it does not name were looked through; `lifeboat repair index` mends it"
+            ));
+        }
+        builder.build()
+    }
+
+    /// Says that these index files are passed over.
+    pub fn warn_of_index(&self, unreadable: &[(IndexId, VaultError)]) {
+        for (id, error) in unreadable {
+            self.warn_once(format!(
+                "index/{id} is damaged: {}; what it named is looked for in the packs themselves, `lifeboat repair index` mends it",
+                error.reason()
+            ));
+        }
+    }
+
+    /// A warning, once for each open vault: a command may make several readers.
+    fn warn_once(&self, sentence: String) {
+        let mut told = self.told.lock();
+        if !told.contains(&sentence) {
+            tracing::warn!("{sentence}");
+            told.insert(sentence);
+        }
+    }
+}
+
+/// Whether an object was deleted between listing and reading.
+fn is_gone(error: &VaultError) -> bool {
+    let VaultError::Store { source, .. } = error else {
+        return false;
+    };
+    matches!(source, StoreError::NotFound(_))
+}
+
+/// Whether an error is about the object, not about the vault as a whole: its bytes are wrong, or the medium does
+/// not give them.
+fn is_unreadable(error: &VaultError) -> bool {
+    let VaultError::Store { source, .. } = error else {
+        return error.kind() == ErrorKind::Damaged;
+    };
+    matches!(source, StoreError::ShortRead { .. } | StoreError::Io { .. })
+}
+
+/// Does `work` for each id, a few at the same time, and hands the results on in the order of `ids`.
+fn in_order<T: Send>(
+    ids: &[[u8; 32]],
+    work: impl Fn([u8; 32]) -> T + Sync,
+    mut take: impl FnMut([u8; 32], T) -> Result<()>,
+) -> Result<()> {
+    let threads = std::thread::available_parallelism()
+        .map_or(2, usize::from)
+        .min(MOST_THREADS);
+    let work = &work;
+    for batch in ids.chunks(threads) {
+        let results: Vec<_> = std::thread::scope(|scope| {
+            let running: Vec<_> = batch
+                .iter()
+                .map(|id| scope.spawn(move || work(*id)))
+                .collect();
+            running
+                .into_iter()
+                .map(std::thread::ScopedJoinHandle::join)
+                .collect()
+        });
+        for (id, result) in batch.iter().zip(results) {
+            let died = |_| VaultError::Interrupted("a thread that reads the vault died".into());
+            take(*id, result.map_err(died)?)?;
+        }
+    }
+    Ok(())
+}
