@@ -138,6 +138,41 @@ fn an_engine_that_hangs_while_the_app_is_frozen_does_not_keep_it_frozen() {
     engine.destroy().unwrap();
 }
 
+#[test]
+fn an_instant_that_somebody_disturbs_is_tried_again() {
+    let lab = Lab::new();
+    lab.init();
+    let engine = tiny::engine(&lab, "a");
+    let host = serde_json::json!({"Binds": ["notes:/data"]});
+    let script = "n=0; while true; do n=$((n+1)); echo $n >> /data/a; echo $n >> /data/b; done";
+    tiny::run_with(&engine, "notes", script, host);
+    let mut held = tiny::Held::start(
+        &lab,
+        lab.command(Some(&engine), &["backup", "notes", "-o", "json"]),
+    );
+    held.until("frozen");
+    engine
+        .api()
+        .post("/containers/notes/unpause", &serde_json::Value::Null)
+        .unwrap();
+    std::thread::sleep(Duration::from_millis(100));
+    let output = held.end();
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(output.status.code(), Some(0), "{said}");
+    assert!(said.contains("disturbed"), "{said}");
+    let report: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(report["protected"][0]["level"], "crash");
+    // One instant: the second file is never ahead of the first, nor more than one behind.
+    let lines = |file: &str| -> u64 {
+        lab.restic(&["dump", "latest", &format!("/volumes/notes/{file}")])
+            .lines()
+            .count() as u64
+    };
+    let (a, b) = (lines("a"), lines("b"));
+    assert!(b > 0 && (a == b || a == b + 1), "{a} and {b}");
+    engine.destroy().unwrap();
+}
+
 /// The engine's process: the `dockerd` whose arguments name its folder.
 fn dockerd_of(dir: &std::path::Path) -> Pid {
     let dir = dir.to_str().unwrap();

@@ -65,7 +65,10 @@ pub fn reach(
         });
     }
     let mut disturbed = String::new();
-    for _ in 0..ATTEMPTS {
+    for attempt in 0..ATTEMPTS {
+        if attempt > 0 {
+            passes.again()?;
+        }
         let mut freeze = Freeze::prepare(ctx, targets(inventory, &freezing))?;
         let spool = ctx.spool.as_ref().filter(|spool| spool.is_slow());
         // Nobody waits for a slow vault while the app stands still.

@@ -111,6 +111,12 @@ impl<'a> Passes<'a> {
         Ok(())
     }
 
+    /// Begins anew after an instant that was disturbed: what its pass found was not kept for another.
+    pub fn again(&mut self) -> Result<()> {
+        self.last.iter_mut().for_each(|last| *last = None);
+        self.pass(true).map(drop)
+    }
+
     /// The pass that counts.
     pub fn last_pass(&mut self) -> Result<()> {
         self.pass(false).map(drop)
