@@ -54,6 +54,8 @@ impl Freeze {
         let endpoint = engine.endpoint();
         let mut watchdog = Command::new(&ctx.program)
             .arg("__watchdog")
+            // It needs nothing of it, and a password may be in it.
+            .env_clear()
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(Stdio::null())
