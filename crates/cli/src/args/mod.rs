@@ -6,6 +6,7 @@ mod check;
 mod init;
 mod ls;
 mod points;
+mod repair;
 mod restore;
 mod tools;
 
@@ -22,6 +23,7 @@ pub use self::{
     init::InitArgs,
     ls::LsArgs,
     points::PointsArgs,
+    repair::{Repair, RepairArgs, RepairIndexArgs},
     restore::RestoreArgs,
     tools::{CompletionArgs, ManArgs},
 };
@@ -138,6 +140,7 @@ pub enum Command {
     Restore(RestoreArgs),
     Ls(LsArgs),
     Check(CheckArgs),
+    Repair(RepairArgs),
     Completion(CompletionArgs),
     #[command(hide = true, alias = "__man")]
     Man(ManArgs),
@@ -192,6 +195,8 @@ mod tests {
             "--password-file f --password-command c points",
             "points -o yaml",
             "ls",
+            "repair",
+            "repair packs",
             "completion csh",
         ] {
             let error = parse(line).unwrap_err();

@@ -6,6 +6,7 @@ mod check;
 mod init;
 mod ls;
 mod points;
+mod repair;
 mod restore;
 mod tools;
 
@@ -31,6 +32,7 @@ pub fn run(cli: Cli, reporter: &Arc<Reporter>) -> Result<Exit> {
         Command::Restore(args) => restore::run(&session(out)?, args),
         Command::Ls(args) => ls::run(&session(out)?, args),
         Command::Check(args) => check::run(&session(out)?, args),
+        Command::Repair(args) => repair::run(&session(out)?, args),
         Command::Completion(args) => tools::completion(&out, args),
         Command::Man(args) => tools::man(args),
     }

@@ -12,6 +12,7 @@ fn help_names_every_command_and_exit_code() {
         "restore",
         "ls",
         "check",
+        "repair",
         "completion",
     ] {
         assert!(help.contains(&format!("\n  {word} ")), "{word}: {help}");

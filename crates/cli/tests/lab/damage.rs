@@ -1,5 +1,7 @@
 //! A vault that is damaged: what is whole is restored, what is not is named, and nobody gets zeros.
 
+mod index;
+
 use std::{
     collections::BTreeSet,
     path::{Path, PathBuf},
@@ -184,55 +186,6 @@ fn a_damaged_snapshot_is_named_and_the_others_are_there() {
     let output = two.restore(&second, "out2");
     assert_eq!(output.status.code(), Some(1));
     says(&output, &[&second[..8], "damaged"]);
-}
-
-/// Makes the index anew from the packs, as the message of `check` has it.
-fn rebuild(lab: &Lab, damaged: &[PathBuf]) {
-    for index in damaged {
-        fs_err::remove_file(index).unwrap();
-    }
-    lab.restic(&["rebuild-index"]);
-    lab.run(None, &["check", "--read-data"], 0);
-}
-
-#[test]
-fn a_damaged_index_is_named_and_what_the_packs_hold_comes_back() {
-    let two = Two::new();
-    let (first, second) = (two.id(0), two.id(1));
-    let index = largest(files(&two.lab.vault(), "index"));
-    flip(&index, 40);
-    let name = index.file_name().unwrap().to_str().unwrap();
-    let output = two.lab.run(None, &["check"], 1);
-    assert!(stdout(&output).contains(&name[..8]), "{}", stdout(&output));
-    let output = two.restore(&first, "out0");
-    if output.status.code() != Some(0) {
-        says(&output, &["index", &name[..8], "damaged", "lifeboat check"]);
-        // Nothing is written on what is not understood.
-        let path = two.lab.path("one");
-        let line = format!("backup --path {}", path.display());
-        refused(&two.lab, None, &line, 1, &["index", "damaged"]);
-    }
-    rebuild(&two.lab, &[index]);
-    two.first_is_whole(&first, "out1");
-    assert_eq!(two.restore(&second, "out2").status.code(), Some(0));
-}
-
-#[test]
-fn a_missing_index_is_named_and_what_the_packs_hold_comes_back() {
-    let two = Two::new();
-    let (first, second) = (two.id(0), two.id(1));
-    for index in files(&two.lab.vault(), "index") {
-        fs_err::remove_file(index).unwrap();
-    }
-    let output = two.lab.run(None, &["check"], 1);
-    assert!(stdout(&output).contains("index"), "{}", stdout(&output));
-    let output = two.restore(&first, "out0");
-    if output.status.code() != Some(0) {
-        says(&output, &["index", "lifeboat check"]);
-    }
-    rebuild(&two.lab, &[]);
-    two.first_is_whole(&first, "out1");
-    assert_eq!(two.restore(&second, "out2").status.code(), Some(0));
 }
 
 #[test]
