@@ -66,11 +66,13 @@ impl Cost {
 
 #[derive(Serialize, Deserialize)]
 struct KeyFile {
-    created: String,
+    // Only for people; rustic leaves all three out.
     #[serde(default)]
-    username: String,
+    created: Option<String>,
     #[serde(default)]
-    hostname: String,
+    username: Option<String>,
+    #[serde(default)]
+    hostname: Option<String>,
     kdf: String,
     #[serde(rename = "N")]
     n: u64,
@@ -129,9 +131,9 @@ pub fn add(
     let plain = Zeroizing::new(serde_json::to_vec(&json).map_err(failed)?);
     let data = stretch(password, &salt, cost)?.seal(&*env.random, &plain)?;
     let file = KeyFile {
-        created: env.clock.now().to_rfc3339(),
-        username: env.username.clone(),
-        hostname: env.hostname.clone(),
+        created: Some(env.clock.now().to_rfc3339()),
+        username: Some(env.username.clone()),
+        hostname: Some(env.hostname.clone()),
         kdf: "scrypt".to_owned(),
         n: 1 << cost.log_n,
         r: u64::from(cost.r),

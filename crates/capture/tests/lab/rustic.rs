@@ -84,5 +84,9 @@ fn we_restore_what_rustic_captured() {
     let node = reader.lookup(root, &parts).unwrap().unwrap();
     let restored = restore(&vault, &node, &to);
     assert_eq!(restored.problems, []);
-    compare(&look(&from), &look(&to), kept_by_rustic);
+    let (mut a, mut b) = (look(&from), look(&to));
+    // rustic keeps nothing of the folder that was named itself.
+    a.remove("");
+    b.remove("");
+    compare(&a, &b, kept_by_rustic);
 }
