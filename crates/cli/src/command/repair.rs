@@ -1,5 +1,10 @@
 //! `repair`.
 
+use std::sync::{
+    Arc,
+    atomic::{AtomicBool, Ordering},
+};
+
 use lifeboat_vault::RebuiltIndex;
 use serde::Serialize;
 
@@ -8,6 +13,7 @@ use crate::{
     exit::{Exit, Result},
     human,
     session::Session,
+    signals,
 };
 
 /// What `-o json` says.
@@ -67,7 +73,11 @@ pub fn run(session: &Session, args: &RepairArgs) -> Result<Exit> {
 
 fn index(session: &Session, args: &RepairIndexArgs) -> Result<Exit> {
     let vault = session.open_vault()?;
-    let rebuilt = vault.rebuild_index(args.retry_lock, session.reporter.as_ref());
+    // A repair that is ended by force leaves its lock behind, and that one keeps everybody out.
+    let stop = Arc::new(AtomicBool::new(false));
+    let on_signal = Arc::clone(&stop);
+    signals::on_first(move || on_signal.store(true, Ordering::Relaxed))?;
+    let rebuilt = vault.rebuild_index(args.retry_lock, &stop, session.reporter.as_ref());
     session.reporter.finish();
     let rebuilt = rebuilt?;
     let report = Report::new(vault.location(), &rebuilt);

@@ -4,7 +4,10 @@
 //! that are whole in themselves. So after every step the vault tells as much as before it, or more, and the repair
 //! can be run again.
 
-use std::time::Duration;
+use std::{
+    sync::atomic::{AtomicBool, Ordering},
+    time::Duration,
+};
 
 use lifeboat_store::{Area, StoreError};
 
@@ -54,14 +57,23 @@ impl Vault {
     /// Packs are never touched.
     ///
     /// Alone in the vault, for it deletes what another program may be about to read: waits up to `retry_lock`
-    /// for those who hold it.
+    /// for those who hold it. Once `stop` is set it ends at the next pack, and gives the vault back.
     pub fn rebuild_index(
         &self,
         retry_lock: Duration,
+        stop: &AtomicBool,
         progress: &dyn Progress,
     ) -> Result<RebuiltIndex> {
+        let stopped = || stop.load(Ordering::Relaxed);
+        let go_on = || match stopped() {
+            true => Err(VaultError::Interrupted("the repair of the index".into())),
+            false => Ok(()),
+        };
         self.0.refuse_version_1()?;
-        let lock = lock::acquire(&self.0, LockMode::Exclusive, retry_lock)?;
+        let mode = LockMode::Exclusive;
+        let lock = lock::acquire_unless(&self.0, mode, retry_lock, &stopped);
+        go_on()?;
+        let lock = lock?;
         progress.step("read index");
         let loaded = self.0.load_index()?;
         let packs = self.0.packs_beside(&loaded.index)?;
@@ -71,6 +83,7 @@ impl Vault {
         let mut found = Vec::new();
         let mut blobs_found = 0;
         self.0.pack_headers(&packs, |pack, header| {
+            go_on()?;
             progress.advance(1, 0);
             match header {
                 Ok(blobs) => {

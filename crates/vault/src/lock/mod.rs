@@ -46,10 +46,20 @@ pub enum LockMode {
 
 /// Takes a lock; waits up to `retry` for one that is in the way.
 pub fn acquire(core: &Arc<Core>, mode: LockMode, retry: Duration) -> Result<HeldLock> {
+    acquire_unless(core, mode, retry, &|| false)
+}
+
+/// The same; waits no longer once `stopped`.
+pub fn acquire_unless(
+    core: &Arc<Core>,
+    mode: LockMode,
+    retry: Duration,
+    stopped: &dyn Fn() -> bool,
+) -> Result<HeldLock> {
     let began = Instant::now();
     loop {
         match try_acquire(core, mode) {
-            Err(VaultError::Locked { .. }) if began.elapsed() < retry => {
+            Err(VaultError::Locked { .. }) if began.elapsed() < retry && !stopped() => {
                 let left = retry.saturating_sub(began.elapsed());
                 std::thread::sleep(left.min(POLL));
             }

@@ -2,13 +2,16 @@
 
 use std::{
     path::{Path, PathBuf},
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+    },
     time::Duration,
 };
 
 use lifeboat_store::{Area, Fault, FaultyStore, ObjectName};
 use lifeboat_vault::{
-    BlobId, BlobKind, CheckOptions, ChunkPolicy, ErrorKind, RebuiltIndex, Silent, Vault,
+    BlobId, BlobKind, CheckOptions, ChunkPolicy, ErrorKind, Progress, RebuiltIndex, Silent, Vault,
     VaultError, WriterOptions,
 };
 
@@ -90,7 +93,7 @@ fn flip(path: &Path, at: usize) {
 }
 
 fn repair(vault: &Vault) -> lifeboat_vault::Result<RebuiltIndex> {
-    vault.rebuild_index(Duration::ZERO, &Silent)
+    vault.rebuild_index(Duration::ZERO, &AtomicBool::new(false), &Silent)
 }
 
 /// Whole for us and for restic, and as if nothing had happened.
@@ -384,6 +387,46 @@ fn a_repair_on_a_full_disk_harms_nothing() {
     assert_eq!(files(&path, Area::Index), index);
     assert!(files(&path, Area::Locks).is_empty());
     lab.all_there(&open(local(&path)));
+}
+
+/// Sets its flag at the third pack.
+#[derive(Default)]
+struct Stopper {
+    flag: AtomicBool,
+    packs: AtomicU64,
+}
+
+impl Progress for Stopper {
+    fn advance(&self, _: u64, _: u64) {
+        if self.packs.fetch_add(1, Ordering::SeqCst) == 2 {
+            self.flag.store(true, Ordering::SeqCst);
+        }
+    }
+}
+
+#[test]
+fn a_repair_that_is_stopped_gives_the_vault_back_and_can_be_run_again() {
+    let lab = Lab::new();
+    let path = lab.copy("stopped");
+    spoil(&path, "all flipped");
+    let before = files(&path, Area::Index);
+    let vault = open(local(&path));
+    let stopper = Stopper::default();
+    let repaired = vault.rebuild_index(Duration::ZERO, &stopper.flag, &stopper);
+    let error = repaired.map(drop).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Interrupted, "{error}");
+    assert_eq!(files(&path, Area::Index), before);
+    assert!(files(&path, Area::Locks).is_empty());
+    lab.all_there(&vault);
+    // Nor does it wait on for somebody who holds the vault.
+    let reader = vault.reader().unwrap();
+    let began = std::time::Instant::now();
+    let repaired = vault.rebuild_index(Duration::from_secs(60), &stopper.flag, &Silent);
+    assert!(matches!(repaired, Err(VaultError::Interrupted(_))));
+    assert!(began.elapsed() < Duration::from_secs(30));
+    drop(reader);
+    assert!(repair(&vault).unwrap().is_whole());
+    whole(&path);
 }
 
 #[test]
