@@ -2,6 +2,7 @@
 //!
 //! Both install what they need from the distribution and the language registries, saying what and
 //! why before, and keep what is expensive in the user's cache directory.
+#![allow(clippy::disallowed_methods, reason = "it starts cargo and the tests")]
 
 mod demo;
 mod root;

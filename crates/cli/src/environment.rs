@@ -25,6 +25,7 @@ pub const TEST_KILL_AT: &str = "LIFEBOAT_TEST_KILL_AT";
 #[cfg(debug_assertions)]
 pub const TEST_LOG_STEPS: &str = "LIFEBOAT_TEST_LOG_STEPS";
 
+#[allow(clippy::disallowed_methods, reason = "this is the place")]
 fn var(name: &str) -> Option<OsString> {
     std::env::var_os(name).filter(|value| !value.is_empty())
 }

@@ -85,6 +85,7 @@ fn from_file(path: &Path) -> Result<Password> {
     )
 }
 
+#[allow(clippy::disallowed_methods, reason = "the person named this program")]
 fn from_command(command: &OsStr) -> Result<Password> {
     let failed =
         |why: String| Failure::new(format!("the command of --password-command failed: {why}"));

@@ -11,6 +11,10 @@
 //!   that a test compares against the engine and not against our own reading of it.
 //! * [`images`] makes the images; [`sample_app`] the app; [`compose`] a project of Docker Compose.
 //! * [`oddities`] makes a tree with everything a file system can hold, and compares two such trees.
+#![allow(
+    clippy::disallowed_methods,
+    reason = "it starts engines and programs, and is told by the environment where its cache is"
+)]
 
 pub mod api;
 pub mod cache;

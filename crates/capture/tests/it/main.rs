@@ -6,6 +6,7 @@
     clippy::print_stdout,
     missing_docs
 )]
+#![allow(clippy::disallowed_methods, reason = "tests run other programs")]
 
 mod common;
 mod excludes;

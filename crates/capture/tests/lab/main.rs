@@ -6,6 +6,7 @@
     missing_docs,
     dead_code
 )]
+#![allow(clippy::disallowed_methods, reason = "tests run other programs")]
 
 #[path = "../it/common.rs"]
 mod common;

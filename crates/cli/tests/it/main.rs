@@ -1,6 +1,7 @@
 //! The program as a person or a script meets it: what it prints where, and how it ends. Everything
 //! lies in a temporary directory; no engine is needed.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+#![allow(clippy::disallowed_methods, reason = "tests run other programs")]
 
 mod help;
 mod host;

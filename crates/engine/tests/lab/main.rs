@@ -1,4 +1,5 @@
 //! The engine crate against real engines. Needs root.
+#![allow(clippy::disallowed_methods, reason = "tests run other programs")]
 #![recursion_limit = "256"]
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
 

@@ -1,5 +1,6 @@
 //! Images without an engine: hand-made streams and layouts, good and hostile.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
+#![allow(clippy::disallowed_methods, reason = "tests run other programs")]
 
 mod hostile;
 mod streams;

@@ -1,5 +1,6 @@
 //! Images out of one real engine and into another. Needs root.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
+#![allow(clippy::disallowed_methods, reason = "tests run other programs")]
 
 use lifeboat_engine::DockerEngine;
 use lifeboat_images::{

@@ -79,6 +79,10 @@ fn plain(version: &str) -> &str {
     version.strip_prefix('v').unwrap_or(version)
 }
 
+#[allow(
+    clippy::disallowed_methods,
+    reason = "Compose alone knows its own hash"
+)]
 fn start(program: &[&str]) -> Command {
     let (name, arguments) = program.split_first().unwrap_or((&"docker-compose", &[]));
     let mut command = Command::new(name);
@@ -118,6 +122,7 @@ fn answer(command: &mut Command) -> Option<String> {
 }
 
 #[cfg(test)]
+#[allow(clippy::disallowed_methods, reason = "tests run programs")]
 mod tests {
     use super::*;
 

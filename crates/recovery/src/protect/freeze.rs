@@ -49,6 +49,10 @@ struct Record {
 
 impl Freeze {
     /// Starts the watchdog and waits until it is ready.
+    #[allow(
+        clippy::disallowed_methods,
+        reason = "the watchdog is a process of its own"
+    )]
     pub fn prepare(ctx: &Context, targets: Vec<Target>) -> Result<Self> {
         let engine = Arc::clone(ctx.engine()?);
         let endpoint = engine.endpoint();

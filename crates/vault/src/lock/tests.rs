@@ -1,4 +1,5 @@
 //! Who may run beside whom, whose locks are removed, and when a lock is lost.
+#![allow(clippy::disallowed_methods, reason = "tests run other programs")]
 
 use std::process::{Command, Stdio};
 

@@ -1,5 +1,5 @@
 //! Integration tests of the vault.
-
+#![allow(clippy::disallowed_methods, reason = "tests run other programs")]
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod crash;
