@@ -53,6 +53,11 @@ impl Places {
         self.state.join("journal")
     }
 
+    /// Bind sources, project files and records of the copies that `restore --as` makes.
+    pub fn copies(&self) -> PathBuf {
+        self.state.join("copies")
+    }
+
     /// Where packs wait while an app is frozen and the vault is slow.
     pub fn spool(&self) -> PathBuf {
         self.state.join("spool")

@@ -8,6 +8,7 @@
 use std::{
     io::{Read, Seek, SeekFrom, Write},
     path::{Path, PathBuf},
+    time::Duration,
 };
 
 use rustix::fs::{FlockOperation, flock};
@@ -34,7 +35,7 @@ impl Journal {
                 .append(true)
                 .create(true)
                 .open(&path)?;
-            if flock(&file, FlockOperation::NonBlockingLockExclusive).is_err() {
+            if !locked(&file) {
                 return Err(RecoveryError::Refused(format!(
                     "another lifeboat process is at work on this ({} is locked); wait until it has ended",
                     path.display()
@@ -87,6 +88,19 @@ impl Journal {
         }
         Ok(())
     }
+}
+
+/// Locks it, waiting for a moment: a process that this one has just started holds a copy of every
+/// descriptor until it runs its own program.
+fn locked(file: &fs_err::File) -> bool {
+    const TRIES: u32 = 20;
+    (0..TRIES).any(|_| {
+        let free = flock(file, FlockOperation::NonBlockingLockExclusive).is_ok();
+        if !free {
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        free
+    })
 }
 
 fn is_same_file(file: &fs_err::File, path: &Path) -> bool {

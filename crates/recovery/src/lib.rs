@@ -6,6 +6,7 @@
 //! progress goes to a [`Progress`], results come back as values.
 
 pub mod context;
+pub mod copies;
 pub mod error;
 pub mod files;
 pub mod journal;

@@ -8,6 +8,7 @@ mod ls;
 mod points;
 mod repair;
 mod restore;
+mod rm;
 mod tools;
 
 use std::{ffi::OsString, path::PathBuf};
@@ -25,6 +26,7 @@ pub use self::{
     points::PointsArgs,
     repair::{Repair, RepairArgs, RepairIndexArgs},
     restore::RestoreArgs,
+    rm::RmArgs,
     tools::{CompletionArgs, ManArgs},
 };
 
@@ -35,6 +37,7 @@ Examples:
   lifeboat backup --all             a recovery point of every app
   lifeboat points                   what can be brought back
   lifeboat restore shop             the newest point of `shop`, whole, in one step
+  lifeboat restore shop --as try    a copy of it beside the one that runs; `lifeboat rm try`
 
   On an empty machine, vault and key are enough:
   lifeboat --vault /mnt/vault --password-file key points
@@ -138,6 +141,7 @@ pub enum Command {
     #[command(visible_alias = "snapshots")]
     Points(PointsArgs),
     Restore(RestoreArgs),
+    Rm(RmArgs),
     Ls(LsArgs),
     Check(CheckArgs),
     Repair(RepairArgs),
@@ -192,6 +196,12 @@ mod tests {
             "restore shop --include x",
             "restore shop --target /t --dry-run",
             "restore shop --resume",
+            "restore shop --network-access",
+            "restore shop --allow devices",
+            "restore shop --as x --allow everything",
+            "restore shop --as x --target /t",
+            "rm",
+            "rm x --yes --dry-run",
             "--password-file f --password-command c points",
             "points -o yaml",
             "ls",

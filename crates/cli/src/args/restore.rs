@@ -1,11 +1,16 @@
 use std::path::PathBuf;
 
 use clap::{Args, ValueHint};
+use lifeboat_recovery::restore::beside::Allow;
 
 /// Brings an app back, whole and in one step; or the files of a point into a directory
 ///
 /// Nothing that exists is touched: where a name is in use, the restore is refused before anything
 /// is changed. A restore that was interrupted is run again with the same command.
+///
+/// With --as a copy comes up beside the app that runs: containers, volumes, networks and bind
+/// sources of its own, no port published, no way out of its networks, no label by which proxies,
+/// updaters or backup tools would act on it. It is never protected; `lifeboat rm` takes it away.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 REF is an app, `[[SITE/]HOST/]APP[@POINT]`; the id of a point, 8 digits or more; or `latest`.
@@ -14,6 +19,10 @@ Examples:
   lifeboat restore shop                            the newest point of `shop`
   lifeboat restore shop@6f1d3c20                   an older one
   lifeboat restore shop --dry-run                  what would be done, and what stands in the way
+  lifeboat restore shop --as shop-try              a copy beside the one that runs
+  lifeboat restore shop --as shop-try --dry-run    what would be called what
+  lifeboat restore shop --as shop-try --network-access
+                                                   with ports on 127.0.0.1 and a way out
   lifeboat restore shop --target /tmp/shop         its files only, no engine needed
   lifeboat restore shop --target /tmp/shop --include '*.sql'")]
 pub struct RestoreArgs {
@@ -24,6 +33,20 @@ pub struct RestoreArgs {
     /// Show the plan, change nothing; exit code 1 if it would be refused
     #[arg(short = 'n', long, conflicts_with = "target")]
     pub dry_run: bool,
+
+    /// Bring up a copy under this name beside the original, and touch nothing of that
+    #[arg(long = "as", value_name = "NAME", conflicts_with = "target")]
+    pub copy: Option<String>,
+
+    /// Let the copy out: networks with a way out, and its ports on free ports of 127.0.0.1
+    #[arg(long, requires = "copy")]
+    pub network_access: bool,
+
+    /// Let the copy have something of the host or of others: network:NAME, bind:PATH (read-only),
+    /// volume:NAME (an empty one), host-network, host-pid, host-ipc, host-uts, devices, privileged,
+    /// engine-socket
+    #[arg(long, value_name = "WHAT", requires = "copy")]
+    pub allow: Vec<Allow>,
 
     /// Restore files into this directory, which is never left, instead of the app
     #[arg(short, long, value_name = "DIR", value_hint = ValueHint::DirPath)]

@@ -2,12 +2,14 @@
 
 mod apps;
 mod backup;
+mod beside;
 mod check;
 mod init;
 mod ls;
 mod points;
 mod repair;
 mod restore;
+mod rm;
 mod tools;
 
 use std::sync::Arc;
@@ -30,6 +32,7 @@ pub fn run(cli: Cli, reporter: &Arc<Reporter>) -> Result<Exit> {
         Command::Backup(args) => backup::run(&session(out)?, args),
         Command::Points(args) => points::run(&session(out)?, args),
         Command::Restore(args) => restore::run(&session(out)?, args),
+        Command::Rm(args) => rm::run(&session(out)?, args),
         Command::Ls(args) => ls::run(&session(out)?, args),
         Command::Check(args) => check::run(&session(out)?, args),
         Command::Repair(args) => repair::run(&session(out)?, args),

@@ -9,6 +9,7 @@ use lifeboat_recovery::{
 
 use crate::{
     args::RestoreArgs,
+    command::beside,
     exit::{Exit, Failure, Result},
     human,
     session::{Session, absolute},
@@ -22,6 +23,9 @@ pub fn run(session: &Session, args: &RestoreArgs) -> Result<Exit> {
     }
     let ctx = session.context(Some(session.connect()?))?;
     let (id, snapshot) = points::resolve(&ctx.vault, &args.reference)?;
+    if let Some(name) = &args.copy {
+        return beside::run(session, args, &ctx, id, &snapshot, name);
+    }
     if args.dry_run {
         let plan = restore::plan(&ctx, id, &snapshot);
         session.reporter.finish();
@@ -99,7 +103,7 @@ fn to_directory(session: &Session, args: &RestoreArgs, target: &Path) -> Result<
     })
 }
 
-fn list(text: &mut String, title: &str, sentences: &[String]) {
+pub(super) fn list(text: &mut String, title: &str, sentences: &[String]) {
     if !sentences.is_empty() {
         text.push_str(&format!("\n{title}:\n"));
         for sentence in sentences {
@@ -108,7 +112,7 @@ fn list(text: &mut String, title: &str, sentences: &[String]) {
     }
 }
 
-fn render_plan(plan: &RestorePlan, width: Option<u16>) -> String {
+pub(super) fn render_plan(plan: &RestorePlan, width: Option<u16>) -> String {
     let mut text = format!(
         "{} from point {} of {}{}\n\n",
         human::escape(plan.app.as_bytes()),
@@ -147,7 +151,7 @@ fn render_plan(plan: &RestorePlan, width: Option<u16>) -> String {
     text
 }
 
-fn render_restored(done: &Restored) -> String {
+pub(super) fn render_restored(done: &Restored) -> String {
     let mut text = format!(
         "{} is back from point {} of {}, which was {} old\n",
         human::escape(done.app.as_bytes()),

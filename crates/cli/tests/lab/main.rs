@@ -1,6 +1,8 @@
 //! The program against real engines. Needs root.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
+#![allow(clippy::disallowed_methods, reason = "tests run other programs")]
 
+mod beside;
 mod compose;
 mod damage;
 mod data;

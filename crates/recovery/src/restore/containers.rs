@@ -11,7 +11,7 @@ use lifeboat_engine::{
     recreate::{Mapping, container_create_body},
 };
 use lifeboat_plan::{
-    manifest::{ContainerRecord, RunState},
+    manifest::{ContainerRecord, RunState, layout},
     order::{Condition, Order, Step},
 };
 use lifeboat_vault::Reader;
@@ -100,9 +100,8 @@ impl ContainerStage<'_> {
             image: Some(self.engine.image_for_create(&record.image_ref, &image_id)?),
             image_id: Some(image_id),
             containers: ids.clone(),
-            fresh: self.point.definitions.fresh().keys().cloned().collect(),
             source_hostname: self.point.manifest.fingerprints.hostname.clone(),
-            ..Mapping::exact(self.engine.api())
+            ..self.point.definitions.mapping()
         };
         let plan = container_create_body(raw, &mapping)?;
         done.warnings.extend(plan.notes.iter().cloned());
@@ -124,7 +123,9 @@ impl ContainerStage<'_> {
             .iter()
             .find(|l| l.container == record.name);
         if let Some(layer) = layer {
-            put_layer(self.engine, self.reader, self.point.root, &id, layer)?;
+            let (point, default) = (self.point, layout::layer(&layer.container));
+            let place = point.definitions.place(&default);
+            put_layer(self.engine, self.reader, point.root, place, &id, layer)?;
             if !layer.deleted.is_empty() {
                 done.warnings.push(format!(
                     "{}: {} path(s) of the image that had been deleted in the container are there again, e.g. {}",

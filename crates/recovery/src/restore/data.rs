@@ -149,6 +149,7 @@ impl DataStage<'_> {
     }
 
     pub(super) fn node(&self, place: &str) -> Result<Node> {
+        let place = self.definitions.place(place);
         let parts: Vec<&[u8]> = place.split('/').map(str::as_bytes).collect();
         self.reader.lookup(self.root, &parts)?.ok_or_else(|| {
             RecoveryError::Failed(format!(

@@ -34,6 +34,63 @@ pub enum Intent {
     ContainerMade(String),
     /// All containers are created and complete; they are about to be started.
     Starting,
+    /// A copy beside the app is made, with these options: going on with others would mix two.
+    Beside(String),
+}
+
+/// What a restore is of: the app itself, or a copy beside it.
+#[derive(Debug, Clone)]
+pub struct Subject {
+    app: String,
+    /// `--as`.
+    copy: Option<String>,
+}
+
+impl Subject {
+    /// The app itself.
+    pub fn app(app: &str) -> Self {
+        Self {
+            app: app.to_owned(),
+            copy: None,
+        }
+    }
+
+    /// A copy of it under another name.
+    pub fn copy(app: &str, name: &str) -> Self {
+        Self {
+            app: app.to_owned(),
+            copy: Some(name.to_owned()),
+        }
+    }
+
+    /// Name of the journal. A copy is taken away without its vault.
+    fn journal(&self, ctx: &Context) -> String {
+        match &self.copy {
+            Some(name) => copy_journal(name),
+            None => format!(
+                "restore-{}-{}",
+                &ctx.vault.id().get(..8).unwrap_or(""),
+                file_name(&self.app)
+            ),
+        }
+    }
+
+    fn finish_first(&self, other: SnapshotId) -> String {
+        let (app, other) = (&self.app, other.short());
+        match &self.copy {
+            Some(name) => format!(
+                "the restore of another point ({other}) as {name} was interrupted here; finish it with `lifeboat restore {other} --as {name}`, or take it away with `lifeboat rm {name}`"
+            ),
+            None => format!(
+                "a restore of another point of {app} ({other}) was interrupted here; finish it first with `lifeboat restore {app}@{other}`"
+            ),
+        }
+    }
+}
+
+/// Name of the journal of the copy `name`.
+pub fn copy_journal(name: &str) -> String {
+    format!("copy-{}", file_name(name))
 }
 
 /// The journal of the restore of one app on this host.
@@ -45,19 +102,15 @@ pub struct RestoreJournal {
 impl RestoreJournal {
     /// Opens it for this app and point. An interrupted restore of *another* point of the app is an
     /// error: it has to be finished first, or half of two points would stand side by side.
-    pub fn open(ctx: &Context, app: &str, point: SnapshotId) -> Result<Self> {
-        let name = format!(
-            "restore-{}-{}",
-            &ctx.vault.id().get(..8).unwrap_or(""),
-            file_name(app)
-        );
+    pub fn open(ctx: &Context, subject: &Subject, point: SnapshotId) -> Result<Self> {
+        let name = subject.journal(ctx);
         let (journal, records) = Journal::open::<Intent>(&ctx.places.journal(), &name)?;
         let begun = records.iter().find_map(|r| match r {
             Intent::Begin(id) => Some(*id),
             _ => None,
         });
         if let Some(other) = begun.filter(|id| *id != point) {
-            return Err(RecoveryError::Refused(finish_first(app, other)));
+            return Err(RecoveryError::Refused(subject.finish_first(other)));
         }
         let mut this = Self {
             journal,
@@ -92,8 +145,8 @@ impl RestoreJournal {
 }
 
 /// The intents of an interrupted restore, without locking or beginning one: for a dry run.
-pub fn peek(ctx: &Context, app: &str, point: SnapshotId) -> BTreeSet<Intent> {
-    let records = read(ctx, app);
+pub fn peek(ctx: &Context, subject: &Subject, point: SnapshotId) -> BTreeSet<Intent> {
+    let records = read(ctx, subject);
     if records.contains(&Intent::Begin(point)) {
         records
     } else {
@@ -103,27 +156,17 @@ pub fn peek(ctx: &Context, app: &str, point: SnapshotId) -> BTreeSet<Intent> {
 
 /// What stands in the way where a restore of another point of the app was interrupted: what it left is
 /// nothing for a person to move away.
-pub fn of_another_point(ctx: &Context, app: &str, point: SnapshotId) -> Option<String> {
-    read(ctx, app).into_iter().find_map(|intent| match intent {
-        Intent::Begin(other) if other != point => Some(finish_first(app, other)),
-        _ => None,
-    })
+pub fn of_another_point(ctx: &Context, subject: &Subject, point: SnapshotId) -> Option<String> {
+    read(ctx, subject)
+        .into_iter()
+        .find_map(|intent| match intent {
+            Intent::Begin(other) if other != point => Some(subject.finish_first(other)),
+            _ => None,
+        })
 }
 
-fn finish_first(app: &str, other: SnapshotId) -> String {
-    format!(
-        "a restore of another point of {app} ({}) was interrupted here; finish it first with `lifeboat restore {app}@{}`",
-        other.short(),
-        other.short()
-    )
-}
-
-fn read(ctx: &Context, app: &str) -> BTreeSet<Intent> {
-    let name = format!(
-        "restore-{}-{}.jsonl",
-        &ctx.vault.id().get(..8).unwrap_or(""),
-        file_name(app)
-    );
+fn read(ctx: &Context, subject: &Subject) -> BTreeSet<Intent> {
+    let name = format!("{}.jsonl", subject.journal(ctx));
     let Ok(text) = fs_err::read_to_string(ctx.places.journal().join(name)) else {
         return BTreeSet::new();
     };

@@ -3,7 +3,7 @@
 use std::io::Read;
 
 use lifeboat_engine::Engine;
-use lifeboat_plan::manifest::{LayerRecord, layout};
+use lifeboat_plan::manifest::LayerRecord;
 use lifeboat_vault::{
     Reader,
     id::BlobId,
@@ -13,17 +13,18 @@ use tar::{Builder, EntryType, Header};
 
 use crate::{RecoveryError, Result};
 
-/// Puts the captured paths of one layer into the container `id`.
+/// Puts the captured paths of one layer, which lie below `place` in the point, into the container `id`.
 pub fn put_layer(
     engine: &dyn Engine,
     reader: &Reader,
     root: BlobId,
+    place: &str,
     id: &str,
     layer: &LayerRecord,
 ) -> Result<()> {
     let mut tar = Builder::new(Vec::new());
     for path in &layer.captured {
-        let place = format!("{}{path}", layout::layer(&layer.container));
+        let place = format!("{place}{path}");
         let parts: Vec<&[u8]> = place.split('/').map(str::as_bytes).collect();
         let node = reader.lookup(root, &parts)?.ok_or_else(|| {
             RecoveryError::Failed(format!("{place} is missing from the recovery point"))

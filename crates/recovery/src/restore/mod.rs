@@ -5,10 +5,11 @@
 //! the start. Each step is journaled before it is taken: the same command, run again after a crash,
 //! goes on where the first one stopped. What stood here before is never touched.
 
+pub mod beside;
 mod containers;
 mod data;
 mod images;
-mod journal;
+pub(crate) mod journal;
 mod layers;
 mod obstacles;
 mod point;
@@ -30,7 +31,7 @@ pub use report::{RestorePlan, Restored, Segment, Step};
 use self::{
     containers::{ContainerStage, Containers},
     data::{Data, DataStage},
-    journal::{Intent, RestoreJournal},
+    journal::{Intent, RestoreJournal, Subject},
     point::OpenPoint,
     report::Stopwatch,
 };
@@ -41,15 +42,21 @@ pub fn plan(ctx: &Context, id: SnapshotId, snapshot: &Snapshot) -> Result<Restor
     let engine = ctx.engine()?;
     let reader = ctx.vault.reader()?;
     let point = OpenPoint::open(&reader, id, snapshot, engine.api())?;
-    make_plan(ctx, engine.as_ref(), &point)
+    let subject = Subject::app(&point.manifest.identity.to_string());
+    make_plan(ctx, engine.as_ref(), &point, &subject)
 }
 
-fn make_plan(ctx: &Context, engine: &dyn Engine, point: &OpenPoint) -> Result<RestorePlan> {
+fn make_plan(
+    ctx: &Context,
+    engine: &dyn Engine,
+    point: &OpenPoint,
+    subject: &Subject,
+) -> Result<RestorePlan> {
     let here = engine.inventory()?;
     let manifest = &point.manifest;
     let app = manifest.identity.to_string();
-    let ours = journal::peek(ctx, &app, point.id);
-    let obstacles = match journal::of_another_point(ctx, &app, point.id) {
+    let ours = journal::peek(ctx, subject, point.id);
+    let obstacles = match journal::of_another_point(ctx, subject, point.id) {
         Some(first) => vec![first],
         None => obstacles::obstacles(manifest, &here, &ours, point.definitions.fresh()),
     };
@@ -126,28 +133,23 @@ pub fn restore(ctx: &Context, id: SnapshotId, snapshot: &Snapshot) -> Result<Res
     let reader = ctx.vault.reader()?;
     let point = OpenPoint::open(&reader, id, snapshot, engine.api())?;
     let app = point.manifest.identity.to_string();
-    let plan = make_plan(ctx, engine.as_ref(), &point)?;
+    let subject = Subject::app(&app);
+    let plan = make_plan(ctx, engine.as_ref(), &point, &subject)?;
     if !plan.obstacles.is_empty() {
         return Err(RecoveryError::Refused(format!(
             "{app} cannot be restored here, and nothing was changed: {}",
             plan.obstacles.join("; ")
         )));
     }
-    let mut journal = RestoreJournal::open(ctx, &app, id)?;
+    let journal = RestoreJournal::open(ctx, &subject, id)?;
+    watch.split("plan");
     let recovery = Recovery {
         ctx,
         engine: engine.as_ref(),
         reader: &reader,
         point: &point,
     };
-    watch.split("plan");
-    let ran = recovery
-        .run(&mut journal, &mut watch)
-        .map_err(|e| ctx.or_interrupted(e));
-    let outcome = match ran {
-        Ok(outcome) => outcome,
-        Err(why) => return Err(undo::undo(engine.as_ref(), &point.manifest, journal, why)),
-    };
+    let (outcome, journal) = recovery.run_or_undo(journal, &mut watch)?;
     // What did not become healthy is there and complete: running the restore again would not help.
     journal.finish()?;
     Ok(report::report(&point, plan.warnings, outcome, watch))
@@ -170,6 +172,23 @@ struct Recovery<'a> {
 }
 
 impl Recovery<'_> {
+    /// Runs it; what failed before the first start is taken back.
+    fn run_or_undo(
+        &self,
+        mut journal: RestoreJournal,
+        watch: &mut Stopwatch,
+    ) -> Result<(Outcome, RestoreJournal)> {
+        match self.run(&mut journal, watch) {
+            Ok(outcome) => Ok((outcome, journal)),
+            Err(why) => Err(undo::undo(
+                self.engine,
+                &self.point.manifest,
+                journal,
+                self.ctx.or_interrupted(why),
+            )),
+        }
+    }
+
     fn run(&self, journal: &mut RestoreJournal, watch: &mut Stopwatch) -> Result<Outcome> {
         self.ctx.progress.step("restore-begin");
         self.engine.prove_local(None)?;

@@ -36,11 +36,24 @@ pub struct OpenPoint {
 /// Raw inspect answers by name.
 #[derive(Default)]
 pub struct Definitions {
-    api: Option<ApiVersion>,
-    containers: BTreeMap<String, Value>,
-    networks: BTreeMap<String, Value>,
-    volumes: BTreeMap<String, Value>,
-    fresh: BTreeMap<String, (String, String)>,
+    pub(super) api: Option<ApiVersion>,
+    pub(super) containers: BTreeMap<String, Value>,
+    pub(super) networks: BTreeMap<String, Value>,
+    pub(super) volumes: BTreeMap<String, Value>,
+    pub(super) fresh: BTreeMap<String, (String, String)>,
+    /// What is called otherwise here than at the point; empty for an exact recovery.
+    pub(super) renamed: Renamed,
+}
+
+/// What is called otherwise here than at the point.
+#[derive(Default)]
+pub struct Renamed {
+    /// Old volume name to new.
+    pub volumes: BTreeMap<String, String>,
+    /// Old path of the host to new; a folder stands for all below it.
+    pub paths: BTreeMap<String, String>,
+    /// Place in a point's tree that goes with a new name, to the place where this point has it.
+    pub places: BTreeMap<String, String>,
 }
 
 impl OpenPoint {
@@ -132,8 +145,21 @@ impl Definitions {
         &self.fresh
     }
 
-    fn mapping(&self) -> Mapping {
-        Mapping::exact(self.api.unwrap_or(ApiVersion::new(1, 41)))
+    /// What create bodies are made with.
+    pub fn mapping(&self) -> Mapping {
+        let renamed = &self.renamed;
+        Mapping {
+            volumes: renamed.volumes.clone(),
+            binds: renamed.paths.clone(),
+            fresh: self.fresh.keys().cloned().collect(),
+            transformed: !renamed.places.is_empty(),
+            ..Mapping::exact(self.api.unwrap_or(ApiVersion::new(1, 41)))
+        }
+    }
+
+    /// Where the point has what would stand at this place under its present name.
+    pub fn place<'a>(&'a self, place: &'a str) -> &'a str {
+        self.renamed.places.get(place).map_or(place, String::as_str)
     }
 
     /// Raw inspect of a container.

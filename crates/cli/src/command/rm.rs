@@ -1,0 +1,114 @@
+//! `rm`: a copy that `restore --as` made goes away, and nothing else.
+
+use std::io::{BufRead, IsTerminal, Write};
+
+use lifeboat_recovery::copies::{self, Removal};
+
+use crate::{
+    args::RmArgs,
+    exit::{Exit, Failure, Result},
+    human,
+    session::Session,
+};
+
+/// Lists, asks, removes. Needs no vault.
+pub fn run(session: &Session, args: &RmArgs) -> Result<Exit> {
+    let engine = session.connect()?;
+    let found = copies::look(engine.as_ref(), &session.places, &args.name)?;
+    if args.dry_run {
+        return show(session, &found, "would be removed");
+    }
+    if !args.yes {
+        confirm(&found)?;
+    }
+    let done = copies::remove(engine.as_ref(), &session.places, &args.name)?;
+    session.reporter.finish();
+    show(session, &done, "removed")
+}
+
+/// The name has to be typed: a `y` is typed too easily.
+fn confirm(found: &Removal) -> Result<()> {
+    if !std::io::stdin().is_terminal() {
+        return Err(Failure::usage(format!(
+            "nobody is there to be asked whether {} is to be removed; give --yes",
+            found.name
+        )));
+    }
+    let mut out = std::io::stderr().lock();
+    let failed = |e: std::io::Error| Failure::new(format!("asking failed: {e}"));
+    write!(
+        out,
+        "{}Type {} to remove all this: ",
+        render(found, "will be removed"),
+        found.name
+    )
+    .and_then(|()| out.flush())
+    .map_err(failed)?;
+    let mut answer = String::new();
+    std::io::stdin()
+        .lock()
+        .read_line(&mut answer)
+        .map_err(failed)?;
+    if answer.trim() == found.name {
+        return Ok(());
+    }
+    Err(Failure::new(
+        "that was not the name; nothing was removed".to_owned(),
+    ))
+}
+
+fn show(session: &Session, removal: &Removal, what: &str) -> Result<Exit> {
+    if session.out.is_json() {
+        session.out.json(removal)?;
+    } else {
+        session.out.text(&render(removal, what))?;
+    }
+    Ok(if removal.stays.is_empty() {
+        Exit::Done
+    } else {
+        Exit::Incomplete
+    })
+}
+
+fn render(removal: &Removal, what: &str) -> String {
+    let mut text = match &removal.of {
+        Some(of) => format!("{}, a copy of {of}\n", removal.name),
+        None => format!("{}, a copy whose restore was interrupted\n", removal.name),
+    };
+    for item in &removal.items {
+        text.push_str(&format!(
+            "  {what}: {} {}\n",
+            item.kind,
+            human::escape(item.name.as_bytes())
+        ));
+    }
+    for sentence in &removal.stays {
+        text.push_str(&format!("  stays: {sentence}\n"));
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use lifeboat_recovery::copies::Item;
+
+    use super::*;
+
+    #[test]
+    fn what_goes_and_what_stays() {
+        let removal = Removal {
+            name: "shop-try".to_owned(),
+            of: Some("default/web1/shop".to_owned()),
+            items: vec![Item {
+                kind: "container",
+                name: "shop-try-db-1".to_owned(),
+            }],
+            stays: vec!["volume x is not the one that `restore --as shop-try` made".to_owned()],
+        };
+        insta::assert_snapshot!(render(&removal, "removed"), @r"
+        shop-try, a copy of default/web1/shop
+          removed: container shop-try-db-1
+          stays: volume x is not the one that `restore --as shop-try` made
+        ");
+    }
+}

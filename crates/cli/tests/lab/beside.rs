@@ -1,0 +1,528 @@
+//! `restore --as`: a copy beside the app that runs, of which nothing changes; and `rm`.
+
+use std::{
+    net::{IpAddr, Ipv4Addr},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+
+use lifeboat_testkit::{
+    engine::PrivateEngine,
+    sample_app::{Acked, CONTAINERS, SampleApp, WEB_PORT, diff},
+};
+use serde_json::{Value, json};
+
+use crate::{
+    support::{Lab, began},
+    tiny::{self, IDLE},
+};
+
+/// Asks the original's web front all the time.
+struct Client {
+    stop: Arc<AtomicBool>,
+    answers: Arc<AtomicU64>,
+    errors: Arc<AtomicU64>,
+}
+
+impl Client {
+    fn ask_while<T>(engine: &PrivateEngine, work: impl FnOnce() -> T) -> (T, u64, u64) {
+        let client = Self {
+            stop: Arc::default(),
+            answers: Arc::default(),
+            errors: Arc::default(),
+        };
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                while !client.stop.load(Ordering::SeqCst) {
+                    let local = IpAddr::V4(Ipv4Addr::LOCALHOST);
+                    let good = engine
+                        .http_get(local, WEB_PORT, "/index.html")
+                        .is_ok_and(|(status, body)| status == 200 && body.contains("shop"));
+                    let counter = if good {
+                        &client.answers
+                    } else {
+                        &client.errors
+                    };
+                    counter.fetch_add(1, Ordering::SeqCst);
+                    std::thread::sleep(Duration::from_millis(5));
+                }
+            });
+            let done = work();
+            client.stop.store(true, Ordering::SeqCst);
+            let count = |counter: &AtomicU64| counter.load(Ordering::SeqCst);
+            (done, count(&client.answers), count(&client.errors))
+        })
+    }
+}
+
+/// What inspect says of the original's containers, with ids, process ids, addresses and counters.
+fn inspects(engine: &PrivateEngine) -> Value {
+    let mut all = json!({});
+    for name in CONTAINERS {
+        let mut raw = tiny::inspect(engine, name);
+        // Probes go on (and a freeze of the backup may have met one).
+        raw["State"]["Health"] = Value::Null;
+        raw["ExecIDs"] = Value::Null;
+        // In any order.
+        let mounts = raw["Mounts"].as_array_mut().unwrap();
+        mounts.sort_by_key(Value::to_string);
+        all[*name] = raw;
+    }
+    all
+}
+
+#[test]
+fn a_copy_runs_beside_the_app_and_nothing_of_the_app_changes() {
+    let lab = Lab::new();
+    lab.init();
+    let engine = lab.engine("a");
+    let app = SampleApp::create(&engine, &lab.path("shop")).unwrap();
+    app.wait_ready(&engine).unwrap();
+    let report = lab.json(Some(&engine), &["backup", "--all"], 0);
+    let point = report["protected"][0].clone();
+    let promised = Acked::before(&app.acked().unwrap(), began(&point));
+    assert!(!promised.is_empty());
+    let names = tiny::names(&engine);
+    let (before, raw) = (app.fingerprint(&engine).unwrap(), inspects(&engine));
+
+    let dry = lab.json(
+        Some(&engine),
+        &["restore", "shop", "--as", "shop-try", "-n"],
+        0,
+    );
+    let renamed = dry["renamed"].as_array().unwrap();
+    for (kind, old, new) in [
+        ("container", "shop-db-1", "shop-try-db-1"),
+        ("volume", "shop_pgdata", "shop-try_pgdata"),
+        ("network", "shop_backend", "shop-try_backend"),
+    ] {
+        let wanted = json!({"kind": kind, "old": old, "new": new});
+        assert!(renamed.contains(&wanted), "{wanted} in {renamed:#?}");
+    }
+    assert_eq!(tiny::names(&engine), names, "a dry run changes nothing");
+
+    let (copy, answers, errors) = Client::ask_while(&engine, || {
+        lab.json(Some(&engine), &["restore", "shop", "--as", "shop-try"], 0)
+    });
+    assert!(answers > 20, "{answers}");
+    assert_eq!(errors, 0, "of {answers} answers of the original");
+    assert_eq!(copy["running"].as_array().unwrap().len(), 4, "{copy:#}");
+    assert_eq!(copy["stopped"], json!(["shop-try-migrate-1"]));
+    let differences = diff(&before, &app.fingerprint(&engine).unwrap());
+    assert!(differences.is_empty(), "{}", differences.join("\n"));
+    let differences = diff(&raw, &inspects(&engine));
+    assert!(differences.is_empty(), "{}", differences.join("\n"));
+
+    answers_inside(&engine, promised.len());
+    is_shut_in(&engine);
+    is_marked(&lab, &engine);
+
+    // A second one of the same name, and the app's own name.
+    let used = tiny::refused(
+        &lab,
+        Some(&engine),
+        "restore shop --as shop-try",
+        1,
+        &["lifeboat rm shop-try"],
+    );
+    assert!(used.contains("nothing was changed"), "{used}");
+    tiny::refused(
+        &lab,
+        Some(&engine),
+        "restore shop --as shop",
+        1,
+        &["is the app itself"],
+    );
+
+    // Nobody to be asked; then away with it.
+    tiny::refused(&lab, Some(&engine), "rm shop-try", 2, &["--yes"]);
+    tiny::refused(
+        &lab,
+        Some(&engine),
+        "rm shop --yes",
+        1,
+        &["no copy", "shop-try"],
+    );
+    let (gone, answers, errors) = Client::ask_while(&engine, || {
+        lab.json(Some(&engine), &["rm", "shop-try", "--yes"], 0)
+    });
+    assert_eq!(
+        (gone["stays"].as_array().unwrap().len(), errors),
+        (0, 0),
+        "{answers}"
+    );
+    assert_eq!(tiny::names(&engine), names);
+    assert_eq!(left_of_copies(&lab), Vec::<String>::new());
+    let differences = diff(&before, &app.fingerprint(&engine).unwrap());
+    assert!(differences.is_empty(), "{}", differences.join("\n"));
+    let differences = diff(&raw, &inspects(&engine));
+    assert!(differences.is_empty(), "{}", differences.join("\n"));
+    engine.destroy().unwrap();
+}
+
+/// The copy's web front serves, its database has what the point promised and takes more.
+fn answers_inside(engine: &PrivateEngine, promised: usize) {
+    let api = engine.api();
+    let page = ["wget", "-qO-", "http://127.0.0.1:8080/index.html"];
+    assert!(
+        api.exec_ok("shop-try-web-1", &page)
+            .unwrap()
+            .contains("shop")
+    );
+    let count = || -> usize {
+        let psql = [
+            "psql",
+            "-h",
+            "/tmp",
+            "-XqAt",
+            "-c",
+            "select count(*) from ledger",
+        ];
+        let rows = api.exec_ok("shop-try-db-1", &psql).unwrap();
+        rows.trim().parse().unwrap()
+    };
+    let rows = count();
+    assert!(rows >= promised, "{rows} of {promised}");
+    // Its worker finds its own database by its alias.
+    let end = std::time::Instant::now() + Duration::from_secs(20);
+    while count() <= rows {
+        assert!(
+            std::time::Instant::now() < end,
+            "the copy's worker writes nothing"
+        );
+        std::thread::sleep(Duration::from_millis(100));
+    }
+}
+
+/// Nothing of the host is reached, nothing of the original, no name from outside. (Docker 20.10 sets a
+/// default route even in internal networks; here nothing answers at its end.)
+fn is_shut_in(engine: &PrivateEngine) {
+    let api = engine.api();
+    let web = "shop-try-web-1";
+    let mut outside: Vec<String> =
+        vec!["172.28.5.10:5432".to_owned(), "172.28.5.1:18080".to_owned()];
+    for network in ["shop-try_frontend", "shop-try_backend"] {
+        let raw = api.get(&format!("/networks/{network}")).unwrap();
+        assert_eq!(raw["Internal"], true, "{raw}");
+        let gateway = raw["IPAM"]["Config"][0]["Gateway"].as_str().unwrap();
+        outside.push(format!("{gateway}:{WEB_PORT}"));
+    }
+    for address in outside {
+        let url = format!("http://{address}/index.html");
+        let tried = api
+            .exec(web, &["timeout", "5", "wget", "-T", "3", "-qO-", &url])
+            .unwrap();
+        assert_ne!(tried.code, 0, "{address} answers: {tried:?}");
+    }
+    let own = api
+        .exec(web, &["ping", "-c", "1", "-W", "2", "db"])
+        .unwrap();
+    assert!(own.stdout.contains("PING db (10."), "{own:?}");
+    let foreign = api
+        .exec(web, &["timeout", "20", "ping", "-c", "1", "example.org"])
+        .unwrap();
+    assert_ne!(foreign.code, 0, "{foreign:?}");
+    let ports = tiny::inspect(engine, web)["NetworkSettings"]["Ports"].clone();
+    let published = ports.as_object().unwrap().values().any(|b| b.is_array());
+    assert!(!published, "{ports}");
+}
+
+/// Every object carries the label; the copy is shown as one, and is not protected.
+fn is_marked(lab: &Lab, engine: &PrivateEngine) {
+    let raw = tiny::inspect(engine, "shop-try-worker-1");
+    let labels = &raw["Config"]["Labels"];
+    assert_eq!(labels["lifeboat.copy"], "shop-try");
+    assert_eq!(labels["lifeboat.enable"], "false");
+    assert_eq!(labels["com.docker.compose.project"], "shop-try");
+    assert!(
+        labels
+            .get("com.docker.compose.project.working_dir")
+            .is_none()
+    );
+    assert_eq!(raw["HostConfig"]["RestartPolicy"]["Name"], "no");
+    let acked = lab.path("state/copies/shop-try/binds");
+    let source = raw["HostConfig"]["Binds"][0].as_str().unwrap().to_owned();
+    assert!(source.starts_with(acked.to_str().unwrap()), "{source}");
+
+    let apps = lab.json(Some(engine), &["apps"], 0);
+    let apps: Vec<_> = apps["apps"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|a| (&a["name"], &a["kind"]))
+        .collect();
+    assert!(
+        apps.contains(&(&json!("shop-try"), &json!("copy"))),
+        "{apps:?}"
+    );
+    let all = lab.json(Some(engine), &["backup", "--all", "-n"], 0);
+    let named: Vec<_> = all["protected"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|p| p["app"].to_string())
+        .collect();
+    assert!(
+        named.len() == 2 && !named.iter().any(|n| n.contains("try")),
+        "{named:?}"
+    );
+    tiny::refused(
+        lab,
+        Some(engine),
+        "backup shop-try",
+        1,
+        &["never protected"],
+    );
+}
+
+fn left_of_copies(lab: &Lab) -> Vec<String> {
+    let mut left = Vec::new();
+    for folder in ["state/copies", "state/journal"] {
+        for entry in fs_err::read_dir(lab.path(folder)).into_iter().flatten() {
+            left.push(entry.unwrap().path().display().to_string());
+        }
+    }
+    left
+}
+
+/// A small app by itself, with a volume, a bind, a port, a proxy's label and a static way out.
+fn small(lab: &Lab, engine: &PrivateEngine) {
+    let html = lab.path("html");
+    fs_err::create_dir_all(&html).unwrap();
+    fs_err::write(html.join("index.html"), "from the bind").unwrap();
+    tiny::create(
+        engine,
+        "web",
+        json!({
+            "Cmd": ["sh", "-c", "echo kept >/data/file; exec httpd -f -p 8080 -h /www"],
+            "Labels": {"traefik.enable": "true", "example": "x"},
+            "Env": ["VIRTUAL_HOST=web.example"],
+            "ExposedPorts": {"8080/tcp": {}},
+            "HostConfig": {
+                "Binds": [format!("{}:/www", html.display()), "webdata:/data"],
+                "PortBindings": {"8080/tcp": [{"HostPort": "18081"}]},
+                "RestartPolicy": {"Name": "always"},
+            },
+        }),
+    );
+    tiny::start(engine, "web");
+}
+
+#[test]
+fn an_interrupted_copy_is_finished_or_taken_away() {
+    let lab = Lab::new();
+    lab.init();
+    let engine = tiny::engine(&lab, "a");
+    small(&lab, &engine);
+    lab.json(Some(&engine), &["backup", "web"], 0);
+    let names = tiny::names(&engine);
+    let original = tiny::inspect(&engine, "web");
+    let args = ["restore", "web", "--as", "web-try"];
+    for step in [
+        "restore-begin",
+        "restore-networks",
+        "restore-volumes",
+        "restore-binds",
+        "restore-containers",
+        "restore-start",
+        "restore-validate",
+    ] {
+        for finish in [true, false] {
+            let killed = lab
+                .command(Some(&engine), &args)
+                .env("LIFEBOAT_TEST_KILL_AT", step)
+                .output()
+                .unwrap();
+            assert_eq!(
+                killed.status.code(),
+                None,
+                "{step}: {}",
+                tiny::stderr(&killed)
+            );
+            if finish {
+                // With other options it would be half of one and half of the other.
+                let line = "restore web --as web-try --network-access";
+                tiny::refused(&lab, Some(&engine), line, 1, &["other options"]);
+                lab.json(Some(&engine), &args, 0);
+                assert!(tiny::runs(&engine, "web-try"), "{step}");
+                let kept = engine
+                    .api()
+                    .exec_ok("web-try", &["cat", "/data/file"])
+                    .unwrap();
+                assert_eq!(kept, "kept\n", "{step}");
+            }
+            lab.json(Some(&engine), &["rm", "web-try", "--yes"], 0);
+            assert_eq!(tiny::names(&engine), names, "{step} {finish}");
+            assert_eq!(
+                left_of_copies(&lab),
+                Vec::<String>::new(),
+                "{step} {finish}"
+            );
+        }
+    }
+    assert_eq!(
+        diff(&original, &tiny::inspect(&engine, "web")),
+        Vec::<String>::new()
+    );
+    engine.destroy().unwrap();
+}
+
+#[test]
+fn with_access_to_the_network_its_ports_are_on_free_ports_of_the_loopback() {
+    let lab = Lab::new();
+    lab.init();
+    let engine = tiny::engine(&lab, "a");
+    small(&lab, &engine);
+    lab.json(Some(&engine), &["backup", "web"], 0);
+    let copy = lab.json(
+        Some(&engine),
+        &["restore", "web", "--as", "web-try", "--network-access"],
+        0,
+    );
+    let address = copy["addresses"][0]["address"].as_str().unwrap();
+    let (host, port) = address.split_once(':').unwrap();
+    assert_eq!((host, port == "18081"), ("127.0.0.1", false));
+    let local = IpAddr::V4(Ipv4Addr::LOCALHOST);
+    let (status, body) = engine
+        .http_get(local, port.parse().unwrap(), "/index.html")
+        .unwrap();
+    assert_eq!((status, body.as_str()), (200, "from the bind"));
+    let told = copy["changes"].to_string();
+    for word in [
+        "traefik.enable (reverse proxy)",
+        "VIRTUAL_HOST",
+        "web-try_bridge",
+    ] {
+        assert!(told.contains(word), "{word}: {told}");
+    }
+    let raw = tiny::inspect(&engine, "web-try");
+    assert_eq!(raw["Config"]["Labels"]["example"], "x");
+    assert!(raw["Config"]["Labels"].get("traefik.enable").is_none());
+    // What the copy writes is its own.
+    let write = [
+        "sh",
+        "-c",
+        "echo copy >/www/index.html; echo copy >/data/file",
+    ];
+    engine.api().exec_ok("web-try", &write).unwrap();
+    assert_eq!(
+        fs_err::read_to_string(lab.path("html/index.html")).unwrap(),
+        "from the bind"
+    );
+    assert_eq!(
+        engine.api().exec_ok("web", &["cat", "/data/file"]).unwrap(),
+        "kept\n"
+    );
+    lab.json(Some(&engine), &["rm", "web-try", "--yes"], 0);
+    assert!(tiny::runs(&engine, "web"));
+    engine.destroy().unwrap();
+}
+
+#[test]
+fn what_reaches_the_host_or_others_is_refused_all_at_once() {
+    let lab = Lab::new();
+    lab.init();
+    let engine = tiny::engine(&lab, "a");
+    let proxy = json!({"Name": "proxy", "Driver": "bridge"});
+    engine.api().post("/networks/create", &proxy).unwrap();
+    tiny::run_with(&engine, "other", IDLE, json!({"NetworkMode": "proxy"}));
+    let labels = |service: &str| json!({"com.docker.compose.project": "grip", "com.docker.compose.service": service});
+    let socket = engine
+        .docker_host()
+        .trim_start_matches("unix://")
+        .to_owned();
+    for (service, host) in [
+        ("proxied", json!({"NetworkMode": "proxy"})),
+        ("hosted", json!({"NetworkMode": "host", "PidMode": "host"})),
+        ("privileged", json!({"Privileged": true})),
+        (
+            "socket",
+            json!({"Binds": [format!("{socket}:/var/run/docker.sock"), "/dev:/hostdev:ro", "/etc/localtime:/etc/localtime"]}),
+        ),
+        (
+            "device",
+            json!({"Devices": [{"PathOnHost": "/dev/null", "PathInContainer": "/dev/x", "CgroupPermissions": "rwm"}]}),
+        ),
+    ] {
+        let name = format!("grip-{service}-1");
+        let body =
+            json!({"Cmd": ["sh", "-c", IDLE], "Labels": labels(service), "HostConfig": host});
+        tiny::create(&engine, &name, body);
+        // Not every machine that runs this lets a privileged container start.
+        if service != "privileged" {
+            tiny::start(&engine, &name);
+        }
+    }
+    lab.run(Some(&engine), &["backup", "grip"], 0);
+    let names = tiny::names(&engine);
+    let flags = [
+        "network:proxy",
+        "host-network",
+        "host-pid",
+        "privileged",
+        "engine-socket",
+        "bind:/dev",
+        "devices",
+    ];
+    let words: Vec<String> = flags.iter().map(|f| format!("`--allow {f}`")).collect();
+    let words: Vec<&str> = words.iter().map(String::as_str).collect();
+    tiny::refused(&lab, Some(&engine), "restore grip --as grip-try", 1, &words);
+    assert_eq!(tiny::names(&engine), names);
+    assert_eq!(left_of_copies(&lab), Vec::<String>::new());
+
+    let mut args = vec!["restore", "grip", "--as", "grip-try"];
+    for flag in flags {
+        args.extend(["--allow", flag]);
+    }
+    lab.json(Some(&engine), &args, 0);
+    let raw = tiny::inspect(&engine, "grip-try-socket-1");
+    let binds = raw["HostConfig"]["Binds"].to_string();
+    assert!(
+        binds.contains("/etc/localtime:/etc/localtime:ro"),
+        "{binds}"
+    );
+    lab.json(Some(&engine), &["rm", "grip-try", "--yes"], 0);
+    assert_eq!(
+        tiny::names(&engine),
+        names,
+        "the network of others is still there"
+    );
+    engine.destroy().unwrap();
+}
+
+#[test]
+fn only_what_is_its_own_is_removed() {
+    let lab = Lab::new();
+    lab.init();
+    let engine = tiny::engine(&lab, "a");
+    small(&lab, &engine);
+    lab.json(Some(&engine), &["backup", "web"], 0);
+    lab.json(Some(&engine), &["restore", "web", "--as", "web-try"], 0);
+    // Somebody put another container, without our label, in the copy's place.
+    tiny::remove(&engine, "web-try");
+    tiny::run(&engine, "web-try", IDLE, &[]);
+    let removal = lab.json(Some(&engine), &["rm", "web-try", "--yes"], 3);
+    assert!(
+        removal["stays"][0].as_str().unwrap().contains("web-try"),
+        "{removal}"
+    );
+    assert!(tiny::runs(&engine, "web-try"));
+    // A label alone does not do either.
+    let labels = json!({"lifeboat.copy": "forged"});
+    tiny::create(
+        &engine,
+        "forged",
+        json!({"Cmd": ["true"], "Labels": labels}),
+    );
+    tiny::refused(&lab, Some(&engine), "rm forged --yes", 1, &["no copy"]);
+    tiny::refused(&lab, Some(&engine), "rm ../etc --yes", 1, &["no copy"]);
+    // Once it is out of the way, the rest goes.
+    tiny::remove(&engine, "web-try");
+    lab.json(Some(&engine), &["rm", "web-try", "--yes"], 0);
+    assert!(tiny::runs(&engine, "web"));
+    assert_eq!(left_of_copies(&lab), Vec::<String>::new());
+    engine.destroy().unwrap();
+}

@@ -1,0 +1,350 @@
+//! `restore --as NAME`: an app's copy beside the app, under other names.
+//!
+//! The point's definitions are rewritten ([`transform`]) and then restored as any point is, with the
+//! same journal and the same undo. Nothing of the original is touched: the copy has volumes, networks
+//! and bind sources of its own, the latter below [`Places::copies`]. What it may not have is refused
+//! together with the names in use, before anything is touched.
+//!
+//! Every object carries the label `lifeboat.copy`, and the copy's record ([`crate::copies`]) names it:
+//! `rm` takes away what both agree on. A crash leaves the journal, which serves as the record until
+//! the restore is run again or the copy is taken away.
+//!
+//! [`Places::copies`]: crate::Places::copies
+
+mod container;
+mod labels;
+mod names;
+mod network;
+mod storage;
+#[cfg(test)]
+mod tests;
+mod transform;
+mod wanted;
+
+use std::{collections::BTreeSet, path::Path};
+
+use lifeboat_engine::Engine;
+use lifeboat_plan::{inventory::Inventory, label};
+use lifeboat_vault::{id::SnapshotId, snapshot::Snapshot};
+use serde::Serialize;
+
+use super::{
+    Recovery, RestorePlan, Restored,
+    journal::{self, Intent, RestoreJournal, Subject},
+    make_plan,
+    obstacles::PathState,
+    point::OpenPoint,
+    report::{self, Stopwatch},
+};
+use crate::{
+    Context, RecoveryError, Result,
+    copies::{self, Record},
+};
+
+use self::transform::{Transformed, transform};
+pub use self::{
+    transform::Rename,
+    wanted::{Allow, Wanted, check_name},
+};
+
+/// What a restore beside the original will do.
+#[derive(Debug, Clone, Serialize)]
+pub struct BesidePlan {
+    /// The copy's name.
+    pub name: String,
+    /// Old and new names.
+    pub renamed: Vec<Rename>,
+    /// What else differs from the original.
+    pub changes: Vec<String>,
+    /// The plan, in new names.
+    #[serde(flatten)]
+    pub plan: RestorePlan,
+}
+
+/// A port of the copy.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Address {
+    /// Container.
+    pub container: String,
+    /// Port in it, `8080/tcp`.
+    pub port: String,
+    /// Where it answers on this host.
+    pub address: String,
+}
+
+/// What a restore beside the original did.
+#[derive(Debug, Clone, Serialize)]
+pub struct Beside {
+    /// The copy's name.
+    pub name: String,
+    /// Its networks have a way out.
+    pub network_access: bool,
+    /// Published ports; none without access to the network.
+    pub addresses: Vec<Address>,
+    /// Old and new names.
+    pub renamed: Vec<Rename>,
+    /// What else differs from the original.
+    pub changes: Vec<String>,
+    /// The rest, in new names.
+    #[serde(flatten)]
+    pub restored: Restored,
+}
+
+/// A point under other names, with what has to be said of it.
+struct Copy {
+    point: OpenPoint,
+    renamed: Vec<Rename>,
+    changes: Vec<String>,
+    refusals: Vec<String>,
+    folders: Vec<String>,
+    others_networks: Vec<String>,
+    subject: Subject,
+}
+
+impl Copy {
+    fn open(ctx: &Context, point: OpenPoint, wanted: &Wanted) -> Self {
+        let OpenPoint {
+            id,
+            time,
+            root,
+            manifest,
+            definitions,
+        } = point;
+        let subject = Subject::copy(&manifest.identity.to_string(), &wanted.name);
+        let Transformed {
+            manifest,
+            definitions,
+            renamed,
+            changes,
+            refusals,
+            folders,
+            others_networks,
+        } = transform(&manifest, definitions, id, wanted, &ctx.places.copies());
+        Self {
+            point: OpenPoint {
+                id,
+                time,
+                root,
+                manifest,
+                definitions,
+            },
+            renamed,
+            changes,
+            refusals,
+            folders,
+            others_networks,
+            subject,
+        }
+    }
+
+    /// The plan, with everything that stands in the way of a copy.
+    fn plan(&self, ctx: &Context, engine: &dyn Engine, wanted: &Wanted) -> Result<RestorePlan> {
+        let mut plan = make_plan(ctx, engine, &self.point, &self.subject)?;
+        let ours = journal::peek(ctx, &self.subject, self.point.id);
+        let here = engine.inventory()?;
+        let mut found = self.refusals.clone();
+        found.extend(self.in_use(ctx, &here, &ours, wanted));
+        found.append(&mut plan.obstacles);
+        let mut seen = BTreeSet::new();
+        found.retain(|sentence| seen.insert(sentence.clone()));
+        plan.obstacles = found;
+        for step in plan.steps.iter_mut().filter(|s| s.action == "put back") {
+            step.action = "fill".to_owned();
+        }
+        Ok(plan)
+    }
+
+    fn in_use(
+        &self,
+        ctx: &Context,
+        here: &Inventory,
+        ours: &BTreeSet<Intent>,
+        wanted: &Wanted,
+    ) -> Vec<String> {
+        let mut found = Vec::new();
+        let name = &wanted.name;
+        for network in &self.others_networks {
+            if !here.networks.iter().any(|n| n.name == *network) {
+                found.push(format!(
+                    "network {network} was allowed and is not there; create it, or leave out `--allow network:{network}`"
+                ));
+            }
+        }
+        if ours.iter().any(|i| matches!(i, Intent::Begin(_))) {
+            let before = ours.iter().find_map(|i| match i {
+                Intent::Beside(options) => Some(options),
+                _ => None,
+            });
+            if before.is_some_and(|b| *b != wanted.options()) {
+                found.push(format!(
+                    "the restore as {name} that was interrupted had other options; run it again with those, or take it away with `lifeboat rm {name}`"
+                ));
+            }
+            return found;
+        }
+        if copies::is_recorded(&ctx.places, name) {
+            found.push(format!(
+                "a copy named {name} is there already; take it away with `lifeboat rm {name}`, or choose another name"
+            ));
+            return found;
+        }
+        let folder = ctx.places.copies().join(name);
+        if PathState::of(&folder) == PathState::Something {
+            found.push(format!(
+                "{} is there already; move it away, or choose another name",
+                folder.display()
+            ));
+        }
+        let uses = |labels: &std::collections::BTreeMap<String, String>| {
+            [label::PROJECT, label::COPY, label::APP, label::STACK]
+                .iter()
+                .any(|key| label::get(labels, key) == Some(name))
+        };
+        let taken = here.containers.iter().any(|c| uses(&c.labels))
+            || here.volumes.iter().any(|v| uses(&v.labels))
+            || here.networks.iter().any(|n| uses(&n.labels));
+        if taken {
+            found.push(format!(
+                "something on this engine belongs to an app named {name} already; choose another name"
+            ));
+        }
+        found
+    }
+
+    fn folders(&self) -> Result<()> {
+        for folder in &self.folders {
+            fs_err::create_dir_all(folder)?;
+        }
+        Ok(())
+    }
+}
+
+/// Looks, and changes nothing.
+pub fn plan(
+    ctx: &Context,
+    id: SnapshotId,
+    snapshot: &Snapshot,
+    wanted: &Wanted,
+) -> Result<BesidePlan> {
+    wanted.check_name()?;
+    let engine = ctx.engine()?;
+    let reader = ctx.vault.reader()?;
+    let point = OpenPoint::open(&reader, id, snapshot, engine.api())?;
+    let copy = Copy::open(ctx, point, wanted);
+    Ok(BesidePlan {
+        name: wanted.name.clone(),
+        plan: copy.plan(ctx, engine.as_ref(), wanted)?,
+        renamed: copy.renamed,
+        changes: copy.changes,
+    })
+}
+
+/// Brings the copy up. Refuses, with all obstacles at once, before anything is touched.
+pub fn restore(
+    ctx: &Context,
+    id: SnapshotId,
+    snapshot: &Snapshot,
+    wanted: &Wanted,
+) -> Result<Beside> {
+    wanted.check_name()?;
+    let mut watch = Stopwatch::start();
+    let engine = ctx.engine()?.as_ref();
+    let reader = ctx.vault.reader()?;
+    let point = OpenPoint::open(&reader, id, snapshot, engine.api())?;
+    let app = point.manifest.identity.to_string();
+    let copy = Copy::open(ctx, point, wanted);
+    let plan = copy.plan(ctx, engine, wanted)?;
+    if !plan.obstacles.is_empty() {
+        return Err(RecoveryError::Refused(format!(
+            "{app} cannot be brought up as {}, and nothing was changed: {}",
+            wanted.name,
+            plan.obstacles.join("; ")
+        )));
+    }
+    let mut journal = RestoreJournal::open(ctx, &copy.subject, id)?;
+    journal.intend(Intent::Beside(wanted.options()))?;
+    copies::make_folder(&ctx.places)?;
+    copy.folders()?;
+    watch.split("plan");
+    let recovery = Recovery {
+        ctx,
+        engine,
+        reader: &reader,
+        point: &copy.point,
+    };
+    let (outcome, journal) = recovery
+        .run_or_undo(journal, &mut watch)
+        .inspect_err(|_| remove_empty(&ctx.places.copies().join(&wanted.name)))?;
+    let addresses = addresses(engine, &outcome.containers.ids)?;
+    let record = Record {
+        name: wanted.name.clone(),
+        of: app,
+        point: id,
+        made: jiff::Timestamp::now(),
+        data_root: engine.fingerprints()?.data_root,
+        network_access: wanted.network_access,
+        containers: outcome.containers.ids.clone(),
+        networks: names(journal.intents(), |i| match i {
+            Intent::Network(name) => Some(name),
+            _ => None,
+        }),
+        volumes: names(journal.intents(), |i| match i {
+            Intent::Volume(name) => Some(name),
+            _ => None,
+        }),
+    };
+    record.save(&ctx.places)?;
+    journal.finish()?;
+    Ok(Beside {
+        name: wanted.name.clone(),
+        network_access: wanted.network_access,
+        addresses,
+        renamed: copy.renamed,
+        changes: copy.changes,
+        restored: report::report(&copy.point, plan.warnings, outcome, watch),
+    })
+}
+
+fn names<'i>(
+    intents: impl Iterator<Item = &'i Intent>,
+    pick: impl Fn(&'i Intent) -> Option<&'i String>,
+) -> Vec<String> {
+    intents.filter_map(pick).cloned().collect()
+}
+
+/// Where the copy's ports answer.
+fn addresses(
+    engine: &dyn Engine,
+    containers: &std::collections::BTreeMap<String, String>,
+) -> Result<Vec<Address>> {
+    let mut found = Vec::new();
+    for (name, id) in containers {
+        let raw = engine.inspect_container(id)?;
+        let ports = raw["NetworkSettings"]["Ports"].as_object();
+        for (port, bindings) in ports.into_iter().flatten() {
+            for binding in bindings.as_array().into_iter().flatten() {
+                let text = |key: &str| binding[key].as_str().unwrap_or_default();
+                found.push(Address {
+                    container: name.clone(),
+                    port: port.clone(),
+                    address: format!("{}:{}", text("HostIp"), text("HostPort")),
+                });
+            }
+        }
+    }
+    Ok(found)
+}
+
+/// Removes folders in which nothing is, from the deepest; what an undone restore leaves.
+fn remove_empty(folder: &Path) {
+    let Ok(entries) = fs_err::read_dir(folder) else {
+        return;
+    };
+    for entry in entries.flatten() {
+        if entry.file_type().is_ok_and(|t| t.is_dir()) {
+            remove_empty(&entry.path());
+        }
+    }
+    // Not empty: it stays.
+    let _ = fs_err::remove_dir(folder);
+}
