@@ -3,7 +3,9 @@
 //! A scenario runs as root in private engines; nothing of the machine is touched. What it made is
 //! taken away at the end, also after a failure, unless `--keep` is given.
 
+mod first_run;
 mod recover;
+mod stage;
 
 use std::path::PathBuf;
 use std::process::{Command, ExitCode};
@@ -47,11 +49,18 @@ struct Scenario {
 const DEFAULT: &str = "recover";
 
 /// All of them; later capabilities add theirs.
-const SCENARIOS: &[Scenario] = &[Scenario {
-    name: "recover",
-    about: "an app is protected, its engine is destroyed, it comes back on an empty one",
-    run: recover::run,
-}];
+const SCENARIOS: &[Scenario] = &[
+    Scenario {
+        name: "recover",
+        about: "an app is protected, its engine is destroyed, it comes back on an empty one",
+        run: recover::run,
+    },
+    Scenario {
+        name: "first-run",
+        about: "the first two minutes: apps, init, backup, a copy beside the app, and away with it",
+        run: first_run::run,
+    },
+];
 
 pub fn run(args: &Args) -> Result<ExitCode> {
     if args.list {

@@ -1,16 +1,16 @@
 //! `recover`: the whole way once. An app runs, is protected, loses its engine with all its data and
 //! its files on the host, and comes back on an empty engine with every row that it had acknowledged.
 
-use std::{process::Command, time::Instant};
+use std::time::Instant;
 
-use anyhow::{Context as _, Result, bail, ensure};
+use anyhow::{Context as _, Result, ensure};
 use lifeboat_testkit::{
     engine::{EngineOptions, PrivateEngine},
     sample_app::{Acked, SampleApp, diff},
 };
 use serde_json::Value;
 
-use super::Context;
+use super::{Context, stage::Stage};
 use crate::say;
 
 /// Runs it and prints the report.
@@ -137,56 +137,4 @@ fn report(stage: &Stage<'_>, protected: &Value, restored: &Value, back_after: f6
         stage.path("state/vault"),
         stage.path("etc/key")
     ));
-}
-
-/// Where the demo plays.
-struct Stage<'a> {
-    context: &'a Context,
-}
-
-impl Stage<'_> {
-    fn path(&self, name: &str) -> String {
-        self.context.dir.join(name).display().to_string()
-    }
-
-    fn command(&self, engine: &PrivateEngine, args: &[&str]) -> Command {
-        let mut command = Command::new(&self.context.lifeboat);
-        command
-            .args(args)
-            .env("DOCKER_HOST", engine.docker_host())
-            .env("LIFEBOAT_CONFIG_DIR", self.path("etc"))
-            .env("LIFEBOAT_STATE_DIR", self.path("state"))
-            .env_remove("LIFEBOAT_VAULT")
-            .env_remove("LIFEBOAT_PASSWORD");
-        command
-    }
-
-    /// Runs the program as a person would, its output on the terminal.
-    fn lifeboat(&self, engine: &PrivateEngine, args: &[&str]) -> Result<()> {
-        let status = self.command(engine, args).status()?;
-        ensure!(
-            status.success(),
-            "lifeboat {} ended with {status}",
-            args.join(" ")
-        );
-        Ok(())
-    }
-
-    /// Runs it for its figures.
-    fn json(&self, engine: &PrivateEngine, args: &[&str]) -> Result<Value> {
-        let output = self
-            .command(engine, args)
-            .args(["-o", "json"])
-            .stderr(std::process::Stdio::inherit())
-            .output()?;
-        if !output.status.success() {
-            bail!(
-                "lifeboat {} ended with {}: {}",
-                args.join(" "),
-                output.status,
-                String::from_utf8_lossy(&output.stdout)
-            );
-        }
-        Ok(serde_json::from_slice(&output.stdout)?)
-    }
 }

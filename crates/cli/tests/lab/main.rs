@@ -4,6 +4,7 @@
 
 mod beside;
 mod compose;
+mod copies;
 mod damage;
 mod data;
 mod first_use;
