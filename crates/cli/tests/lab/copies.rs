@@ -246,9 +246,12 @@ fn only_what_is_its_own_is_removed() {
     );
     tiny::refused(&lab, Some(&engine), "rm forged --yes", 1, &["no copy"]);
     tiny::refused(&lab, Some(&engine), "rm ../etc --yes", 1, &["no copy"]);
-    // Once it is out of the way, the rest goes.
+    // Once it is out of the way, the rest goes, when its name is typed.
     tiny::remove(&engine, "web-try");
-    lab.json(Some(&engine), &["rm", "web-try", "--yes"], 0);
+    let names = tiny::names(&engine);
+    assert!(!typed(&lab, &engine, "y\n"));
+    assert_eq!(tiny::names(&engine), names);
+    assert!(typed(&lab, &engine, "web-try\n"));
     assert!(tiny::runs(&engine, "web"));
     assert_eq!(left_of_copies(&lab), Vec::<String>::new());
     engine.destroy().unwrap();
@@ -295,4 +298,29 @@ fn a_compose_project_runs_beside_itself_and_compose_finds_nothing_to_change() {
         Vec::<String>::new()
     );
     engine.destroy().unwrap();
+}
+
+/// `rm web-try` on a terminal, with this answer; whether it was done.
+fn typed(lab: &Lab, engine: &PrivateEngine, answer: &str) -> bool {
+    use std::io::Write;
+    let rm = lab.command(Some(engine), &["rm", "web-try"]);
+    let line = format!("{} rm web-try", rm.get_program().display());
+    let mut terminal = std::process::Command::new("script");
+    terminal.args(["-qec", &line, "/dev/null"]);
+    for (name, value) in rm.get_envs() {
+        match value {
+            Some(value) => terminal.env(name, value),
+            None => terminal.env_remove(name),
+        };
+    }
+    let piped = std::process::Stdio::piped;
+    let mut child = terminal.stdin(piped()).stdout(piped()).spawn().unwrap();
+    let mut input = child.stdin.take().unwrap();
+    input.write_all(answer.as_bytes()).unwrap();
+    // Open until the end: what closes is the terminal.
+    let output = child.wait_with_output().unwrap();
+    drop(input);
+    let said = tiny::stdout(&output);
+    assert!(said.contains("Type web-try to remove"), "{said}");
+    output.status.success()
 }
