@@ -1,6 +1,6 @@
 //! `restore --as NAME`: an app's copy beside the app, under other names.
 //!
-//! The point's definitions are rewritten ([`mod@transform`]) and then restored as any point is, with the
+//! The point's definitions are rewritten (`transform`) and then restored as any point is, with the
 //! same journal and the same undo. Nothing of the original is touched: the copy has volumes, networks
 //! and bind sources of its own, the latter below [`Places::copies`]. What it may not have is refused
 //! together with the names in use, before anything is touched.
