@@ -13,7 +13,7 @@ use lifeboat_capture::{
     TreeBuilder, capture_tree, metadata, restore_tree,
 };
 use lifeboat_vault::{
-    Descend, Reader, Snapshot, Summary, WriterOptions,
+    Descend, Reader, Snapshot, WriterOptions,
     id::{BlobId, SnapshotId},
     node::{Node, NodeKind, Timestamp},
 };
@@ -21,7 +21,7 @@ use serde::Serialize;
 
 use crate::{
     Context, RecoveryError, Result,
-    protect::{ProtectOptions, program_version, skip_set, timestamp},
+    protect::{ProtectOptions, program_version, skip_set, summary, timestamp},
 };
 
 /// One line of `ls`.
@@ -72,7 +72,8 @@ pub fn protect_paths(
         retry_lock: options.retry_lock,
         ..WriterOptions::default()
     })?;
-    let began = timestamp(jiff::Timestamp::now());
+    let began_at = jiff::Timestamp::now();
+    let began = timestamp(began_at);
     let host = ctx.host.clone().unwrap_or_else(|| ctx.hostname.clone());
     let names: Vec<String> = paths.iter().map(|p| p.display().to_string()).collect();
     let parent = parent(ctx, &host, &names)?;
@@ -115,7 +116,7 @@ pub fn protect_paths(
     if !problems.is_empty() {
         tags.push(lifeboat_plan::identity::TAG_PARTIAL.to_owned());
     }
-    let ended = timestamp(jiff::Timestamp::now());
+    ctx.stop_if_cancelled()?;
     let id = writer.commit(Snapshot {
         time: began.to_rfc3339(),
         parent: parent.map(|(id, ..)| id),
@@ -126,22 +127,7 @@ pub fn protect_paths(
         excludes: options.excludes.clone(),
         tags,
         program_version: program_version(),
-        summary: Some(Summary {
-            backup_start: began.to_rfc3339(),
-            backup_end: ended.to_rfc3339(),
-            files_new: total.files_new,
-            files_changed: total.files_changed,
-            files_unmodified: total.files_unmodified,
-            dirs_new: total.dirs_new,
-            dirs_changed: total.dirs_changed,
-            dirs_unmodified: total.dirs_unmodified,
-            data_blobs: i64::try_from(stats.data_blobs).unwrap_or(i64::MAX),
-            tree_blobs: i64::try_from(stats.tree_blobs).unwrap_or(i64::MAX),
-            data_added: stats.plain_bytes,
-            data_added_packed: stats.packed_bytes,
-            total_files_processed: total.files_total,
-            total_bytes_processed: total.bytes_total,
-        }),
+        summary: Some(summary(began_at, &total, &stats)),
         ..Snapshot::default()
     })?;
     Ok(PathsProtected {

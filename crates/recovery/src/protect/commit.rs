@@ -15,7 +15,7 @@ use lifeboat_plan::{
         layout,
     },
 };
-use lifeboat_vault::{Snapshot, Summary, Writer};
+use lifeboat_vault::{Snapshot, Summary, WriteStats, Writer};
 use serde_json::Value;
 
 use super::{
@@ -88,33 +88,17 @@ pub fn commit(
     let root = tree.write(&writer)?;
     writer.flush()?;
     let stats = writer.stats();
-    let ended = jiff::Timestamp::now();
     let snapshot = Snapshot {
         time: timestamp(parts.began).to_rfc3339(),
         parent: parent_id(parts.parent),
         tree: Some(root),
         paths: vec![parts.identity.snapshot_path()],
         hostname: parts.identity.host.to_string(),
-        username: "root".to_owned(),
+        username: ctx.username.clone(),
         excludes: parts.options.excludes.clone(),
         tags: parts.identity.snapshot_tags(partial, &parts.options.tags),
         program_version: program_version(),
-        summary: Some(Summary {
-            backup_start: timestamp(parts.began).to_rfc3339(),
-            backup_end: timestamp(ended).to_rfc3339(),
-            files_new: total.files_new,
-            files_changed: total.files_changed,
-            files_unmodified: total.files_unmodified,
-            dirs_new: total.dirs_new,
-            dirs_changed: total.dirs_changed,
-            dirs_unmodified: total.dirs_unmodified,
-            data_blobs: i64::try_from(stats.data_blobs).unwrap_or(i64::MAX),
-            tree_blobs: i64::try_from(stats.tree_blobs).unwrap_or(i64::MAX),
-            data_added: stats.plain_bytes,
-            data_added_packed: stats.packed_bytes,
-            total_files_processed: total.files_total,
-            total_bytes_processed: total.bytes_total,
-        }),
+        summary: Some(summary(parts.began, &total, &stats)),
         ..Snapshot::default()
     };
     ctx.progress.step("write-snapshot");
@@ -141,6 +125,26 @@ pub fn commit(
             .collect(),
         warnings: manifest.warnings,
     })
+}
+
+/// Figures of a run, as restic has them. The run ends now.
+pub(crate) fn summary(began: jiff::Timestamp, total: &Counts, stats: &WriteStats) -> Summary {
+    Summary {
+        backup_start: timestamp(began).to_rfc3339(),
+        backup_end: timestamp(jiff::Timestamp::now()).to_rfc3339(),
+        files_new: total.files_new,
+        files_changed: total.files_changed,
+        files_unmodified: total.files_unmodified,
+        dirs_new: total.dirs_new,
+        dirs_changed: total.dirs_changed,
+        dirs_unmodified: total.dirs_unmodified,
+        data_blobs: i64::try_from(stats.data_blobs).unwrap_or(i64::MAX),
+        tree_blobs: i64::try_from(stats.tree_blobs).unwrap_or(i64::MAX),
+        data_added: stats.plain_bytes,
+        data_added_packed: stats.packed_bytes,
+        total_files_processed: total.files_total,
+        total_bytes_processed: total.bytes_total,
+    }
 }
 
 /// Name and version of this program, as snapshots bear it.

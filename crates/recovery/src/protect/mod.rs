@@ -28,7 +28,7 @@ use lifeboat_plan::{
 };
 use lifeboat_vault::{Writer, WriterOptions, id::SnapshotId, node::Timestamp};
 
-pub(crate) use commit::program_version;
+pub(crate) use commit::{program_version, summary};
 pub use report::{ProtectOptions, Protected};
 
 use self::{
