@@ -20,6 +20,7 @@ pub mod key;
 pub mod lock;
 pub mod mode;
 pub mod node;
+pub mod opened;
 pub mod pack;
 pub mod progress;
 pub mod read;

@@ -10,7 +10,7 @@ use sha2::{Digest, Sha256};
 
 use crate::{
     error::{Result, VaultError},
-    repo::Core,
+    opened::Core,
 };
 
 /// First byte of compressed content.

@@ -26,8 +26,9 @@ use crate::{
     blob::BlobKind,
     error::{Result, VaultError},
     id::{BlobId, PackId, SnapshotId},
+    opened::Core,
     progress::Progress,
-    repo::{Core, Vault},
+    repo::Vault,
 };
 
 /// Paths that a finding lists at most.

@@ -18,10 +18,10 @@ use crate::{
     error::{ErrorKind, Result, VaultError},
     id::{IndexId, PackId},
     index::{Index, IndexBuilder},
+    opened::Core,
     pack::{PackedBlob, TRAILER},
     progress::Progress,
     read::blobs,
-    repo::Core,
     seal::OVERHEAD,
 };
 

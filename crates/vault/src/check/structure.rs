@@ -12,8 +12,8 @@ use crate::{
     id::{BlobId, PackId},
     index::Index,
     node::{NodeKind, Tree},
+    opened::Core,
     progress::Progress,
-    repo::Core,
     tree,
 };
 

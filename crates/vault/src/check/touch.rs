@@ -11,8 +11,8 @@ use crate::{
     id::{BlobId, SnapshotId},
     index::Index,
     node::{Node, NodeKind},
+    opened::Core,
     read::MAX_DEPTH,
-    repo::Core,
 };
 
 /// An open directory.

@@ -12,8 +12,8 @@ use super::{Index, IndexBuilder, IndexFile};
 use crate::{
     error::{ErrorKind, Result, VaultError},
     id::{IndexId, PackId},
+    opened::Core,
     pack::PackedBlob,
-    repo::Core,
     unpacked::object_name,
 };
 

@@ -11,7 +11,7 @@ use crate::{
     error::{Result, VaultError},
     id::LockId,
     node::Timestamp,
-    repo::Core,
+    opened::Core,
     unpacked::object_name,
 };
 

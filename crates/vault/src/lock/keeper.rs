@@ -16,7 +16,7 @@ use super::{
 use crate::{
     error::{Result, VaultError},
     id::LockId,
-    repo::Core,
+    opened::Core,
 };
 
 /// Renewed so often (restic's figure).

@@ -27,7 +27,7 @@ use self::file::LockFile;
 use crate::{
     error::{Result, VaultError},
     id::LockId,
-    repo::Core,
+    opened::Core,
 };
 
 /// Between two looks at a lock that is in the way.

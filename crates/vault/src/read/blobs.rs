@@ -11,7 +11,7 @@ use crate::{
     error::{Result, VaultError},
     id::{BlobId, PackId},
     index::BlobLocation,
-    repo::Core,
+    opened::Core,
     seal::{IV_LEN, OVERHEAD, SealKey},
     unpacked::object_name,
 };

@@ -25,7 +25,7 @@ use crate::{
     index::{BlobLocation, Index},
     lock::HeldLock,
     node::{Node, NodeKind, Tree},
-    repo::Core,
+    opened::Core,
     tree,
 };
 

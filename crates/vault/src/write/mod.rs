@@ -34,8 +34,8 @@ use crate::{
     id::{BlobId, SnapshotId},
     lock::{self, HeldLock, LockMode},
     node::Tree,
+    opened::Core,
     read::Reader,
-    repo::Core,
     snapshot::Snapshot,
     unpacked::object_name,
 };

@@ -24,8 +24,8 @@ use crate::{
     error::{Result, VaultError},
     id::{BlobId, PackId},
     index::{Index, IndexFile, MAX_BLOBS_PER_FILE},
+    opened::Core,
     pack::{PackBuilder, PackedBlob},
-    repo::Core,
     unpacked::object_name,
 };
 
