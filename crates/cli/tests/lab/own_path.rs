@@ -139,6 +139,35 @@ fn an_engine_that_hangs_while_the_app_is_frozen_does_not_keep_it_frozen() {
 }
 
 #[test]
+fn what_stays_frozen_when_the_watchdog_dies_too_is_thawed_by_the_next_backup() {
+    let lab = Lab::new();
+    lab.init();
+    let engine = tiny::engine(&lab, "a");
+    let host = serde_json::json!({"Binds": ["notes:/data"]});
+    let script = "while true; do date >> /data/log; sleep 0.05; done";
+    tiny::run_with(&engine, "notes", script, host);
+    let command = lab.command(Some(&engine), &["backup", "notes"]);
+    let mut held = tiny::Held::start(&lab, command);
+    held.until("frozen");
+    let backup = held.pid();
+    let children = fs_err::read_to_string(format!("/proc/{backup}/task/{backup}/children"));
+    for child in children.unwrap().split_whitespace() {
+        let pid = Pid::from_raw(child.parse().unwrap()).unwrap();
+        kill_process(pid, Signal::KILL).unwrap();
+    }
+    let pid = Pid::from_raw(i32::try_from(backup).unwrap()).unwrap();
+    kill_process(pid, Signal::KILL).unwrap();
+    held.end();
+    std::thread::sleep(Duration::from_secs(1));
+    assert!(!tiny::runs(&engine, "notes"), "somebody else has thawed it");
+    let output = lab.run(Some(&engine), &["backup", "notes"], 0);
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(said.contains("left frozen"), "{said}");
+    assert!(tiny::runs(&engine, "notes"));
+    engine.destroy().unwrap();
+}
+
+#[test]
 fn an_instant_that_somebody_disturbs_is_tried_again() {
     let lab = Lab::new();
     lab.init();
