@@ -7,7 +7,7 @@ mod first_run;
 mod recover;
 mod stage;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
 use std::time::Instant;
 
@@ -27,6 +27,9 @@ pub struct Args {
     /// Name the scenarios
     #[arg(long)]
     list: bool,
+    /// Take away what an earlier run with --keep left in this directory
+    #[arg(long, value_name = "DIR", conflicts_with_all = ["keep", "list"])]
+    remove: Option<PathBuf>,
 }
 
 /// What a scenario is given.
@@ -46,6 +49,8 @@ struct Scenario {
     run: fn(&Context) -> Result<()>,
 }
 
+/// How the directories of demos begin.
+const PREFIX: &str = "lifeboat-";
 const DEFAULT: &str = "recover";
 
 /// All of them; later capabilities add theirs.
@@ -63,6 +68,9 @@ const SCENARIOS: &[Scenario] = &[
 ];
 
 pub fn run(args: &Args) -> Result<ExitCode> {
+    if let Some(dir) = &args.remove {
+        return remove(dir);
+    }
     if args.list {
         for scenario in SCENARIOS {
             say(format!("{:<12} {}", scenario.name, scenario.about));
@@ -80,7 +88,7 @@ pub fn run(args: &Args) -> Result<ExitCode> {
     let lifeboat = build()?;
     root::become_root()?;
 
-    let place = tempfile::Builder::new().prefix("lifeboat-").tempdir()?;
+    let place = tempfile::Builder::new().prefix(PREFIX).tempdir()?;
     let context = Context {
         lifeboat,
         dir: place.path().to_owned(),
@@ -89,10 +97,30 @@ pub fn run(args: &Args) -> Result<ExitCode> {
     let done = (scenario.run)(&context);
     if args.keep {
         let dir = place.keep();
-        say(format!("Everything is left in {}", dir.display()));
+        let dir = dir.display();
+        say(format!(
+            "Everything is left in {dir}; `cargo xtask demo --remove {dir}` takes it away"
+        ));
     }
     done?;
     say(format!("Done in {:.1} s.", begin.elapsed().as_secs_f64()));
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Takes away what `--keep` left: the engines, and the directory. Only a directory of ours.
+fn remove(dir: &Path) -> Result<ExitCode> {
+    let name = dir.file_name().unwrap_or_default().to_string_lossy();
+    if !name.starts_with(PREFIX) {
+        bail!("{} was not left by a demo", dir.display());
+    }
+    root::become_root()?;
+    for entry in fs_err::read_dir(dir)? {
+        let engine = entry?.path();
+        if engine.join("token").is_file() {
+            engine::PrivateEngine::destroy_at(&engine)?;
+        }
+    }
+    fs_err::remove_dir_all(dir)?;
     Ok(ExitCode::SUCCESS)
 }
 
