@@ -17,6 +17,11 @@ use crate::{Error, Result};
 /// `sun_path` has 108 bytes; the longest of the engine's own sockets needs the rest.
 const LONGEST_DIR: usize = 60;
 
+/// How often `dockerd` is started when its containerd was slow.
+const STARTS: u32 = 3;
+/// What `dockerd` says then.
+const CONTAINERD_WAS_SLOW: &str = "timeout waiting for containerd to start";
+
 const UP_WITHIN: Duration = Duration::from_secs(60);
 
 /// Makes the directory and starts the process that holds the namespaces.
@@ -81,8 +86,20 @@ pub(super) fn enter_namespaces(options: EngineOptions) -> Result<PrivateEngine> 
 }
 
 impl PrivateEngine {
-    /// Starts `dockerd` in the namespaces and waits for its first answer.
+    /// Starts `dockerd` in the namespaces and waits for its first answer. It gives its own containerd fifteen seconds and no
+    /// more, which a disk that stalls can take; a containerd that is up by then is taken over by the
+    /// next try.
     pub(super) fn start_dockerd(&mut self) -> Result<()> {
+        for _ in 1..STARTS {
+            match self.start_dockerd_once() {
+                Err(Error::Command { output, .. }) if output.contains(CONTAINERD_WAS_SLOW) => {}
+                other => return other,
+            }
+        }
+        self.start_dockerd_once()
+    }
+
+    fn start_dockerd_once(&mut self) -> Result<()> {
         let dir = &self.dir;
         // Engines that were not stopped leave these; a stale one would look like a running engine.
         for stale in ["docker.sock", "run/docker.pid"] {

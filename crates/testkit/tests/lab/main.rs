@@ -6,3 +6,4 @@ mod compose;
 mod engine;
 mod images;
 mod sample_app;
+mod slow;
