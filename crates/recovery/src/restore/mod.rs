@@ -32,6 +32,7 @@ use self::{
     containers::{ContainerStage, Containers},
     data::{Data, DataStage},
     journal::{Intent, RestoreJournal, Subject},
+    obstacles::Ground,
     point::OpenPoint,
     report::Stopwatch,
 };
@@ -58,7 +59,12 @@ fn make_plan(
     let ours = journal::peek(ctx, subject, point.id);
     let obstacles = match journal::of_another_point(ctx, subject, point.id) {
         Some(first) => vec![first],
-        None => obstacles::obstacles(manifest, &here, &ours, point.definitions.fresh()),
+        None => obstacles::obstacles(&Ground {
+            manifest,
+            definitions: &point.definitions,
+            here: &here,
+            ours: &ours,
+        }),
     };
     let mut steps = Vec::new();
     let mut step = |kind: &str, name: &str, bytes: Option<u64>, action: &str| {

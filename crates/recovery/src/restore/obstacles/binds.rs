@@ -1,0 +1,37 @@
+//! Bind sources: what stands in their place, and what the app needs and is not there.
+
+use std::path::Path;
+
+use lifeboat_plan::manifest::{BindContent, BindDecision};
+
+use super::{Ground, PathState};
+use crate::restore::journal::Intent;
+
+pub(super) fn binds(on: &Ground<'_>, found: &mut Vec<String>) {
+    for bind in &on.manifest.binds {
+        let path = Path::new(&bind.source);
+        let state = PathState::of(path);
+        match bind.decision {
+            BindDecision::Captured => {
+                let is_ours = on.ours.contains(&Intent::Path(bind.source.clone()));
+                if state == PathState::Something && !bind.shared && !is_ours {
+                    found.push(format!(
+                        "{} is there already and is never overwritten; move it away (mv {} {}.old) first",
+                        bind.source, bind.source, bind.source
+                    ));
+                }
+            }
+            BindDecision::Within => {}
+            // Without its source the engine makes an empty folder and the app starts afresh.
+            _ => {
+                let was_there = bind.content == BindContent::Present;
+                if was_there && state != PathState::Something {
+                    found.push(format!(
+                        "{} held data when the point was made, is not in the point and is missing or empty here; put it there first, or the app starts with an empty folder",
+                        bind.source
+                    ));
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,38 @@
+//! What stands in the way of a restore, all at once and before anything is touched.
+//!
+//! One room for each kind of thing that is looked at. Each finding is one sentence with a way out.
+
+mod binds;
+mod names;
+mod path_state;
+mod platform;
+
+use std::collections::BTreeSet;
+
+use lifeboat_plan::{inventory::Inventory, manifest::Manifest};
+
+pub use self::path_state::PathState;
+use super::{journal::Intent, point::Definitions};
+
+/// What is looked at.
+pub struct Ground<'a> {
+    /// What is to be restored, in the names that it will have.
+    pub manifest: &'a Manifest,
+    /// Its definitions.
+    pub definitions: &'a Definitions,
+    /// What the engine holds.
+    pub here: &'a Inventory,
+    /// The intents of an interrupted run: what these name is ours and no obstacle.
+    pub ours: &'a BTreeSet<Intent>,
+}
+
+/// Everything in the way, one sentence each with a way out.
+pub fn obstacles(on: &Ground<'_>) -> Vec<String> {
+    let mut found = Vec::new();
+    names::containers(on, &mut found);
+    names::volumes(on, &mut found);
+    names::networks(on, &mut found);
+    binds::binds(on, &mut found);
+    platform::platform(on, &mut found);
+    found
+}
