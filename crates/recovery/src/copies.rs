@@ -370,8 +370,8 @@ fn remove_folder(folder: &Path) -> Result<()> {
     }
 }
 
-/// The first mount point in a folder.
-fn mounted_in(folder: &Path) -> Result<Option<PathBuf>> {
+/// The first mount point in a folder, or the folder itself.
+pub(crate) fn mounted_in(folder: &Path) -> Result<Option<PathBuf>> {
     let folder = fs_err::canonicalize(folder)?;
     let table = fs_err::read_to_string("/proc/self/mountinfo")?;
     let mounts = table.lines().filter_map(|line| line.split(' ').nth(4));

@@ -8,6 +8,7 @@
 pub mod beside;
 mod containers;
 mod data;
+pub mod exchange;
 mod images;
 pub(crate) mod journal;
 mod layers;

@@ -16,7 +16,7 @@ use super::{
     data::staging_path,
     journal::{Intent, RestoreJournal},
     obstacles::PathState,
-    volumes::folder_of,
+    volumes::folder_at,
 };
 use crate::{RecoveryError, Result};
 
@@ -143,5 +143,5 @@ fn remove(path: &Path) -> Result<()> {
 /// `true` if a volume's folder is the one that this restore made.
 fn is_folder(raw: &serde_json::Value, made: &str) -> bool {
     let at = Path::new(raw["Mountpoint"].as_str().unwrap_or_default());
-    folder_of(at).is_ok_and(|folder| folder == made)
+    folder_at(at).is_ok_and(|folder| folder == made)
 }

@@ -64,7 +64,7 @@ impl DataStage<'_> {
         let raw = self
             .engine
             .create_volume(&self.definitions.volume_body(&volume.name)?)?;
-        let folder = folder_of(&mountpoint(volume, &raw)?)?;
+        let folder = folder_at(&mountpoint(volume, &raw)?)?;
         journal.intend(Intent::VolumeMade(volume.name.clone(), folder))?;
         Ok(raw)
     }
@@ -78,7 +78,7 @@ impl DataStage<'_> {
         journal: &mut RestoreJournal,
     ) -> Result<Value> {
         let at = mountpoint(volume, &raw)?;
-        let made = Intent::VolumeMade(volume.name.clone(), folder_of(&at)?);
+        let made = Intent::VolumeMade(volume.name.clone(), folder_at(&at)?);
         if journal.has(&made) {
             return Ok(raw);
         }
@@ -166,20 +166,20 @@ pub(super) fn mountpoint(volume: &VolumeRecord, raw: &Value) -> Result<PathBuf> 
     )))
 }
 
-/// Which folder a volume is: inode and birth. The engine's own `CreatedAt` is the folder's time of
-/// change, and moves when it is filled.
-pub(super) fn folder_of(at: &Path) -> Result<String> {
+/// Which folder a volume is. The engine's own `CreatedAt` is the folder's time of change, and moves
+/// when it is filled.
+pub(super) fn folder_at(at: &Path) -> Result<String> {
+    Ok(folder_of(&fs_err::metadata(at)?))
+}
+
+/// Which file or folder that is: inode and birth.
+pub(super) fn folder_of(meta: &std::fs::Metadata) -> String {
     use std::os::unix::fs::MetadataExt;
-    let meta = fs_err::metadata(at)?;
     let born = meta
         .created()
         .ok()
         .and_then(|t| t.duration_since(std::time::UNIX_EPOCH).ok());
-    Ok(format!(
-        "{}:{}",
-        meta.ino(),
-        born.unwrap_or_default().as_nanos()
-    ))
+    format!("{}:{}", meta.ino(), born.unwrap_or_default().as_nanos())
 }
 
 /// Removes everything in a folder, the folder itself stays.
