@@ -6,5 +6,6 @@
 mod help;
 mod host;
 mod plain;
+mod reference;
 mod refused;
 mod vault;
