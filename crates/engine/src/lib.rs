@@ -7,6 +7,7 @@
 //! - [`Endpoint`]: where an engine listens.
 //! - [`recreate`]: from a raw inspect answer to a create body, with every trap that lies between.
 //! - [`freezer`]: the cgroup freezer behind `pause`, for a watchdog that has to thaw without the engine.
+//! - [`NetworkNamespace`]: a container's, to connect from within.
 //! - `fingerprint`: what tells this engine from another; none of it is an identity.
 //!
 //! Raw inspect answers are kept verbatim, in the order of their keys. Nothing here prints, reads the
@@ -18,6 +19,7 @@ mod endpoint;
 mod error;
 mod fingerprint;
 pub mod freezer;
+mod network_namespace;
 pub mod recreate;
 
 pub use api::{Change, ChangeKind, Engine, ExecOutput, ExecRequest, Health};
@@ -26,3 +28,4 @@ pub use docker::{
 };
 pub use endpoint::{DEFAULT_SOCKET, Endpoint};
 pub use error::{Error, Result};
+pub use network_namespace::NetworkNamespace;

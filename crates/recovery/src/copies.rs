@@ -20,6 +20,7 @@ use serde_json::Value;
 
 use crate::{
     Places, RecoveryError, Result,
+    forward::CopyPort,
     journal::Journal,
     restore::{
         beside::check_name,
@@ -48,6 +49,9 @@ pub struct Record {
     pub networks: Vec<String>,
     /// Volumes.
     pub volumes: Vec<String>,
+    /// Ports that the original publishes.
+    #[serde(default)]
+    pub ports: Vec<CopyPort>,
 }
 
 impl Record {
@@ -304,8 +308,20 @@ impl Copy {
     }
 }
 
+/// The record of a copy that is whole.
+pub(crate) fn record(places: &Places, name: &str) -> Result<Record> {
+    check_name(name).map_err(|_| unknown(places, name))?;
+    match Record::load(places, name)? {
+        Some(record) => Ok(record),
+        None if journaled(places, name).is_empty() => Err(unknown(places, name)),
+        None => Err(RecoveryError::Refused(format!(
+            "the restore as {name} was interrupted; run it again with the same options first, or take it away with `lifeboat rm {name}`"
+        ))),
+    }
+}
+
 /// `true` if there is a record of a copy of this name.
-pub(crate) fn is_recorded(places: &Places, name: &str) -> bool {
+pub fn is_recorded(places: &Places, name: &str) -> bool {
     record_path(places, name).exists()
 }
 

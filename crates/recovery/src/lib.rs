@@ -9,6 +9,7 @@ pub mod context;
 pub mod copies;
 pub mod error;
 pub mod files;
+pub mod forward;
 pub mod journal;
 mod layout_source;
 pub mod points;

@@ -6,6 +6,7 @@ mod check;
 mod init;
 mod ls;
 mod points;
+mod ports;
 mod repair;
 mod restore;
 mod rm;
@@ -24,6 +25,7 @@ pub use self::{
     init::InitArgs,
     ls::LsArgs,
     points::PointsArgs,
+    ports::PortsArgs,
     repair::{Repair, RepairArgs, RepairIndexArgs},
     restore::RestoreArgs,
     rm::RmArgs,
@@ -141,6 +143,7 @@ pub enum Command {
     #[command(visible_alias = "snapshots")]
     Points(PointsArgs),
     Restore(RestoreArgs),
+    Ports(PortsArgs),
     Rm(RmArgs),
     Ls(LsArgs),
     Check(CheckArgs),
@@ -200,6 +203,10 @@ mod tests {
             "restore shop --allow devices",
             "restore shop --as x --allow everything",
             "restore shop --as x --target /t",
+            "restore shop --ports",
+            "restore shop --as x --ports --dry-run",
+            "restore shop --as x --ports --network-access",
+            "ports",
             "rm",
             "rm x --yes --dry-run",
             "--password-file f --password-command c points",

@@ -21,6 +21,7 @@ Examples:
   lifeboat restore shop --dry-run                  what would be done, and what stands in the way
   lifeboat restore shop --as shop-try              a copy beside the one that runs
   lifeboat restore shop --as shop-try --dry-run    what would be called what
+  lifeboat restore shop --as shop-try --ports      with its ports open until Ctrl-C
   lifeboat restore shop --as shop-try --network-access
                                                    with ports on 127.0.0.1 and a way out
   lifeboat restore shop --target /tmp/shop         its files only, no engine needed
@@ -41,6 +42,10 @@ pub struct RestoreArgs {
     /// Let the copy out: networks with a way out, and its ports on free ports of 127.0.0.1
     #[arg(long, requires = "copy")]
     pub network_access: bool,
+
+    /// Stay, and open the copy's ports on 127.0.0.1 until Ctrl-C; `lifeboat ports` does so later
+    #[arg(long, requires = "copy", conflicts_with_all = ["network_access", "dry_run"])]
+    pub ports: bool,
 
     /// Let the copy have something of the host or of others: network:NAME, bind:PATH (read-only),
     /// volume:NAME (an empty one), host-network, host-pid, host-ipc, host-uts, devices, privileged,

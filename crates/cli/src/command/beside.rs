@@ -8,7 +8,10 @@ use lifeboat_vault::{SnapshotId, snapshot::Snapshot};
 
 use crate::{
     args::RestoreArgs,
-    command::restore::{list, render_plan, render_restored},
+    command::{
+        ports,
+        restore::{list, render_plan, render_restored},
+    },
     exit::{Exit, Failure, Result},
     human,
     session::Session,
@@ -36,7 +39,23 @@ pub fn run(
     }
     let done = beside::restore(ctx, id, snapshot, &wanted);
     session.reporter.finish();
-    show(session, &done?)
+    let mut done = done?;
+    if !args.ports {
+        return show(session, &done);
+    }
+    let forwarder = match ports::open(session, ctx.engine()?, name) {
+        Ok(forwarder) => forwarder,
+        // The copy is up: that is told before what is not.
+        Err(failure) => return show(session, &done).and(Err(failure)),
+    };
+    if let Some(forwarder) = &forwarder {
+        done.addresses = forwarder.addresses().to_vec();
+    }
+    let exit = show(session, &done)?;
+    if let Some(forwarder) = forwarder {
+        ports::stay(session, name, forwarder, &ctx.cancel);
+    }
+    Ok(exit)
 }
 
 fn show_plan(session: &Session, plan: &BesidePlan) -> Result<Exit> {
@@ -97,6 +116,25 @@ fn render(plan: &BesidePlan, width: Option<u16>) -> String {
     text
 }
 
+/// How the copy is reached.
+fn way_in(done: &Beside) -> String {
+    if done.network_access {
+        return "  its networks have a way out\n".to_owned();
+    }
+    let shut = "  its networks have no way out, and no port of it is published";
+    if !done.addresses.is_empty() {
+        return format!("{shut}; its ports are open while this command runs\n");
+    }
+    match done.ports.len() as u64 {
+        0 => format!("{shut}; look inside with `docker exec`\n"),
+        ports => format!(
+            "{shut}; `lifeboat ports {}` opens {} of it on 127.0.0.1\n",
+            done.name,
+            human::plural(ports, "port")
+        ),
+    }
+}
+
 fn render_done(done: &Beside) -> String {
     let mut text = render_restored(&done.restored).replacen(
         " is back from point ",
@@ -109,11 +147,7 @@ fn render_done(done: &Beside) -> String {
             address.container, address.port, address.address
         ));
     }
-    text.push_str(if done.network_access {
-        "  its networks have a way out\n"
-    } else {
-        "  its networks have no way out, and no port of it is published; look inside with `docker exec`\n"
-    });
+    text.push_str(&way_in(done));
     list(&mut text, "Differs from the original", &done.changes);
     text.push_str(&format!(
         "\n`lifeboat rm {}` takes it away again\n",

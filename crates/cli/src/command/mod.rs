@@ -7,6 +7,7 @@ mod check;
 mod init;
 mod ls;
 mod points;
+mod ports;
 mod repair;
 mod restore;
 mod rm;
@@ -32,6 +33,7 @@ pub fn run(cli: Cli, reporter: &Arc<Reporter>) -> Result<Exit> {
         Command::Backup(args) => backup::run(&session(out)?, args),
         Command::Points(args) => points::run(&session(out)?, args),
         Command::Restore(args) => restore::run(&session(out)?, args),
+        Command::Ports(args) => ports::run(&session(out)?, args),
         Command::Rm(args) => rm::run(&session(out)?, args),
         Command::Ls(args) => ls::run(&session(out)?, args),
         Command::Check(args) => check::run(&session(out)?, args),

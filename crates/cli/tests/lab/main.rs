@@ -8,6 +8,7 @@ mod copies;
 mod damage;
 mod data;
 mod first_use;
+mod forward;
 mod full;
 mod hostile;
 mod identity;

@@ -10,7 +10,7 @@ use super::{
     transform::{Job, into_map, take},
     wanted::Allow,
 };
-use crate::restore::point::Definitions;
+use crate::{forward::CopyPort, restore::point::Definitions};
 
 /// Log drivers that keep what they get on this host.
 const LOCAL_LOGS: &[&str] = &[
@@ -161,6 +161,13 @@ impl Job<'_> {
         let publish = self.wanted.network_access && on_own;
         if !ports.is_empty() && !publish {
             self.changed(format!("{new} publishes no port ({})", ports.join(", ")));
+        }
+        if on_own {
+            self.said.ports.extend(ports.iter().map(|port| CopyPort {
+                container: new.to_owned(),
+                port: port.clone(),
+                local: None,
+            }));
         }
         let free = json!([{"HostIp": "127.0.0.1", "HostPort": ""}]);
         let ports = ports.into_iter().filter(|_| publish);

@@ -39,6 +39,7 @@ use super::{
 use crate::{
     Context, RecoveryError, Result,
     copies::{self, Record},
+    forward::{self, Address, CopyPort},
 };
 
 use self::transform::{Transformed, transform};
@@ -61,17 +62,6 @@ pub struct BesidePlan {
     pub plan: RestorePlan,
 }
 
-/// A port of the copy.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Address {
-    /// Container.
-    pub container: String,
-    /// Port in it, `8080/tcp`.
-    pub port: String,
-    /// Where it answers on this host.
-    pub address: String,
-}
-
 /// What a restore beside the original did.
 #[derive(Debug, Clone, Serialize)]
 pub struct Beside {
@@ -79,8 +69,10 @@ pub struct Beside {
     pub name: String,
     /// Its networks have a way out.
     pub network_access: bool,
-    /// Published ports; none without access to the network.
+    /// Where its ports answer; none without access to the network, until they are forwarded.
     pub addresses: Vec<Address>,
+    /// Ports that the original publishes.
+    pub ports: Vec<CopyPort>,
     /// Old and new names.
     pub renamed: Vec<Rename>,
     /// What else differs from the original.
@@ -98,6 +90,7 @@ struct Copy {
     refusals: Vec<String>,
     folders: Vec<String>,
     others_networks: Vec<String>,
+    ports: Vec<CopyPort>,
     subject: Subject,
 }
 
@@ -119,6 +112,7 @@ impl Copy {
             refusals,
             folders,
             others_networks,
+            ports,
         } = transform(&manifest, definitions, id, wanted, &ctx.places.copies());
         Self {
             point: OpenPoint {
@@ -133,6 +127,7 @@ impl Copy {
             refusals,
             folders,
             others_networks,
+            ports,
             subject,
         }
     }
@@ -275,7 +270,7 @@ pub fn restore(
     let (outcome, journal) = recovery
         .run_or_undo(journal, &mut watch)
         .inspect_err(|_| remove_empty(&ctx.places.copies().join(&wanted.name)))?;
-    let addresses = addresses(engine, &outcome.containers.ids)?;
+    let addresses = forward::published(engine, &outcome.containers.ids)?;
     let record = Record {
         name: wanted.name.clone(),
         of: app,
@@ -283,6 +278,7 @@ pub fn restore(
         made: jiff::Timestamp::now(),
         data_root: engine.fingerprints()?.data_root,
         network_access: wanted.network_access,
+        ports: copy.ports,
         containers: outcome.containers.ids.clone(),
         networks: names(journal.intents(), |i| match i {
             Intent::Network(name) => Some(name),
@@ -299,6 +295,7 @@ pub fn restore(
         name: wanted.name.clone(),
         network_access: wanted.network_access,
         addresses,
+        ports: record.ports,
         renamed: copy.renamed,
         changes: copy.changes,
         restored: report::report(&copy.point, plan.warnings, outcome, watch),
@@ -310,29 +307,6 @@ fn names<'i>(
     pick: impl Fn(&'i Intent) -> Option<&'i String>,
 ) -> Vec<String> {
     intents.filter_map(pick).cloned().collect()
-}
-
-/// Where the copy's ports answer.
-fn addresses(
-    engine: &dyn Engine,
-    containers: &std::collections::BTreeMap<String, String>,
-) -> Result<Vec<Address>> {
-    let mut found = Vec::new();
-    for (name, id) in containers {
-        let raw = engine.inspect_container(id)?;
-        let ports = raw["NetworkSettings"]["Ports"].as_object();
-        for (port, bindings) in ports.into_iter().flatten() {
-            for binding in bindings.as_array().into_iter().flatten() {
-                let text = |key: &str| binding[key].as_str().unwrap_or_default();
-                found.push(Address {
-                    container: name.clone(),
-                    port: port.clone(),
-                    address: format!("{}:{}", text("HostIp"), text("HostPort")),
-                });
-            }
-        }
-    }
-    Ok(found)
 }
 
 /// Removes folders in which nothing is, from the deepest; what an undone restore leaves.

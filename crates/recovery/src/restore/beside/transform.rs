@@ -15,7 +15,10 @@ use serde::Serialize;
 use serde_json::{Map, Value};
 
 use super::{labels::Mark, names::Names, wanted::Wanted};
-use crate::restore::point::{Definitions, Renamed};
+use crate::{
+    forward::CopyPort,
+    restore::point::{Definitions, Renamed},
+};
 
 /// The longest name that is found in a network.
 const LONGEST_IN_NETWORK: usize = 63;
@@ -49,6 +52,8 @@ pub struct Transformed {
     pub folders: Vec<String>,
     /// Networks of others that were allowed and have to be there.
     pub others_networks: Vec<String>,
+    /// Ports that the original publishes.
+    pub ports: Vec<CopyPort>,
 }
 
 /// The work in progress.
@@ -77,6 +82,7 @@ pub(super) struct Said {
     pub refusals: Vec<String>,
     pub folders: Vec<String>,
     pub others_networks: Vec<String>,
+    pub ports: Vec<CopyPort>,
 }
 
 /// Makes the copy's definitions. `copies` is the folder of ours that holds every copy's.
@@ -139,6 +145,7 @@ pub fn transform(
         refusals,
         folders,
         others_networks,
+        ports,
     } = job.said;
     definitions.renamed = job.renamed;
     Transformed {
@@ -149,6 +156,7 @@ pub fn transform(
         refusals,
         folders,
         others_networks,
+        ports,
     }
 }
 

@@ -1,0 +1,297 @@
+//! A copy's ports on 127.0.0.1 while it stays shut in: `restore --as NAME --ports` and `ports NAME`.
+
+use std::{
+    io::{BufRead, BufReader, Read, Write},
+    net::{Shutdown, TcpStream},
+    process::{Child, Stdio},
+    time::{Duration, Instant},
+};
+
+use lifeboat_testkit::{
+    engine::PrivateEngine,
+    sample_app::{SampleApp, diff},
+};
+use rustix::process::{Pid, Signal, kill_process};
+use serde_json::{Value, json};
+
+use crate::{
+    beside::Client,
+    support::Lab,
+    tiny::{self, IDLE},
+};
+
+/// A command that stays, and the document that it said first.
+struct Staying {
+    child: Child,
+    said: Value,
+}
+
+impl Staying {
+    fn start(lab: &Lab, engine: &PrivateEngine, args: &[&str]) -> Self {
+        let mut command = lab.command(Some(engine), args);
+        let mut child = command
+            .args(["-o", "json"])
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut line = String::new();
+        let mut out = BufReader::new(child.stdout.take().unwrap());
+        out.read_line(&mut line).unwrap();
+        let said = serde_json::from_str(&line)
+            .unwrap_or_else(|e| panic!("{e}: {line:?} {:?}", child.wait()));
+        Self { child, said }
+    }
+
+    fn address(&self, port: &str) -> String {
+        let all = self.said["addresses"].as_array().unwrap();
+        let found = all.iter().find(|a| a["port"] == port);
+        let address = found.unwrap_or_else(|| panic!("{port} in {}", self.said));
+        address["address"].as_str().unwrap().to_owned()
+    }
+
+    /// How it ends, within three seconds.
+    fn ended(&mut self) -> Option<i32> {
+        let end = Instant::now() + Duration::from_secs(3);
+        while Instant::now() < end {
+            if let Some(status) = self.child.try_wait().unwrap() {
+                return status.code();
+            }
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        panic!("it stays")
+    }
+
+    fn interrupt(&mut self) -> Option<i32> {
+        let pid = Pid::from_raw(i32::try_from(self.child.id()).unwrap()).unwrap();
+        kill_process(pid, Signal::INT).unwrap();
+        self.ended()
+    }
+}
+
+impl Drop for Staying {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// What a web server answers, whose end it waits for after its own has been said.
+fn get(address: &str) -> std::io::Result<String> {
+    let mut stream = TcpStream::connect(address)?;
+    stream.set_read_timeout(Some(Duration::from_secs(10)))?;
+    stream.write_all(b"GET /index.html HTTP/1.0\r\n\r\n")?;
+    stream.shutdown(Shutdown::Write)?;
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer)?;
+    Ok(answer)
+}
+
+/// Counts packets in the engine's network that no copy may send: any on a way out that is made for it,
+/// any that come from elsewhere onto the networks that are there, any from elsewhere to the host.
+struct Watch<'e> {
+    engine: &'e PrivateEngine,
+}
+
+impl<'e> Watch<'e> {
+    fn begin(engine: &'e PrivateEngine) -> Self {
+        let this = Self { engine };
+        for line in [
+            "ip link add uplink0 type veth peer name uplink1",
+            "sysctl -qw net.ipv6.conf.uplink0.disable_ipv6=1 net.ipv6.conf.uplink1.disable_ipv6=1",
+            "ip addr add 198.51.100.2/24 dev uplink0",
+            "ip link set uplink0 up",
+            "ip link set uplink1 up",
+            // Nobody is there, and everything is sent there.
+            "ip neigh add 198.51.100.1 lladdr 02:00:00:00:00:01 dev uplink0",
+            "ip route add default via 198.51.100.1",
+            "iptables -t mangle -A POSTROUTING -o uplink0 -j RETURN",
+        ] {
+            this.run(line);
+        }
+        let networks = engine.api().get("/networks").unwrap();
+        let mut known = vec!["127.0.0.0/8".to_owned()];
+        for network in networks.as_array().unwrap() {
+            let Some(subnet) = network["IPAM"]["Config"][0]["Subnet"].as_str() else {
+                continue;
+            };
+            let named = network["Options"]["com.docker.network.bridge.name"].as_str();
+            let own = format!("br-{}", &network["Id"].as_str().unwrap()[..12]);
+            let bridge = named.unwrap_or(&own);
+            this.run(&format!(
+                "iptables -t mangle -A POSTROUTING -o {bridge} ! -s {subnet} -j RETURN"
+            ));
+            known.push(subnet.to_owned());
+        }
+        for subnet in known {
+            this.run(&format!(
+                "iptables -t mangle -A INPUT -s {subnet} -j ACCEPT"
+            ));
+        }
+        this.run("iptables -t mangle -A INPUT -j RETURN");
+        this
+    }
+
+    fn run(&self, line: &str) -> String {
+        let mut words = line.split(' ');
+        let mut command = self.engine.netns_command(words.next().unwrap());
+        let output = command.args(words).output().unwrap();
+        assert!(output.status.success(), "{line}: {}", tiny::stderr(&output));
+        tiny::stdout(&output)
+    }
+
+    /// Packets that were counted, and the rules that did.
+    fn counted(&self) -> (u64, String) {
+        let mut all = 0;
+        let mut text = String::new();
+        for chain in ["POSTROUTING", "INPUT"] {
+            let rules = self.run(&format!("iptables -t mangle -L {chain} -v -x -n"));
+            let returned = rules.lines().filter(|line| line.contains(" RETURN "));
+            for rule in returned {
+                let packets = rule.split_whitespace().next().unwrap();
+                all += packets.parse::<u64>().unwrap();
+            }
+            text.push_str(&rules);
+        }
+        (all, text)
+    }
+}
+
+#[test]
+fn a_copy_answers_on_its_own_ports_and_no_packet_of_it_leaves() {
+    let lab = Lab::new();
+    lab.init();
+    let engine = lab.engine("a");
+    let app = SampleApp::create(&engine, &lab.path("shop")).unwrap();
+    app.wait_ready(&engine).unwrap();
+    lab.json(Some(&engine), &["backup", "shop"], 0);
+    let before = app.fingerprint(&engine).unwrap();
+    let watch = Watch::begin(&engine);
+
+    let (mut copy, answers, errors) = Client::ask_while(&engine, || {
+        let copy = Staying::start(
+            &lab,
+            &engine,
+            &["restore", "shop", "--as", "shop-try", "--ports"],
+        );
+        let address = copy.address("8080/tcp");
+        assert!(address.starts_with("127.0.0.1:"), "{address}");
+        std::thread::scope(|scope| {
+            for _ in 0..8 {
+                scope.spawn(|| {
+                    for _ in 0..25 {
+                        let answer = get(&address).unwrap();
+                        assert!(answer.contains("200 OK") && answer.contains("shop"));
+                    }
+                });
+            }
+        });
+        // It tries to get out, by address and by name.
+        for line in [
+            "nc -w 1 198.51.100.1 80",
+            "nc -w 1 198.51.100.2 18080",
+            "nc -w 1 172.28.5.10 5432",
+            "timeout 2 nslookup example.org",
+        ] {
+            let words: Vec<&str> = line.split(' ').collect();
+            let tried = engine.api().exec("shop-try-web-1", &words).unwrap();
+            assert_ne!(tried.code, 0, "{line}: {tried:?}");
+        }
+        copy
+    });
+    assert!(answers > 20, "{answers}");
+    assert_eq!(errors, 0, "of {answers} answers of the original");
+    let (packets, rules) = watch.counted();
+    assert_eq!(packets, 0, "{rules}");
+    let differences = diff(&before, &app.fingerprint(&engine).unwrap());
+    assert!(differences.is_empty(), "{}", differences.join("\n"));
+
+    // What listens there is ours, and ends with us; the copy stays.
+    let address = copy.address("8080/tcp");
+    let mut held = TcpStream::connect(&address).unwrap();
+    assert_eq!(copy.interrupt(), Some(0));
+    let mut rest = Vec::new();
+    let _ = held.read_to_end(&mut rest);
+    assert!(TcpStream::connect(&address).is_err());
+    assert!(tiny::runs(&engine, "shop-try-web-1"));
+
+    // Opened again, found again after a restart, ended when the copy is taken away.
+    let mut again = Staying::start(&lab, &engine, &["ports", "shop-try"]);
+    let address = again.address("8080/tcp");
+    assert!(get(&address).unwrap().contains("200 OK"));
+    let restart = "/containers/shop-try-web-1/restart?t=0";
+    engine.api().post(restart, &Value::Null).unwrap();
+    let end = Instant::now() + Duration::from_secs(10);
+    while !get(&address).is_ok_and(|answer| answer.contains("200 OK")) {
+        assert!(Instant::now() < end, "not found again");
+    }
+    lab.json(Some(&engine), &["rm", "shop-try", "--yes"], 0);
+    assert_eq!(again.ended(), Some(0));
+
+    // The counters count: a copy that is let out is seen.
+    let args = ["restore", "shop", "--as", "shop-out", "--network-access"];
+    lab.json(Some(&engine), &args, 0);
+    let ask = ["nc", "-w", "1", "198.51.100.1", "80"];
+    let asked = engine.api().exec("shop-out-web-1", &ask).unwrap();
+    let (packets, rules) = watch.counted();
+    assert_ne!(packets, 0, "{asked:?}\n{rules}{}", watch.run("ip route"));
+    engine.destroy().unwrap();
+}
+
+#[test]
+fn ports_of_every_kind_and_copies_without_any() {
+    let lab = Lab::new();
+    lab.init();
+    let engine = tiny::engine(&lab, "a");
+    let some = Some(&engine);
+    // One listens on its loopback alone, one says all that it was told, one is of UDP, one has nobody.
+    tiny::create(
+        &engine,
+        "many",
+        json!({
+            "Cmd": ["sh", "-c", "httpd -p 127.0.0.1:8080; nc -ll -p 7 -e cat & exec sleep 1000"],
+            "ExposedPorts": {"8080/tcp": {}, "7/tcp": {}, "53/udp": {}, "9/tcp": {}},
+            "HostConfig": {"PublishAllPorts": true},
+        }),
+    );
+    tiny::start(&engine, "many");
+    tiny::run(&engine, "none", IDLE, &[]);
+    lab.json(some, &["backup", "--all"], 0);
+    let copy = lab.json(some, &["restore", "many", "--as", "many-try"], 0);
+    assert_eq!(copy["addresses"], json!([]));
+    assert_eq!(copy["ports"].as_array().unwrap().len(), 4, "{copy:#}");
+
+    let mut ports = Staying::start(&lab, &engine, &["ports", "many-try"]);
+    assert_eq!(ports.said["addresses"].as_array().unwrap().len(), 3);
+    let answer = get(&ports.address("8080/tcp")).unwrap();
+    assert!(answer.starts_with("HTTP/1."), "{answer}");
+    let mut echo = TcpStream::connect(ports.address("7/tcp")).unwrap();
+    let data = tiny::noise(1 << 20, 5);
+    let mut back = Vec::new();
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            (&echo).write_all(&data).unwrap();
+            echo.shutdown(Shutdown::Write).unwrap();
+        });
+        (&echo).read_to_end(&mut back).unwrap();
+    });
+    assert!(back == data, "{} of {}", back.len(), data.len());
+    // Nobody listens: closed at once, as far as a client sees.
+    echo = TcpStream::connect(ports.address("9/tcp")).unwrap();
+    let mut nothing = Vec::new();
+    let _ = echo.read_to_end(&mut nothing);
+    assert_eq!(nothing, b"");
+    assert_eq!(ports.interrupt(), Some(0));
+
+    lab.json(some, &["restore", "none", "--as", "none-try"], 0);
+    tiny::refused(&lab, some, "ports none-try", 1, &["publishes none"]);
+    tiny::refused(&lab, some, "ports many", 1, &["no copy", "many-try"]);
+    tiny::refused(&lab, some, "ports ../x", 1, &["no copy"]);
+    lab.json(
+        some,
+        &["restore", "many", "--as", "many-net", "--network-access"],
+        0,
+    );
+    let published = lab.json(some, &["ports", "many-net"], 0);
+    assert!(published["addresses"].as_array().unwrap().len() >= 4);
+    engine.destroy().unwrap();
+}
