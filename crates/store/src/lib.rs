@@ -19,6 +19,7 @@ mod local;
 mod memory;
 mod object;
 mod open;
+mod simulated;
 mod spool;
 
 pub use faulty::{Fault, FaultyStore};
@@ -26,6 +27,7 @@ pub use local::LocalStore;
 pub use memory::MemoryStore;
 pub use object::{Area, ObjectInfo, ObjectName, StoreError};
 pub use open::open;
+pub use simulated::{Dice, SimulatedStore, Simulation, Weather};
 pub use spool::SpoolStore;
 
 /// Result of a store operation.

@@ -1,13 +1,23 @@
 //! Time, randomness and who we are: handed in, so that one seed replays a whole run.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use crate::{error::Result, node::Timestamp};
 
 /// Tells the time of day.
 pub trait Clock: Send + Sync {
-    /// Now.
+    /// Now, as everybody says it. May be wrong, and may jump.
     fn now(&self) -> Timestamp;
+
+    /// Seconds on a clock that nobody sets, and that runs on while the machine is suspended.
+    fn uptime(&self) -> i64 {
+        rustix::time::clock_gettime(rustix::time::ClockId::Boottime).tv_sec
+    }
+
+    /// Waits.
+    fn sleep(&self, time: Duration) {
+        std::thread::sleep(time);
+    }
 }
 
 /// Source of randomness, good enough for keys.
@@ -35,6 +45,9 @@ pub struct Environment {
     pub pid: u32,
     /// Name and version of the program, e.g. `lifeboat 0.1.0`.
     pub program: String,
+    /// Whether the vault may work on threads of its own. Without them a session does everything on
+    /// the caller's thread, in an order that depends on nothing else: one seed replays a run.
+    pub threads: bool,
 }
 
 impl std::fmt::Debug for Environment {
@@ -69,6 +82,7 @@ impl Environment {
             gid: rustix::process::getgid().as_raw(),
             pid: std::process::id(),
             program: program.to_owned(),
+            threads: true,
         }
     }
 }

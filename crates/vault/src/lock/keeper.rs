@@ -41,7 +41,7 @@ struct Shared {
 struct State {
     lock: LockFile,
     id: LockId,
-    /// When the file that is there now was written, on the clock that runs on in a suspended machine.
+    /// When the file that is there now was written, by [`Clock::uptime`](crate::Clock::uptime).
     written: i64,
     /// The second check has been made.
     second_check: bool,
@@ -57,18 +57,13 @@ enum Lost {
     Gone(String),
 }
 
-/// Seconds since boot, suspension included.
-fn boot_seconds() -> i64 {
-    rustix::time::clock_gettime(rustix::time::ClockId::Boottime).tv_sec
-}
-
 impl HeldLock {
     pub(super) fn new(core: Arc<Core>, mode: LockMode, lock: LockFile, id: LockId) -> Result<Self> {
         let second_check = core.store.lists_at_once();
         let state = State {
             lock,
             id,
-            written: boot_seconds(),
+            written: core.env.clock.uptime(),
             second_check,
             lost: None,
         };
@@ -83,6 +78,9 @@ impl HeldLock {
             stop: None,
             thread: None,
         };
+        if !shared.core.env.threads {
+            return Ok(held);
+        }
         let (stop, stopped) = crossbeam_channel::bounded(0);
         // Should the thread not start, dropping `held` removes the lock.
         held.thread = Some(crate::write::pool::spawn(
@@ -98,13 +96,16 @@ impl HeldLock {
     /// Waits for the second check and makes sure that the lock has held without a gap until now.
     pub fn confirm(&self) -> Result<()> {
         let core = &self.shared.core;
+        if self.thread.is_none() {
+            self.shared.catch_up()?;
+        }
         let mut state = self.shared.state.lock();
         while !state.second_check {
             self.shared.checked.wait(&mut state);
         }
         if state.lost.is_none() {
             // We may have been stopped or suspended just now, and the thread not have run yet.
-            if boot_seconds() - state.written > STALE_AFTER_SECS {
+            if core.env.clock.uptime() - state.written > STALE_AFTER_SECS {
                 state.lost = Some(Lost::Gone("it was not renewed in time".to_owned()));
             } else if !file::exists(core, state.id)? {
                 state.lost = Some(Lost::Gone("another program removed it".to_owned()));
@@ -169,6 +170,21 @@ impl Shared {
         }
     }
 
+    /// What the thread would have done by now, where there is none.
+    fn catch_up(&self) -> Result<()> {
+        let clock = &self.core.env.clock;
+        if !self.state.lock().second_check {
+            clock.sleep(SECOND_CHECK_AFTER);
+            self.check_again();
+            self.second_check_is_made();
+        }
+        let age = clock.uptime() - self.state.lock().written;
+        match age >= RENEW_EVERY.as_secs().cast_signed() {
+            true => self.renew(),
+            false => Ok(()),
+        }
+    }
+
     fn second_check_is_made(&self) {
         self.state.lock().second_check = true;
         self.checked.notify_all();
@@ -189,7 +205,7 @@ impl Shared {
     /// Writes the lock anew and deletes the old one. Notices when the old one has gone.
     fn renew(&self) -> Result<()> {
         let mut state = self.state.lock();
-        if boot_seconds() - state.written > STALE_AFTER_SECS {
+        if self.core.env.clock.uptime() - state.written > STALE_AFTER_SECS {
             state.lost = Some(Lost::Gone("it was not renewed in time".to_owned()));
             return Ok(());
         }
@@ -199,7 +215,7 @@ impl Shared {
         }
         let mut lock = state.lock.clone();
         lock.time = self.core.env.clock.now().to_rfc3339();
-        let written = boot_seconds();
+        let written = self.core.env.clock.uptime();
         let id = file::write(&self.core, &lock)?;
         let old = std::mem::replace(&mut state.id, id);
         state.lock = lock;

@@ -61,7 +61,7 @@ pub fn acquire_unless(
         match try_acquire(core, mode) {
             Err(VaultError::Locked { .. }) if began.elapsed() < retry && !stopped() => {
                 let left = retry.saturating_sub(began.elapsed());
-                std::thread::sleep(left.min(POLL));
+                core.env.clock.sleep(left.min(POLL));
             }
             other => return other,
         }

@@ -125,14 +125,17 @@ impl Writer {
             lock,
         };
         // The writer is there before its threads: should one not start, its drop ends the others.
-        for n in 0..PUTTERS {
+        let putters = if session.core.env.threads { PUTTERS } else { 0 };
+        for n in 0..putters {
             let (session, packs) = (session.clone(), packs.clone());
             let work = move || session.put_packs(&packs);
             writer
                 .putters
                 .push(pool::spawn(format!("vault-put-{n}"), work)?);
         }
-        pool::start(&session, &job_queue, &mut writer.workers)?;
+        if session.core.env.threads {
+            pool::start(&session, &job_queue, &mut writer.workers)?;
+        }
         Ok(writer)
     }
 

@@ -69,6 +69,10 @@ impl Chunks {
             file: self.clone(),
             result: None,
         };
+        if !session.core.env.threads {
+            job.run(session);
+            return Ok(());
+        }
         match queue.try_send(job) {
             Ok(()) => {}
             Err(TrySendError::Full(job) | TrySendError::Disconnected(job)) => job.run(session),

@@ -192,6 +192,9 @@ impl Session {
 
     /// Hands a full pack to the putters. Waits while their queue is full: that bounds the memory.
     fn send(&self, pack: PackBuilder) -> Result<()> {
+        if !self.core.env.threads {
+            return self.put_pack(pack);
+        }
         *self.on_the_way.lock() += 1;
         self.full.send(Some(pack)).map_err(|_| {
             *self.on_the_way.lock() -= 1;
