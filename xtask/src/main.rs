@@ -1,4 +1,4 @@
-//! The developer's commands: `cargo xtask demo`, `cargo xtask test`.
+//! The developer's commands: `cargo xtask demo`, `cargo xtask test`, `cargo xtask simulate`.
 //!
 //! Both install what they need from the distribution and the language registries, saying what and
 //! why before, and keep what is expensive in the user's cache directory.
@@ -6,6 +6,7 @@
 
 mod demo;
 mod root;
+mod simulate;
 mod test;
 mod tools;
 
@@ -27,12 +28,15 @@ enum Command {
     Demo(demo::Args),
     /// Install what the tests need, then run them all
     Test(test::Args),
+    /// Run random histories of the vault on a simulated store
+    Simulate(simulate::Args),
 }
 
 fn main() -> ExitCode {
     let done = match Args::parse().command {
         Command::Demo(args) => demo::run(&args),
         Command::Test(args) => test::run(&args),
+        Command::Simulate(args) => simulate::run(&args),
     };
     match done {
         Ok(code) => code,

@@ -115,8 +115,10 @@ struct State {
 pub struct SimulatedStore {
     simulation: Arc<Simulation>,
     name: String,
-    /// No fault strikes here: whoever looks from outside.
+    /// No fault strikes here.
     calm: bool,
+    /// Sees no locks and leaves none: whoever looks from outside.
+    outside: bool,
     dead: AtomicBool,
 }
 
@@ -134,19 +136,25 @@ impl Simulation {
 
     /// A client that the weather strikes. It lives until it dies.
     pub fn client(self: &Arc<Self>, name: &str) -> Arc<SimulatedStore> {
-        self.handle(name, false)
+        self.handle(name, false, false)
     }
 
-    /// A look from outside, which no fault strikes.
+    /// A client that no fault strikes, among others like anybody.
+    pub fn calm_client(self: &Arc<Self>, name: &str) -> Arc<SimulatedStore> {
+        self.handle(name, true, false)
+    }
+
+    /// A look from outside: no fault strikes it, it sees no locks and leaves none.
     pub fn inspector(self: &Arc<Self>) -> Arc<SimulatedStore> {
-        self.handle("inspector", true)
+        self.handle("inspector", true, true)
     }
 
-    fn handle(self: &Arc<Self>, name: &str, calm: bool) -> Arc<SimulatedStore> {
+    fn handle(self: &Arc<Self>, name: &str, calm: bool, outside: bool) -> Arc<SimulatedStore> {
         Arc::new(SimulatedStore {
             simulation: self.clone(),
             name: name.to_owned(),
             calm,
+            outside,
             dead: AtomicBool::new(false),
         })
     }
@@ -272,6 +280,10 @@ impl SimulatedStore {
         Ok((state, dies))
     }
 
+    fn passes_over(&self, area: Area) -> bool {
+        self.outside && area == Area::Locks
+    }
+
     fn alive(&self) -> Result<()> {
         if self.is_dead() { Err(dead()) } else { Ok(()) }
     }
@@ -301,6 +313,9 @@ impl Store for SimulatedStore {
     }
 
     fn put(&self, name: &ObjectName, bytes: &[u8]) -> Result<()> {
+        if self.passes_over(name.area()) {
+            return Ok(());
+        }
         let (mut state, dies) = self.step()?;
         let result = state.world.put(&self.name, name, bytes, self.calm, dies);
         if dies { Err(dead()) } else { result }
@@ -327,12 +342,18 @@ impl Store for SimulatedStore {
     }
 
     fn size(&self, name: &ObjectName) -> Result<u64> {
+        if self.passes_over(name.area()) {
+            return Ok(0);
+        }
         self.read(name, |world| {
             world.get(name).map(|bytes| bytes.len() as u64)
         })
     }
 
     fn list(&self, area: Area) -> Result<Vec<ObjectInfo>> {
+        if self.passes_over(area) {
+            return Ok(Vec::new());
+        }
         let (mut state, dies) = self.step()?;
         if dies {
             return Err(dead());
@@ -341,6 +362,9 @@ impl Store for SimulatedStore {
     }
 
     fn delete(&self, name: &ObjectName) -> Result<()> {
+        if self.passes_over(name.area()) {
+            return Ok(());
+        }
         let (mut state, dies) = self.step()?;
         let result = state.world.delete(&self.name, name, self.calm, dies);
         if dies { Err(dead()) } else { result }

@@ -1,0 +1,250 @@
+//! One seed: its weather, its rounds of clients, and the look from outside after each.
+
+use std::{
+    collections::BTreeSet,
+    sync::{Arc, atomic::AtomicBool},
+    time::Duration,
+};
+
+use lifeboat_store::{Area, Dice, ObjectName, Simulation, Store as _, Weather};
+use lifeboat_vault::{CheckOptions, Silent, SnapshotId, Vault};
+use parking_lot::Mutex;
+
+use crate::{
+    client::{Client, Deed, Trouble, read_point},
+    model::Model,
+    place::{Life, found},
+};
+
+/// What a seed came to.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Figures {
+    pub attempts: usize,
+    pub acknowledged: usize,
+    pub deaths: usize,
+    pub operations: usize,
+}
+
+impl std::ops::AddAssign for Figures {
+    fn add_assign(&mut self, other: Figures) {
+        self.attempts += other.attempts;
+        self.acknowledged += other.acknowledged;
+        self.deaths += other.deaths;
+        self.operations += other.operations;
+    }
+}
+
+/// Runs a seed. `Err` tells what was found, and the history.
+pub fn run(seed: u64, weather: Option<Weather>) -> Result<Figures, String> {
+    let mut history = History::new(seed, weather);
+    history.live().map_err(|why| {
+        let log = history.simulation.log().join("\n");
+        format!("{why}\nweather: {:?}\n{log}", history.weather)
+    })?;
+    let attempts = &history.model.lock().attempts;
+    Ok(Figures {
+        attempts: attempts.len(),
+        acknowledged: attempts.iter().filter(|a| a.acknowledged.is_some()).count(),
+        deaths: history.deaths,
+        operations: history.simulation.log().len(),
+    })
+}
+
+/// What happens under a seed.
+pub fn log(seed: u64) -> Vec<String> {
+    let mut history = History::new(seed, None);
+    let _ = history.live();
+    history.simulation.log()
+}
+
+struct History {
+    simulation: Arc<Simulation>,
+    weather: Weather,
+    dice: Dice,
+    model: Mutex<Model>,
+    lives: u64,
+    deaths: usize,
+}
+
+impl History {
+    fn new(seed: u64, weather: Option<Weather>) -> Self {
+        let mut dice = Dice::apart(seed, 3);
+        let drawn = draw_weather(&mut dice);
+        let weather = weather.unwrap_or(drawn);
+        Self {
+            simulation: Simulation::new(seed, weather),
+            weather,
+            dice,
+            model: Mutex::default(),
+            lives: seed << 16,
+            deaths: 0,
+        }
+    }
+
+    fn live(&mut self) -> Result<(), String> {
+        found(&self.simulation);
+        for _ in 0..2 + self.dice.below(4) {
+            self.round()?;
+            self.simulation.pass(Duration::from_secs(5));
+            self.inspect()?;
+            // Sometimes long enough for locks of the dead to count no more.
+            let minutes = [0, 0, 10, 40, 26 * 60][self.dice.below(5) as usize];
+            self.simulation.pass(Duration::from_secs(minutes * 60));
+        }
+        self.heal()
+    }
+
+    fn life(&mut self, name: &str) -> Life {
+        self.lives += 1;
+        Life::new(&self.simulation, name, self.lives, 0)
+    }
+
+    /// One to three clients beside each other.
+    fn round(&mut self) -> Result<(), String> {
+        let (mut clients, mut stores) = (Vec::new(), Vec::new());
+        for name in ["anna", "bert", "carl"]
+            .into_iter()
+            .take(1 + self.dice.below(3) as usize)
+        {
+            let life = self.life(name);
+            stores.push(life.store.clone());
+            let deeds: Vec<Deed> = (0..1 + self.dice.below(3))
+                .map(|_| Deed::draw(&mut self.dice))
+                .collect();
+            clients.push((name.to_owned(), life, deeds));
+        }
+        let (simulation, model) = (&self.simulation, &self.model);
+        let calm = self.weather.is_calm();
+        let start = |(name, life, deeds)| {
+            let client = Client {
+                simulation,
+                model,
+                name,
+                life,
+                calm,
+            };
+            Box::new(move || client.run(deeds)) as Box<dyn FnOnce() -> Result<(), String> + Send>
+        };
+        let clients = clients.into_iter().map(start).collect();
+        for end in simulation.run(clients) {
+            end.map_err(|_| "a client panicked".to_owned())??;
+        }
+        self.deaths += stores.iter().filter(|store| store.is_dead()).count();
+        Ok(())
+    }
+
+    /// The look from outside: all that was promised is there, and all that is there is whole.
+    fn inspect(&mut self) -> Result<(), String> {
+        self.lives += 1;
+        let life = Life::inspector(&self.simulation, self.lives);
+        let vault = life.open().map_err(|e| format!("open: {e}"))?;
+        let points = vault.snapshots().map_err(|e| format!("points: {e}"))?;
+        let torn: BTreeSet<String> = self.simulation.torn().iter().map(id).collect();
+        for (id, error) in &points.unreadable {
+            if !torn.contains(&id.to_hex()) {
+                return Err(format!("point {} is unreadable: {error}", id.short()));
+            }
+        }
+        let reader = vault.reader().map_err(|e| format!("reader: {e}"))?;
+        let mut seen = BTreeSet::new();
+        for (id, snapshot) in &points.found {
+            seen.insert(*id);
+            read_point(&reader, *id, snapshot, &self.model).map_err(|e| match e {
+                Trouble::Vault(e) => format!("point {} does not come back: {e}", id.short()),
+                Trouble::Finding(what) => what,
+            })?;
+        }
+        drop(reader);
+        self.compare(&seen)?;
+        self.check(&vault, &torn)
+    }
+
+    fn compare(&self, seen: &BTreeSet<SnapshotId>) -> Result<(), String> {
+        for (number, attempt) in self.model.lock().attempts.iter().enumerate() {
+            let Some(id) = attempt.acknowledged else {
+                continue;
+            };
+            if !seen.contains(&id) && !attempt.forgetting {
+                return Err(format!("attempt {number} was acknowledged and is gone"));
+            }
+            if seen.contains(&id) && attempt.forgotten {
+                return Err(format!("attempt {number} was forgotten and is there"));
+            }
+        }
+        Ok(())
+    }
+
+    /// `check --read-data` finds nothing but what was torn.
+    fn check(&self, vault: &Vault, torn: &BTreeSet<String>) -> Result<(), String> {
+        let options = CheckOptions {
+            read_data: true,
+            threads: 1,
+        };
+        let report = vault
+            .check(&options, &Silent)
+            .map_err(|e| format!("check: {e}"))?;
+        for finding in &report.errors {
+            if !torn.iter().any(|id| finding.object.contains(id)) {
+                return Err(format!("check: {finding}"));
+            }
+        }
+        Ok(())
+    }
+
+    /// What a person does after the storm, and then everything works.
+    fn heal(&mut self) -> Result<(), String> {
+        self.simulation.pass(Duration::from_secs(40 * 60));
+        self.simulation.note("after the storm");
+        let store = self.simulation.calm_client("operator");
+        for name in self.simulation.torn() {
+            // An index is mended by `repair index`; packs hurt nobody.
+            if matches!(name.area(), Area::Locks | Area::Snapshots) {
+                store.delete(&name).map_err(|e| e.to_string())?;
+            }
+        }
+        self.lives += 1;
+        let life = Life::calm(&self.simulation, "last", self.lives);
+        let vault = life.open().map_err(|e| e.to_string())?;
+        let stop = AtomicBool::new(false);
+        vault
+            .rebuild_index(Duration::ZERO, &stop, &Silent)
+            .map_err(|e| format!("repair index after the storm: {e}"))?;
+        let client = Client {
+            simulation: &self.simulation,
+            model: &self.model,
+            name: "last".to_owned(),
+            life,
+            calm: true,
+        };
+        let deeds = vec![
+            Deed::Backup {
+                files: crate::model::files(&mut self.dice),
+                flush: true,
+                pause: None,
+            },
+            Deed::Read,
+        ];
+        client.run(deeds)?;
+        self.inspect()
+    }
+}
+
+fn id(name: &ObjectName) -> String {
+    name.id().to_owned()
+}
+
+fn draw_weather(dice: &mut Dice) -> Weather {
+    let mut some = |often: u32, most: u64| match dice.chance(often) {
+        true => 1 + dice.below(most) as u32,
+        false => 0,
+    };
+    Weather {
+        failures: some(500, 40),
+        unreadable: some(200, 10),
+        twice: some(300, 50),
+        crashes: some(600, 30),
+        tears: some(400, 1) == 1,
+        stale: some(400, 1) == 1,
+        forgets: 0,
+    }
+}
