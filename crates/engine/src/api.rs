@@ -30,6 +30,17 @@ pub struct Change {
     pub kind: ChangeKind,
 }
 
+/// What stands at a path of the engine's host.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum HostPath {
+    /// Nothing.
+    Absent,
+    /// An empty folder.
+    EmptyFolder,
+    /// A file, or a folder with something in it.
+    Something,
+}
+
 /// How a container came up.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Health {
@@ -100,6 +111,9 @@ pub trait Engine: Send + Sync {
     fn inventory(&self) -> Result<Inventory>;
     fn fingerprints(&self) -> Result<Fingerprints>;
     fn prove_local(&self, image: Option<&str>) -> Result<()>;
+    fn host_path(&self, path: &str) -> Result<HostPath>;
+    fn create_helper(&self, name: &str, image: Option<&str>, host: &Value) -> Result<String>;
+    fn remove_helper(&self, name: &str) -> Result<()>;
     fn own_path(&self, query: &OwnPathQuery) -> Result<Vec<OwnPath>>;
 
     fn inspect_container(&self, id: &str) -> Result<Value>;

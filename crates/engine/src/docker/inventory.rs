@@ -188,7 +188,9 @@ impl DockerEngine {
 
 /// What we make for ourselves for a moment is not part of what the engine holds.
 fn is_scratch(entry: &Value) -> bool {
-    entry["Labels"].get(super::local::SCRATCH_LABEL).is_some()
+    let ours = [super::local::SCRATCH_LABEL, super::helper::HELPER_LABEL];
+    ours.iter()
+        .any(|label| entry["Labels"].get(label).is_some())
 }
 
 /// `None` for what is not there any more.

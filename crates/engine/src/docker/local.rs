@@ -12,7 +12,6 @@ use std::path::Path;
 
 use serde_json::{Value, json};
 
-use super::http::escape;
 use super::{DockerEngine, text};
 use crate::{Error, Result};
 
@@ -23,8 +22,6 @@ const OWNER_LABEL: &str = "lifeboat.scratch.owner";
 /// Where the scratch volume is mounted.
 const TARGET: &str = "/lifeboat-scratch";
 const NONCE_FILE: &str = "nonce";
-/// How many local images are tried before one is made: some are for other machines.
-const TRIED_IMAGES: usize = 3;
 
 impl DockerEngine {
     /// Proves that a path that the engine names is the same path here. `image` may name any local image;
@@ -38,14 +35,12 @@ impl DockerEngine {
     )]
     pub fn prove_local(&self, image: Option<&str>) -> Result<()> {
         self.remove_leftovers()?;
+        let scratch = Scratch::new(self);
         let nonce = format!("{:032x}", rand::random::<u128>());
-        let scratch = Scratch {
-            engine: self,
-            name: format!("lifeboat-scratch-{nonce}"),
-        };
-        let labels = json!({SCRATCH_LABEL: "1", OWNER_LABEL: Owner::ourselves().to_string()});
-        self.create_volume(&json!({"Name": scratch.name, "Labels": labels}))?;
-        self.scratch_container(&scratch.name, image, &labels)?;
+        self.create_volume(&json!({"Name": scratch.name, "Labels": scratch.labels()}))?;
+        let mount = json!({"Type": "volume", "Source": scratch.name, "Target": TARGET, "VolumeOptions": {"NoCopy": true}});
+        let host = json!({"NetworkMode": "none", "Mounts": [mount]});
+        self.never_started(&scratch.name, image, &scratch.labels(), &host)?;
         let tar = nonce_tar(&nonce).map_err(|source| Error::Local {
             context: "prepare the proof of the engine's files".to_owned(),
             source,
@@ -73,49 +68,11 @@ impl DockerEngine {
         }
     }
 
-    /// Makes the container from the first image that serves.
-    fn scratch_container(&self, name: &str, image: Option<&str>, labels: &Value) -> Result<()> {
-        let mut body = json!({
-            "Entrypoint": ["lifeboat-scratch-is-never-started"],
-            "Labels": labels,
-            "NetworkDisabled": true,
-            "HostConfig": {
-                "NetworkMode": "none",
-                "Mounts": [{"Type": "volume", "Source": name, "Target": TARGET, "VolumeOptions": {"NoCopy": true}}],
-            },
-        });
-        let mut candidates: Vec<String> = image.map(str::to_owned).into_iter().collect();
-        let list = self.get_json("/images/json", "list images")?;
-        let local = list
-            .as_array()
-            .into_iter()
-            .flatten()
-            .map(|entry| text(entry, "Id").to_owned());
-        candidates.extend(local.take(TRIED_IMAGES));
-        for candidate in candidates {
-            body["Image"] = candidate.into();
-            match self.create_container(name, &body) {
-                Ok(_) => return Ok(()),
-                Err(error @ (Error::NotFound { .. } | Error::Refused { .. })) => {
-                    tracing::debug!(%error, "image does not serve for the proof");
-                }
-                Err(error) => return Err(error),
-            }
-        }
-        let mut changes = vec![format!("LABEL {SCRATCH_LABEL}=1")];
-        changes.push(format!("LABEL {OWNER_LABEL}={}", text(labels, OWNER_LABEL)));
-        let changes: Vec<&str> = changes.iter().map(String::as_str).collect();
-        // Named after the scratch, so that it can be removed by name whatever its id turns out to be.
-        self.import_image(&mut EMPTY_TAR.as_slice(), name, &changes)?;
-        body["Image"] = name.into();
-        self.create_container(name, &body).map(drop)
-    }
-
     /// Removes what proofs left that did not come to their end.
     fn remove_leftovers(&self) -> Result<()> {
-        let filter = escape(&json!({"label": [format!("{SCRATCH_LABEL}=1")]}).to_string());
-        let containers = self.get_json(
-            &format!("/containers/json?all=1&filters={filter}"),
+        let containers = self.with_label(
+            "/containers/json?all=1&",
+            SCRATCH_LABEL,
             "list scratch containers",
         )?;
         for entry in containers
@@ -126,10 +83,7 @@ impl DockerEngine {
         {
             ignore_gone(self.remove_container(text(entry, "Id"), true, false))?;
         }
-        let volumes = self.get_json(
-            &format!("/volumes?filters={filter}"),
-            "list scratch volumes",
-        )?;
+        let volumes = self.with_label("/volumes?", SCRATCH_LABEL, "list scratch volumes")?;
         for entry in volumes["Volumes"]
             .as_array()
             .into_iter()
@@ -138,10 +92,7 @@ impl DockerEngine {
         {
             ignore_gone(self.remove_volume(text(entry, "Name")))?;
         }
-        let images = self.get_json(
-            &format!("/images/json?filters={filter}"),
-            "list scratch images",
-        )?;
+        let images = self.with_label("/images/json?", SCRATCH_LABEL, "list scratch images")?;
         for entry in images
             .as_array()
             .into_iter()
@@ -155,7 +106,7 @@ impl DockerEngine {
 }
 
 /// Somebody else who cleans up at the same time is no error.
-fn ignore_gone(result: Result<()>) -> Result<()> {
+pub(super) fn ignore_gone(result: Result<()>) -> Result<()> {
     match result {
         Err(error) if error.is_not_found() || error.is_conflict() => {
             tracing::debug!(%error, "scratch object left alone");
@@ -170,10 +121,25 @@ fn is_leftover(entry: &Value) -> bool {
     owner.parse::<Owner>().map_or(true, |owner| !owner.lives())
 }
 
-/// Removes container, volume and image of a proof, however it ended.
-struct Scratch<'e> {
+/// Removes container, volume and image of a question, however it ended.
+pub(super) struct Scratch<'e> {
     engine: &'e DockerEngine,
-    name: String,
+    pub(super) name: String,
+}
+
+impl<'e> Scratch<'e> {
+    #[allow(
+        clippy::disallowed_methods,
+        reason = "a name; nothing rests on its quality"
+    )]
+    pub(super) fn new(engine: &'e DockerEngine) -> Self {
+        let name = format!("lifeboat-scratch-{:032x}", rand::random::<u128>());
+        Self { engine, name }
+    }
+
+    pub(super) fn labels(&self) -> Value {
+        json!({SCRATCH_LABEL: "1", OWNER_LABEL: Owner::ourselves().to_string()})
+    }
 }
 
 impl Drop for Scratch<'_> {
@@ -259,9 +225,6 @@ fn start_time(pid: u32) -> Option<u64> {
     let after_name = stat.rsplit_once(") ")?.1;
     after_name.split(' ').nth(19)?.parse().ok()
 }
-
-/// A tar stream with nothing in it: two empty blocks.
-static EMPTY_TAR: [u8; 1024] = [0; 1024];
 
 fn nonce_tar(nonce: &str) -> std::io::Result<Vec<u8>> {
     let mut builder = tar::Builder::new(Vec::new());

@@ -7,12 +7,14 @@
 //! - [`inventory`], [`facts`]: all facts in one go.
 //! - [`container`], [`object`], [`image`]: single operations.
 //! - [`local`]: the proof that the engine's files are ours.
+//! - [`helper`]: containers of ours through which the engine's archive reaches its files where they are not.
 //! - [`own_path`]: what we ourselves run through, and must never freeze.
 
 mod answer;
 mod container;
 mod exec;
 mod facts;
+mod helper;
 mod http;
 mod image;
 mod inventory;

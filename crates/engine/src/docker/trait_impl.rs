@@ -8,7 +8,7 @@ use lifeboat_plan::inventory::{EngineFacts, Inventory};
 use serde_json::Value;
 
 use super::{ApiVersion, DockerEngine, LoadedImages, OwnPath, OwnPathQuery};
-use crate::{Change, Engine, ExecOutput, ExecRequest, Health, Result};
+use crate::{Change, Engine, ExecOutput, ExecRequest, Health, HostPath, Result};
 
 impl Engine for DockerEngine {
     fn api(&self) -> ApiVersion {
@@ -37,6 +37,18 @@ impl Engine for DockerEngine {
 
     fn own_path(&self, query: &OwnPathQuery) -> Result<Vec<OwnPath>> {
         Self::own_path(self, query)
+    }
+
+    fn host_path(&self, path: &str) -> Result<HostPath> {
+        Self::host_path(self, path)
+    }
+
+    fn create_helper(&self, name: &str, image: Option<&str>, host: &Value) -> Result<String> {
+        Self::create_helper(self, name, image, host)
+    }
+
+    fn remove_helper(&self, name: &str) -> Result<()> {
+        Self::remove_helper(self, name)
     }
 
     fn inspect_container(&self, id: &str) -> Result<Value> {

@@ -115,7 +115,8 @@ impl ContainerStage<'_> {
             self.engine.disconnect_network(network, &id, false)?;
         }
         let made = self.engine.inspect_container(&id)?;
-        self.data.fill_fresh(&record.name, &made, &mut done.data)?;
+        self.data
+            .fill_fresh(&record.name, &made, journal, &mut done.data)?;
         let layer = self
             .point
             .manifest

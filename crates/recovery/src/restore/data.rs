@@ -20,6 +20,7 @@ use super::{
     journal::{Intent, RestoreJournal},
     obstacles::PathState,
     point::Definitions,
+    reach::Reach,
 };
 use crate::{Context, RecoveryError, Result};
 
@@ -30,6 +31,8 @@ pub struct Data {
     pub bytes: u64,
     /// What could not be set or put in place.
     pub warnings: Vec<String>,
+    /// What was sent to another host and is too large to be read back.
+    pub not_read_back: Vec<String>,
 }
 
 /// What this stage works on.
@@ -46,6 +49,8 @@ pub struct DataStage<'a> {
     pub manifest: &'a Manifest,
     /// Raw definitions of the point.
     pub definitions: &'a Definitions,
+    /// Whose file system it is.
+    pub reach: &'a Reach,
 }
 
 impl DataStage<'_> {
@@ -58,14 +63,13 @@ impl DataStage<'_> {
             let Some(place) = layout::project(root) else {
                 continue;
             };
-            let ours = journal.has(&Intent::Path(root.clone()));
-            if PathState::of(Path::new(root)) == PathState::Something && !ours {
+            if self.is_taken(root, journal)? {
                 done.warnings.push(format!(
                     "{root} is there already: the project's files were left as they are (the point's are in {place})"
                 ));
                 continue;
             }
-            self.place(&place, root, journal, done)?;
+            self.place(&place, root, (0, project.bytes), journal, done)?;
         }
         Ok(())
     }
@@ -78,8 +82,7 @@ impl DataStage<'_> {
             let Some(place) = layout::bind(&bind.source) else {
                 continue;
             };
-            let ours = journal.has(&Intent::Path(bind.source.clone()));
-            if PathState::of(Path::new(&bind.source)) == PathState::Something && !ours {
+            if self.is_taken(&bind.source, journal)? {
                 // Not shared would have been refused before anything was touched.
                 done.warnings.push(format!(
                     "{} is shared and was there already: left as it is",
@@ -87,9 +90,16 @@ impl DataStage<'_> {
                 ));
                 continue;
             }
-            self.place(&place, &bind.source, journal, done)?;
+            let size = (bind.files, bind.bytes);
+            self.place(&place, &bind.source, size, journal, done)?;
         }
         Ok(())
+    }
+
+    /// `true` if something that is not of this restore stands at a path of the engine's host.
+    fn is_taken(&self, path: &str, journal: &RestoreJournal) -> Result<bool> {
+        let ours = journal.has(&Intent::Path(path.to_owned())) || Self::far_began(path, journal);
+        Ok(!ours && self.reach.state(self.engine, path)? == PathState::Something)
     }
 
     /// Restores `place` of the point beside `target` and renames it into place. The intent is written
@@ -99,12 +109,16 @@ impl DataStage<'_> {
         &self,
         place: &str,
         target: &str,
+        size: (u64, u64),
         journal: &mut RestoreJournal,
         done: &mut Data,
     ) -> Result<()> {
+        let node = self.node(place)?;
+        if !self.reach.path(target) {
+            return self.far_place(&node, target, size, journal, done);
+        }
         let path = Path::new(target);
         let staging = staging_path(path);
-        let node = self.node(place)?;
         let in_place = is_mount_point(path) && matches!(node.kind, NodeKind::Dir { .. });
         if PathState::of(path) == PathState::Something && !in_place {
             if PathState::of(&staging) == PathState::Absent {

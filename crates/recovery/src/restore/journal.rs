@@ -34,6 +34,12 @@ pub enum Intent {
     ContainerMade(String),
     /// All containers are created and complete; they are about to be started.
     Starting,
+    /// This helper container (by name) is about to be created: data goes through it.
+    Helper(String),
+    /// This path of the engine's host, which is not this one, is about to be filled.
+    FarPath(String),
+    /// The engine took this stream of what is filled; the last is the path of its last entry, in hex.
+    Sent(String, u64, String),
     /// A copy beside the app is made, with these options: going on with others would mix two.
     Beside(String),
 }
@@ -44,6 +50,8 @@ pub struct Subject {
     app: String,
     /// `--as`.
     copy: Option<String>,
+    /// Address of an engine whose files are not ours.
+    at: Option<String>,
 }
 
 impl Subject {
@@ -52,6 +60,15 @@ impl Subject {
         Self {
             app: app.to_owned(),
             copy: None,
+            at: None,
+        }
+    }
+
+    /// The same on another engine: what was begun there is no business of the engine here.
+    pub fn at(self, address: Option<&str>) -> Self {
+        Self {
+            at: address.map(str::to_owned),
+            ..self
         }
     }
 
@@ -60,6 +77,7 @@ impl Subject {
         Self {
             app: app.to_owned(),
             copy: Some(name.to_owned()),
+            at: None,
         }
     }
 
@@ -67,22 +85,33 @@ impl Subject {
     fn journal(&self, ctx: &Context) -> String {
         match &self.copy {
             Some(name) => copy_journal(name),
-            None => format!(
-                "restore-{}-{}",
-                &ctx.vault.id().get(..8).unwrap_or(""),
-                file_name(&self.app)
-            ),
+            None => {
+                let at = self
+                    .at
+                    .as_deref()
+                    .map(|at| format!("-at-{}", file_name(at)));
+                format!(
+                    "restore-{}-{}{}",
+                    &ctx.vault.id().get(..8).unwrap_or(""),
+                    file_name(&self.app),
+                    at.unwrap_or_default()
+                )
+            }
         }
     }
 
     fn finish_first(&self, other: SnapshotId) -> String {
         let (app, other) = (&self.app, other.short());
+        let at = self
+            .at
+            .as_deref()
+            .map_or(String::new(), |at| format!(" on the same engine ({at})"));
         match &self.copy {
             Some(name) => format!(
                 "the restore of another point ({other}) as {name} was interrupted here; finish it with `lifeboat restore {other} --as {name}`, or take it away with `lifeboat rm {name}`"
             ),
             None => format!(
-                "a restore of another point of {app} ({other}) was interrupted here; finish it first with `lifeboat restore {app}@{other}`"
+                "a restore of another point of {app} ({other}) was interrupted here; finish it first with `lifeboat restore {app}@{other}`{at}"
             ),
         }
     }

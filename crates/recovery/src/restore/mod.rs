@@ -9,11 +9,14 @@ pub mod beside;
 mod containers;
 mod data;
 pub mod exchange;
+mod far;
+mod ids;
 mod images;
 pub(crate) mod journal;
 mod layers;
 mod obstacles;
 mod point;
+mod reach;
 mod report;
 mod undo;
 mod volumes;
@@ -35,6 +38,7 @@ use self::{
     journal::{Intent, RestoreJournal, Subject},
     obstacles::Ground,
     point::OpenPoint,
+    reach::Reach,
     report::Stopwatch,
 };
 use crate::{Context, RecoveryError, Result};
@@ -44,8 +48,9 @@ pub fn plan(ctx: &Context, id: SnapshotId, snapshot: &Snapshot) -> Result<Restor
     let engine = ctx.engine()?;
     let reader = ctx.vault.reader()?;
     let point = OpenPoint::open(&reader, id, snapshot, engine.api())?;
-    let subject = Subject::app(&point.manifest.identity.to_string());
-    make_plan(ctx, engine.as_ref(), &point, &subject)
+    let reach = Reach::presume(engine.as_ref(), &point.manifest)?;
+    let subject = Subject::app(&point.manifest.identity.to_string()).at(reach.address());
+    make_plan(ctx, engine.as_ref(), &point, &subject, &reach)
 }
 
 fn make_plan(
@@ -53,6 +58,7 @@ fn make_plan(
     engine: &dyn Engine,
     point: &OpenPoint,
     subject: &Subject,
+    reach: &Reach,
 ) -> Result<RestorePlan> {
     let here = engine.inventory()?;
     let manifest = &point.manifest;
@@ -65,6 +71,7 @@ fn make_plan(
             definitions: &point.definitions,
             here: &here,
             ours: &ours,
+            paths: &reach.states(engine, manifest)?,
         }),
     };
     let mut steps = Vec::new();
@@ -94,7 +101,11 @@ fn make_plan(
             "volume",
             &volume.name,
             Some(volume.bytes),
-            "create and fill",
+            if reach.volumes() {
+                "create and fill"
+            } else {
+                "create, and fill through the engine"
+            },
         );
     }
     for root in manifest.project.iter().flat_map(|p| &p.roots) {
@@ -105,7 +116,12 @@ fn make_plan(
         .iter()
         .filter(|b| b.decision == BindDecision::Captured)
     {
-        step("bind", &bind.source, Some(bind.bytes), "put back");
+        let action = if reach.path(&bind.source) {
+            "put back"
+        } else {
+            "put back through the engine"
+        };
+        step("bind", &bind.source, Some(bind.bytes), action);
     }
     for container in &manifest.containers {
         let action = match container.state {
@@ -140,8 +156,9 @@ pub fn restore(ctx: &Context, id: SnapshotId, snapshot: &Snapshot) -> Result<Res
     let reader = ctx.vault.reader()?;
     let point = OpenPoint::open(&reader, id, snapshot, engine.api())?;
     let app = point.manifest.identity.to_string();
-    let subject = Subject::app(&app);
-    let plan = make_plan(ctx, engine.as_ref(), &point, &subject)?;
+    let reach = Reach::prove(engine.as_ref(), &point.manifest)?;
+    let subject = Subject::app(&app).at(reach.address());
+    let plan = make_plan(ctx, engine.as_ref(), &point, &subject, &reach)?;
     if !plan.obstacles.is_empty() {
         return Err(RecoveryError::Refused(format!(
             "{app} cannot be restored here, and nothing was changed: {}",
@@ -155,6 +172,7 @@ pub fn restore(ctx: &Context, id: SnapshotId, snapshot: &Snapshot) -> Result<Res
         engine: engine.as_ref(),
         reader: &reader,
         point: &point,
+        reach: &reach,
     };
     let (outcome, journal) = recovery.run_or_undo(journal, &mut watch)?;
     // What did not become healthy is there and complete: running the restore again would not help.
@@ -176,6 +194,7 @@ struct Recovery<'a> {
     engine: &'a dyn Engine,
     reader: &'a Reader,
     point: &'a OpenPoint,
+    reach: &'a Reach,
 }
 
 impl Recovery<'_> {
@@ -198,7 +217,6 @@ impl Recovery<'_> {
 
     fn run(&self, journal: &mut RestoreJournal, watch: &mut Stopwatch) -> Result<Outcome> {
         self.ctx.progress.step("restore-begin");
-        self.engine.prove_local(None)?;
         let images = images::restore_images(self.ctx, self.engine, self.reader, self.point)?;
         watch.split("images");
         let data = self.data(journal)?;
@@ -217,13 +235,15 @@ impl Recovery<'_> {
         self.ctx.progress.step("restore-containers");
         stage.create(journal, &mut containers)?;
         if !journal.has(&Intent::Starting) {
-            self.data_stage().empty_again(journal)?;
+            let stage = self.data_stage();
+            stage.empty_again(journal, &mut containers.data)?;
         }
         watch.split("containers");
         self.ctx.progress.step("restore-start");
         // The last place to turn back: what has started is brought up whole.
         self.ctx.stop_if_cancelled()?;
         stage.start(journal, &mut containers)?;
+        far::let_go(self.engine, journal)?;
         watch.split("start");
         self.ctx.progress.step("restore-validate");
         stage.validate(&mut containers)?;
@@ -244,6 +264,7 @@ impl Recovery<'_> {
             root: self.point.root,
             manifest: &self.point.manifest,
             definitions: &self.point.definitions,
+            reach: self.reach,
         }
     }
 

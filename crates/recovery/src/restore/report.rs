@@ -115,11 +115,19 @@ pub(super) fn report(
         (watch.began_at.as_nanosecond() - time.as_nanos()) as f64 / 1e9
     });
     let Outcome {
-        data,
+        mut data,
         containers,
         image_warnings,
         incomplete,
     } = outcome;
+    data.not_read_back
+        .extend(containers.data.not_read_back.iter().cloned());
+    if !data.not_read_back.is_empty() {
+        data.warnings.push(format!(
+            "checked before it was sent to the engine, and too large to be read back from there: {}",
+            data.not_read_back.join(", ")
+        ));
+    }
     Restored {
         app: point.manifest.identity.to_string(),
         id: point.id,

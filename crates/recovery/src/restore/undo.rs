@@ -14,6 +14,7 @@ use lifeboat_plan::manifest::{BindDecision, Manifest};
 
 use super::{
     data::staging_path,
+    far,
     journal::{Intent, RestoreJournal},
     obstacles::PathState,
     volumes::folder_at,
@@ -71,6 +72,16 @@ fn take_back(engine: &dyn Engine, manifest: &Manifest, journal: &RestoreJournal)
             left.push(format!("{what}: {e}"));
         }
     };
+    // A volume on another host is told by the helper that holds it, which goes before the volume.
+    let mut strangers = Vec::new();
+    for intent in journal.intents() {
+        if let Intent::VolumeMade(name, at) = intent
+            && far::still_held(engine, at) == Some(false)
+        {
+            strangers.push(name);
+        }
+    }
+    note("a helper container", far::let_go(engine, journal));
     // Containers hold volumes and networks, so they go first.
     for intent in journal.intents() {
         if let Intent::ContainerMade(id) = intent {
@@ -80,6 +91,7 @@ fn take_back(engine: &dyn Engine, manifest: &Manifest, journal: &RestoreJournal)
     }
     for intent in journal.intents() {
         match intent {
+            Intent::VolumeMade(name, _) if strangers.contains(&name) => {}
             Intent::VolumeMade(name, at) => {
                 note(&format!("volume {name}"), volume(engine, name, at));
             }
@@ -93,6 +105,12 @@ fn take_back(engine: &dyn Engine, manifest: &Manifest, journal: &RestoreJournal)
             {
                 note(path, remove(Path::new(path)));
             }
+            Intent::FarPath(path) => note(
+                path,
+                Err(RecoveryError::Failed(
+                    "what lies on the engine's host cannot be taken away from here; run the restore again, or remove it there".to_owned(),
+                )),
+            ),
             _ => {}
         }
     }
@@ -108,7 +126,9 @@ fn take_back(engine: &dyn Engine, manifest: &Manifest, journal: &RestoreJournal)
 /// Removes a volume if it is the one that this restore made.
 fn volume(engine: &dyn Engine, name: &str, at: &str) -> Result<()> {
     match engine.inspect_volume(name) {
-        Ok(raw) if is_folder(&raw, at) => unless_missing(engine.remove_volume(name)),
+        Ok(raw) if far::is_held(at) || is_folder(&raw, at) => {
+            unless_missing(engine.remove_volume(name))
+        }
         Ok(_) => Ok(()),
         Err(e) => unless_missing(Err(e)),
     }

@@ -11,6 +11,7 @@ use serde_json::Value;
 
 use super::{
     data::{Data, DataStage},
+    far::Helper,
     journal::{Intent, RestoreJournal},
     obstacles::PathState,
 };
@@ -41,9 +42,10 @@ impl DataStage<'_> {
                 continue;
             }
             journal.intend(Intent::Volume(volume.name.clone()))?;
-            let raw = match there {
-                Some(raw) => self.ours(volume, raw, journal)?,
-                None => self.make(volume, journal)?,
+            let made = match (self.reach.volumes(), there) {
+                (false, there) => Made::Held(self.far_volume(volume, there.is_some(), journal)?),
+                (true, Some(raw)) => Made::Here(self.ours(volume, raw, journal)?),
+                (true, None) => Made::Here(self.make(volume, journal)?),
             };
             if volume.content == VolumeContent::Definition {
                 done.warnings.push(format!(
@@ -53,7 +55,11 @@ impl DataStage<'_> {
                 continue;
             }
             if !journal.has(&Intent::VolumeFilled(volume.name.clone())) {
-                self.fill(volume, &raw, done)?;
+                let node = self.node(&layout::volume(&volume.name))?;
+                match &made {
+                    Made::Here(raw) => done.add(self.tree(&node, &mountpoint(volume, raw)?)?),
+                    Made::Held(helper) => self.far_fill(volume, &node, helper, journal, done)?,
+                }
                 journal.intend(Intent::VolumeFilled(volume.name.clone()))?;
             }
         }
@@ -92,14 +98,14 @@ impl DataStage<'_> {
         Ok(raw)
     }
 
-    fn fill(&self, volume: &VolumeRecord, raw: &Value, done: &mut Data) -> Result<()> {
-        let node = self.node(&layout::volume(&volume.name))?;
-        done.add(self.tree(&node, &mountpoint(volume, raw)?)?);
-        Ok(())
-    }
-
     /// Fills the anonymous volumes that the engine made anew with a container that has not run yet.
-    pub fn fill_fresh(&self, container: &str, raw: &Value, done: &mut Data) -> Result<()> {
+    pub fn fill_fresh(
+        &self,
+        container: &str,
+        raw: &Value,
+        journal: &mut RestoreJournal,
+        done: &mut Data,
+    ) -> Result<()> {
         for (old, (of, destination)) in self.definitions.fresh() {
             if of != container {
                 continue;
@@ -117,10 +123,15 @@ impl DataStage<'_> {
             let Some(record) = self.manifest.volumes.iter().find(|v| v.name == *old) else {
                 continue;
             };
-            let made = self.engine.inspect_volume(name)?;
+            let node = self.node(&layout::volume(&record.name))?;
+            if !self.reach.volumes() {
+                self.far_fresh(record, name, &node, journal, done)?;
+                continue;
+            }
+            let at = mountpoint(record, &self.engine.inspect_volume(name)?)?;
             // The engine has filled it from the image; the point's data takes the place of that.
-            clear(&mountpoint(record, &made)?)?;
-            self.fill(record, &made, done)?;
+            clear(&at)?;
+            done.add(self.tree(&node, &at)?);
         }
         Ok(())
     }
@@ -128,7 +139,7 @@ impl DataStage<'_> {
     /// Empties the volumes that were empty at the point: creating a container fills an empty volume
     /// from its image. They are ours and new, and nothing has run yet; what was there already is not
     /// in the journal.
-    pub fn empty_again(&self, journal: &RestoreJournal) -> Result<()> {
+    pub fn empty_again(&self, journal: &mut RestoreJournal, done: &mut Data) -> Result<()> {
         let fresh = self.definitions.fresh();
         let empty = |v: &&VolumeRecord| {
             journal.has(&Intent::Volume(v.name.clone()))
@@ -136,13 +147,20 @@ impl DataStage<'_> {
                 && v.content == VolumeContent::Data
                 && !fresh.contains_key(&v.name)
         };
-        for volume in self.manifest.volumes.iter().filter(empty) {
+        let empty: Vec<&VolumeRecord> = self.manifest.volumes.iter().filter(empty).collect();
+        for volume in empty {
             let node = self.node(&layout::volume(&volume.name))?;
             let NodeKind::Dir { subtree } = node.kind else {
                 continue;
             };
-            let at = mountpoint(volume, &self.engine.inspect_volume(&volume.name)?)?;
             let was_empty = self.reader.tree(subtree)?.nodes.is_empty();
+            if !self.reach.volumes() {
+                if was_empty {
+                    done.warnings.extend(self.far_empty(volume, journal)?);
+                }
+                continue;
+            }
+            let at = mountpoint(volume, &self.engine.inspect_volume(&volume.name)?)?;
             if was_empty && PathState::of(&at) == PathState::Something {
                 clear(&at)?;
                 // The folder's own owner, mode and times are the image's now.
@@ -151,6 +169,14 @@ impl DataStage<'_> {
         }
         Ok(())
     }
+}
+
+/// A volume that is there to be filled.
+enum Made {
+    /// Where it lies; its raw inspect.
+    Here(Value),
+    /// On another host, held by a helper.
+    Held(Helper),
 }
 
 /// Where a volume's data lies here.

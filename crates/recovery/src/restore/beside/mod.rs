@@ -34,6 +34,7 @@ use super::{
     make_plan,
     obstacles::PathState,
     point::OpenPoint,
+    reach::Reach,
     report::{self, Stopwatch},
 };
 use crate::{
@@ -133,11 +134,23 @@ impl Copy {
     }
 
     /// The plan, with everything that stands in the way of a copy.
-    fn plan(&self, ctx: &Context, engine: &dyn Engine, wanted: &Wanted) -> Result<RestorePlan> {
-        let mut plan = make_plan(ctx, engine, &self.point, &self.subject)?;
+    fn plan(
+        &self,
+        ctx: &Context,
+        engine: &dyn Engine,
+        wanted: &Wanted,
+        reach: &Reach,
+    ) -> Result<RestorePlan> {
+        let mut plan = make_plan(ctx, engine, &self.point, &self.subject, reach)?;
         let ours = journal::peek(ctx, &self.subject, self.point.id);
         let here = engine.inventory()?;
         let mut found = self.refusals.clone();
+        let folder = ctx.places.copies().join(&wanted.name).join("binds");
+        if !reach.keeps(&folder.to_string_lossy()) {
+            found.push(
+                "a copy keeps its bind mounts and project files in a folder of ours, and this engine's host is another one; run lifeboat on that host, as root".to_owned(),
+            );
+        }
         found.extend(self.in_use(ctx, &here, &ours, wanted));
         found.append(&mut plan.obstacles);
         let mut seen = BTreeSet::new();
@@ -226,9 +239,10 @@ pub fn plan(
     let reader = ctx.vault.reader()?;
     let point = OpenPoint::open(&reader, id, snapshot, engine.api())?;
     let copy = Copy::open(ctx, point, wanted);
+    let reach = Reach::presume(engine.as_ref(), &copy.point.manifest)?;
     Ok(BesidePlan {
         name: wanted.name.clone(),
-        plan: copy.plan(ctx, engine.as_ref(), wanted)?,
+        plan: copy.plan(ctx, engine.as_ref(), wanted, &reach)?,
         renamed: copy.renamed,
         changes: copy.changes,
     })
@@ -248,7 +262,8 @@ pub fn restore(
     let point = OpenPoint::open(&reader, id, snapshot, engine.api())?;
     let app = point.manifest.identity.to_string();
     let copy = Copy::open(ctx, point, wanted);
-    let plan = copy.plan(ctx, engine, wanted)?;
+    let reach = Reach::prove(engine, &copy.point.manifest)?;
+    let plan = copy.plan(ctx, engine, wanted, &reach)?;
     if !plan.obstacles.is_empty() {
         return Err(RecoveryError::Refused(format!(
             "{app} cannot be brought up as {}, and nothing was changed: {}",
@@ -266,6 +281,7 @@ pub fn restore(
         engine,
         reader: &reader,
         point: &copy.point,
+        reach: &reach,
     };
     let (outcome, journal) = recovery
         .run_or_undo(journal, &mut watch)

@@ -1,19 +1,18 @@
 //! Bind sources: what stands in their place, and what the app needs and is not there.
 
-use std::path::Path;
-
 use lifeboat_plan::manifest::{BindContent, BindDecision};
 
 use super::{Ground, PathState};
-use crate::restore::journal::Intent;
+use crate::restore::{far, journal::Intent};
 
 pub(super) fn binds(on: &Ground<'_>, found: &mut Vec<String>) {
     for bind in &on.manifest.binds {
-        let path = Path::new(&bind.source);
-        let state = PathState::of(path);
+        let state = on.paths.get(&bind.source).copied();
+        let state = state.unwrap_or(PathState::Absent);
         match bind.decision {
             BindDecision::Captured => {
-                let is_ours = on.ours.contains(&Intent::Path(bind.source.clone()));
+                let is_ours = on.ours.contains(&Intent::Path(bind.source.clone()))
+                    || far::began(on.ours.iter(), &bind.source);
                 if state == PathState::Something && !bind.shared && !is_ours {
                     found.push(format!(
                         "{} is there already and is never overwritten; move it away (mv {} {}.old) first",

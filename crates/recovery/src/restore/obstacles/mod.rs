@@ -7,7 +7,7 @@ mod names;
 mod path_state;
 mod platform;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use lifeboat_plan::{inventory::Inventory, manifest::Manifest};
 
@@ -24,6 +24,8 @@ pub struct Ground<'a> {
     pub here: &'a Inventory,
     /// The intents of an interrupted run: what these name is ours and no obstacle.
     pub ours: &'a BTreeSet<Intent>,
+    /// What stands at the bind sources on the engine's host.
+    pub paths: &'a BTreeMap<String, PathState>,
 }
 
 /// Everything in the way, one sentence each with a way out.

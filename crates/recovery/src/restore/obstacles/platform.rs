@@ -1,6 +1,9 @@
 //! The engine itself: what it runs, and how it maps ids.
 
+use lifeboat_plan::manifest::EngineRecord;
+
 use super::Ground;
+use crate::restore::ids::Ids;
 
 pub(super) fn platform(on: &Ground<'_>, found: &mut Vec<String>) {
     let (was, is) = (&on.manifest.engine, &on.here.engine);
@@ -18,9 +21,10 @@ pub(super) fn platform(on: &Ground<'_>, found: &mut Vec<String>) {
             was.architecture, is.architecture
         ));
     }
-    if is.user_namespaces != was.user_namespaces {
+    let here = Ids::of(&EngineRecord::from(is));
+    if Ids::of(was).is_lost_on(&here) {
         found.push(
-            "one of the two engines maps user ids (rootless or userns-remap) and the other does not; recover on an engine that is set up alike".to_owned(),
+            "the app ran on a rootless engine, and nobody here can tell which of its host's user ids was which of the containers'; recover on that engine, or on one with the same data root".to_owned(),
         );
     }
 }
