@@ -126,6 +126,18 @@ pub fn parse_duration(text: &str) -> Result<Duration, String> {
     Ok(total)
 }
 
+/// Reads a moment in this machine's time zone, `2026-10-01`, `2026-10-01 14:30[:05]`, or RFC 3339; seconds
+/// since 1970.
+pub fn parse_time(text: &str) -> Result<i64, String> {
+    let wrong = || format!("`{text}` is no time; write it like `2026-10-01` or `2026-10-01 14:30`");
+    if let Ok(time) = text.parse::<Timestamp>() {
+        return Ok(time.as_second());
+    }
+    let civil = text.parse::<jiff::civil::DateTime>().map_err(|_| wrong())?;
+    let zoned = civil.to_zoned(TimeZone::system()).map_err(|_| wrong())?;
+    Ok(zoned.timestamp().as_second())
+}
+
 /// A file name for a terminal: whatever is not a printable character is written as `\n` or `\xNN`,
 /// and a backslash is doubled, so that what is read is never ambiguous and never moves the cursor.
 pub fn escape(name: &[u8]) -> String {
@@ -250,6 +262,16 @@ mod tests {
             "2026-11-22 22:44:45"
         );
         assert_eq!(time_in("yesterday\u{7}", zone), "yesterday\\x07");
+    }
+
+    #[test]
+    fn moments_are_read() {
+        assert_eq!(parse_time("1970-01-02T00:00:00Z"), Ok(86_400));
+        let day = parse_time("2026-10-01").unwrap();
+        assert_eq!(parse_time("2026-10-01 00:01").unwrap(), day + 60);
+        for text in ["", "yesterday", "2026", "2026-13-01", "12:00"] {
+            assert!(parse_time(text).is_err(), "{text}");
+        }
     }
 
     #[test]

@@ -47,11 +47,26 @@ pub fn named_source(global: &GlobalArgs) -> Option<Source> {
     environment::password().map(|_| Source::Environment)
 }
 
+/// The source that flags of another name said, e.g. `--new-password-file`.
+pub fn other_source(
+    file: Option<&PathBuf>,
+    command: Option<&std::ffi::OsString>,
+) -> Option<Source> {
+    file.cloned()
+        .map(Source::File)
+        .or_else(|| command.cloned().map(Source::Command))
+}
+
 /// Reads the password from where it is.
 pub fn read(source: &Source) -> Result<Password> {
+    read_as(source, "")
+}
+
+/// The same, where the flags begin with `--new-` or `--to-`: for sentences.
+pub fn read_as(source: &Source, prefix: &str) -> Result<Password> {
     match source {
-        Source::File(path) => from_file(path),
-        Source::Command(command) => from_command(command),
+        Source::File(path) => from_file(path, prefix),
+        Source::Command(command) => from_command(command, prefix),
         Source::Environment => environment::password()
             .ok_or_else(|| empty(&format!("the variable {}", environment::PASSWORD))),
     }
@@ -73,10 +88,28 @@ pub fn ask(question: &str) -> Result<Option<Password>> {
     Ok(Some(Zeroizing::new(password.into_bytes())))
 }
 
-fn from_file(path: &Path) -> Result<Password> {
+/// Asks on the terminal for a password that does not exist yet: twice, as nobody sees what is typed.
+pub fn ask_new(question: &str) -> Result<Option<Password>> {
+    let Some(first) = ask(question)? else {
+        return Ok(None);
+    };
+    match ask("The same again: ")? {
+        Some(second) if second == first => Ok(Some(first)),
+        _ => Err(Failure::new(
+            "the two answers differ; nothing was changed".to_owned(),
+        )),
+    }
+}
+
+fn from_file(path: &Path, prefix: &str) -> Result<Password> {
     let bytes = fs_err::read(path).map_err(|e| {
         Failure::new(format!(
-            "the vault's password cannot be read: {e}; name its file with --password-file"
+            "the {} cannot be read: {e}; name its file with --{prefix}password-file",
+            match prefix {
+                "" => "vault's password",
+                "to-" => "other vault's password",
+                _ => "new password",
+            }
         ))
     })?;
     trimmed(
@@ -86,9 +119,12 @@ fn from_file(path: &Path) -> Result<Password> {
 }
 
 #[allow(clippy::disallowed_methods, reason = "the person named this program")]
-fn from_command(command: &OsStr) -> Result<Password> {
-    let failed =
-        |why: String| Failure::new(format!("the command of --password-command failed: {why}"));
+fn from_command(command: &OsStr, prefix: &str) -> Result<Password> {
+    let failed = |why: String| {
+        Failure::new(format!(
+            "the command of --{prefix}password-command failed: {why}"
+        ))
+    };
     let output = Command::new("/bin/sh")
         .arg("-c")
         .arg(command)
@@ -100,7 +136,7 @@ fn from_command(command: &OsStr) -> Result<Password> {
     if !output.status.success() {
         return Err(failed(output.status.to_string()));
     }
-    trimmed(bytes, "the output of --password-command")
+    trimmed(bytes, &format!("the output of --{prefix}password-command"))
 }
 
 fn trimmed(bytes: Password, what: &str) -> Result<Password> {
@@ -126,15 +162,15 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("key");
         fs_err::write(&path, "\n secret word\r\n").unwrap();
-        assert_eq!(from_file(&path).unwrap().as_slice(), b"secret word");
+        assert_eq!(from_file(&path, "").unwrap().as_slice(), b"secret word");
         fs_err::write(&path, " \n").unwrap();
-        let error = from_file(&path).unwrap_err().to_string();
+        let error = from_file(&path, "").unwrap_err().to_string();
         assert!(error.contains("holds no password"), "{error}");
     }
 
     #[test]
     fn a_missing_file_is_named() {
-        let error = from_file(Path::new("/no/such/key"))
+        let error = from_file(Path::new("/no/such/key"), "")
             .unwrap_err()
             .to_string();
         assert!(
@@ -146,19 +182,19 @@ mod tests {
     #[test]
     fn a_command_gives_its_output_and_its_failure() {
         assert_eq!(
-            from_command(OsStr::new("echo se'cr'et"))
+            from_command(OsStr::new("echo se'cr'et"), "")
                 .unwrap()
                 .as_slice(),
             b"secret"
         );
-        let error = from_command(OsStr::new("echo secret; exit 3"))
+        let error = from_command(OsStr::new("echo secret; exit 3"), "")
             .unwrap_err()
             .to_string();
         assert!(
             error.contains("exit status: 3") && !error.contains("secret"),
             "{error}"
         );
-        assert!(from_command(OsStr::new("true")).is_err());
+        assert!(from_command(OsStr::new("true"), "").is_err());
     }
 
     #[test]

@@ -93,27 +93,61 @@ impl Session {
         self.open_vault_in(self.store()?)
     }
 
-    /// Whether there is a vault is looked at before anybody is asked for a password.
+    /// Opens the vault, and gives the password that opened it.
+    pub fn open_vault_with_password(&self) -> Result<(Vault, Password)> {
+        self.open_with_password_in(self.store()?)
+    }
+
+    /// Opens another vault with this password.
+    pub fn open_other(&self, place: &str, password: &Password) -> Result<Vault> {
+        let store = lifeboat_store::open(place).map_err(|e| Failure::new(e.to_string()))?;
+        Ok(Vault::open(store, password, Environment::system(PROGRAM))?)
+    }
+
+    /// Whether the vault is the one that `init` remembered.
+    pub fn is_remembered(&self) -> bool {
+        self.settings.vault.is_some()
+            && self
+                .named_vault()
+                .is_none_or(|place| self.settings.vault.as_deref() == Some(place))
+    }
+
+    /// Reminds of the recovery sheet, until somebody has said that it is kept.
+    pub fn remind_of_sheet(&self) {
+        if self.settings.sheet_saved == Some(false) && self.is_remembered() {
+            self.reporter.note(
+                "nobody has said yet that the recovery sheet (place and key of the vault) is kept away from this machine; without it a lost machine is lost for good. `lifeboat key saved` ends this note",
+                self.global.quiet,
+            );
+        }
+    }
+
     fn open_vault_in(&self, store: Arc<dyn Store>) -> Result<Vault> {
+        Ok(self.open_with_password_in(store)?.0)
+    }
+
+    /// Whether there is a vault is looked at before anybody is asked for a password.
+    fn open_with_password_in(&self, store: Arc<dyn Store>) -> Result<(Vault, Password)> {
         if let Err(StoreError::NotFound { .. }) = store.size(&ObjectName::config()) {
             return Err(VaultError::NoVault(store.location()).into());
         }
-        let open = |password: &Password| {
-            Vault::open(Arc::clone(&store), password, Environment::system(PROGRAM))
+        let open = |password: Password| {
+            Vault::open(Arc::clone(&store), &password, Environment::system(PROGRAM))
+                .map(|vault| (vault, password))
         };
         let question = format!("Password of the vault at {}: ", store.location());
 
         if let Some(source) = password::named_source(&self.global) {
-            return Ok(open(&password::read(&source)?)?);
+            return Ok(open(password::read(&source)?)?);
         }
         let key = self.key_file();
         if key.exists() {
             let password = password::read(&password::Source::File(key.clone()))?;
-            return match open(&password) {
+            return match open(password) {
                 // The remembered key is of the remembered vault; another one may have another.
                 Err(VaultError::WrongPassword { .. }) if self.named_vault().is_some() => {
                     match password::ask(&question)? {
-                        Some(password) => Ok(open(&password)?),
+                        Some(password) => Ok(open(password)?),
                         None => Err(Failure {
                             exit: Exit::WrongKey,
                             sentence: format!(
@@ -128,7 +162,7 @@ impl Session {
             };
         }
         match password::ask(&question)? {
-            Some(password) => Ok(open(&password)?),
+            Some(password) => Ok(open(password)?),
             None => Err(Failure::new(format!(
                 "no password for the vault at {}: there is no key in {}, and nobody to ask; give --password-file, --password-command or {}",
                 store.location(),
@@ -139,7 +173,7 @@ impl Session {
     }
 
     /// File that holds the key when nothing else is said.
-    fn key_file(&self) -> PathBuf {
+    pub fn key_file(&self) -> PathBuf {
         self.settings
             .password_file
             .clone()

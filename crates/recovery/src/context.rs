@@ -80,6 +80,9 @@ pub struct Settings {
     /// The name given to this host.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub host: Option<String>,
+    /// Whether somebody said that the recovery sheet is kept away from this machine. `None`: nobody is asked.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub sheet_saved: Option<bool>,
 }
 
 impl Settings {

@@ -284,7 +284,8 @@ pub fn restore_files(
     })
 }
 
-fn root_of(snapshot: &Snapshot) -> Result<BlobId> {
+/// The root tree; a snapshot without one is damaged.
+pub(crate) fn root_of(snapshot: &Snapshot) -> Result<BlobId> {
     snapshot.tree.ok_or_else(|| {
         RecoveryError::Failed("this snapshot names no tree: it is damaged".to_owned())
     })

@@ -10,6 +10,7 @@ pub mod copies;
 pub mod error;
 pub mod files;
 pub mod forward;
+pub mod inspect;
 pub mod journal;
 mod layout_source;
 pub mod points;

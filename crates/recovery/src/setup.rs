@@ -87,6 +87,7 @@ pub fn init(places: &Places, env: Environment, options: InitOptions) -> Result<I
         password_file: key_file.clone().or(options.password_file),
         site: options.site,
         host: options.host,
+        sheet_saved: Some(false),
     };
     settings.save(&places.settings())?;
     let shown_key = key_file
@@ -156,8 +157,31 @@ fn existing_or_new_key(
     Ok(key)
 }
 
+/// Puts a new password into a key file in place of the old one, whole or not at all.
+pub fn replace_key(path: &Path, password: &[u8]) -> Result<()> {
+    let mut line = Zeroizing::new(password.to_vec());
+    line.push(b'\n');
+    write_private(path, &line, true)
+}
+
+/// The recovery sheet of a vault that is there. `password` is written on it; `None` where it is a person's own.
+pub fn recovery_sheet(
+    vault: &Vault,
+    location: &str,
+    password: Option<&[u8]>,
+    key_file: Option<&Path>,
+) -> RecoverySheet {
+    let password = password.map(|p| Zeroizing::new(String::from_utf8_lossy(p).into_owned()));
+    sheet(
+        vault.id(),
+        location,
+        password.as_ref().map(|p| p.as_str()),
+        key_file,
+    )
+}
+
 /// 200 random bits in eight groups of five characters, without those that people mix up.
-fn generate_key(env: &Environment) -> Result<Zeroizing<Vec<u8>>> {
+pub fn generate_key(env: &Environment) -> Result<Zeroizing<Vec<u8>>> {
     const ALPHABET: &[u8; 32] = b"abcdefghjkmnpqrstuvwxyz023456789";
     let mut random = Zeroizing::new([0u8; 40]);
     env.random.fill(random.as_mut())?;

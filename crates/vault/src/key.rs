@@ -149,6 +149,71 @@ pub fn add(
     Ok(id)
 }
 
+/// What a key file says of itself. Nothing of it is secret, and nothing of it is proven.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct KeyInfo {
+    /// Its id.
+    pub id: KeyId,
+    /// When it was made, RFC 3339, if it says so.
+    pub created: Option<String>,
+    /// Who made it, if it says so.
+    pub username: Option<String>,
+    /// Where it was made, if it says so.
+    pub hostname: Option<String>,
+    /// Why it is no key any more, where it is damaged.
+    pub damage: Option<String>,
+}
+
+/// Reads what a key file says of itself; `None` where it is not there.
+pub fn info(store: &dyn Store, id: KeyId) -> Result<Option<KeyInfo>> {
+    let Some(bytes) = read(store, id)? else {
+        return Ok(None);
+    };
+    let mut info = KeyInfo {
+        id,
+        created: None,
+        username: None,
+        hostname: None,
+        damage: None,
+    };
+    if Sha256::digest(&bytes).as_slice() != id.0 {
+        info.damage = Some("its bytes do not match its name".to_owned());
+    } else if let Ok(file) = serde_json::from_slice::<KeyFile>(&bytes) {
+        info.created = file.created;
+        info.username = file.username;
+        info.hostname = file.hostname;
+    } else {
+        info.damage = Some("its JSON does not parse".to_owned());
+    }
+    Ok(Some(info))
+}
+
+/// The master key in one key file, if it is there, whole, and this password opens it.
+pub fn open_one(store: &dyn Store, id: KeyId, password: &[u8]) -> Result<Option<KeyMaterial>> {
+    let Some(bytes) = read(store, id)? else {
+        return Ok(None);
+    };
+    match try_file(&bytes, &id.0, password, &format!("keys/{id}"))? {
+        Tried::Opened(master) => Ok(Some(master)),
+        Tried::Other | Tried::Damaged(_) => Ok(None),
+    }
+}
+
+/// The bytes of a key file; what is too large to be one is cut.
+fn read(store: &dyn Store, id: KeyId) -> Result<Option<Vec<u8>>> {
+    let name = object_name(Area::Keys, &id.0)?;
+    let read = store.size(&name).and_then(|size| {
+        // More than this is no key; its hash will not match.
+        let length = usize::try_from(size.min(MAX_KEY_FILE)).unwrap_or(0);
+        store.get_range(&name, 0, length)
+    });
+    match read {
+        Ok(bytes) => Ok(Some(bytes)),
+        Err(StoreError::NotFound(_)) => Ok(None),
+        Err(e) => Err(VaultError::store(format!("read {name}"))(e)),
+    }
+}
+
 enum Tried {
     Opened(KeyMaterial),
     /// Whole, but made with another password.

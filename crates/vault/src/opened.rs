@@ -11,7 +11,7 @@ use crate::{
     env::Environment,
     error::{Result, VaultError},
     id::{KeyId, PackId},
-    seal::SealKey,
+    seal::{KeyMaterial, SealKey},
     unpacked::object_name,
 };
 
@@ -19,8 +19,10 @@ use crate::{
 pub struct Core {
     /// Where the objects lie.
     pub store: Arc<dyn Store>,
-    /// The master key.
+    /// The master key, ready for use.
     pub seal: SealKey,
+    /// The master key itself, for further key files. Wiped when dropped, never shown.
+    pub master: KeyMaterial,
     /// The config file.
     pub config: Config,
     /// The key file that the password opened.

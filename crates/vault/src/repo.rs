@@ -72,6 +72,7 @@ impl Vault {
         let core = Core {
             store,
             seal,
+            master,
             config,
             key_id,
             env,
@@ -102,10 +103,10 @@ impl Vault {
                 ));
             }
         };
-        let (key_id, (seal, plain)) = key::unlock(&*store, password, |master| {
+        let (key_id, (seal, master, plain)) = key::unlock(&*store, password, |master| {
             let seal = SealKey::new(master)?;
             match seal.open(&sealed) {
-                Ok(plain) => Ok((seal, plain)),
+                Ok(plain) => Ok((seal, master.clone(), plain)),
                 // A key that a creation left behind opens nothing; another may.
                 Err(_) => Err(VaultError::damaged(
                     "config",
@@ -117,6 +118,7 @@ impl Vault {
         Ok(Vault(Arc::new(Core {
             store,
             seal,
+            master,
             config,
             key_id,
             env,

@@ -3,13 +3,20 @@
 mod apps;
 mod backup;
 mod check;
+mod copy;
+mod diff;
+mod dump;
+mod filter;
+mod find;
 mod init;
+mod key;
 mod ls;
 mod points;
 mod ports;
 mod repair;
 mod restore;
 mod rm;
+mod stats;
 mod tools;
 
 use std::{ffi::OsString, path::PathBuf};
@@ -22,13 +29,20 @@ pub use self::{
     apps::AppsArgs,
     backup::BackupArgs,
     check::CheckArgs,
+    copy::CopyArgs,
+    diff::DiffArgs,
+    dump::DumpArgs,
+    filter::FilterArgs,
+    find::FindArgs,
     init::InitArgs,
+    key::{Key, KeyAddArgs, KeyArgs, KeyPasswdArgs, KeyRemoveArgs, NewPasswordArgs},
     ls::LsArgs,
     points::PointsArgs,
     ports::PortsArgs,
     repair::{Repair, RepairArgs, RepairIndexArgs},
     restore::RestoreArgs,
     rm::RmArgs,
+    stats::StatsArgs,
     tools::{CompletionArgs, ManArgs},
 };
 
@@ -146,6 +160,12 @@ pub enum Command {
     Ports(PortsArgs),
     Rm(RmArgs),
     Ls(LsArgs),
+    Find(FindArgs),
+    Dump(DumpArgs),
+    Diff(DiffArgs),
+    Stats(StatsArgs),
+    Copy(CopyArgs),
+    Key(KeyArgs),
     Check(CheckArgs),
     Repair(RepairArgs),
     Completion(CompletionArgs),
@@ -212,6 +232,19 @@ mod tests {
             "--password-file f --password-command c points",
             "points -o yaml",
             "ls",
+            "find",
+            "find x --newest yesterday",
+            "dump shop",
+            "dump shop / --archive cpio",
+            "diff shop",
+            "copy",
+            "copy shop",
+            "copy --to x --to-password-file f --to-password-command c",
+            "key",
+            "key remove",
+            "key add --new-password x",
+            "key add --new-password-file f --new-password-command c",
+            "key passwd --generate --new-password-file f",
             "repair",
             "repair packs",
             "completion csh",

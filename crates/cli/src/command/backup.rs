@@ -85,6 +85,9 @@ pub fn run(session: &Session, args: &BackupArgs) -> Result<Exit> {
     if session.out.is_json() {
         session.out.json(&report)?;
     }
+    if matches!(exit, Exit::Done | Exit::Incomplete) {
+        session.remind_of_sheet();
+    }
     Ok(exit)
 }
 
@@ -202,6 +205,9 @@ fn paths(session: &Session, args: &BackupArgs, options: &ProtectOptions) -> Resu
         session
             .out
             .text(&render_paths(&done, &session.command_prefix()))?;
+    }
+    if done.id.is_some() {
+        session.remind_of_sheet();
     }
     Ok(if done.problems.is_empty() {
         Exit::Done

@@ -110,7 +110,7 @@ fn keep(made: &Initialised) -> String {
 }
 
 /// The sheet's path, if a new file can stand there and the vault does not hold it.
-fn new_file(session: &Session, path: &Path) -> Result<PathBuf> {
+pub(super) fn new_file(session: &Session, path: &Path) -> Result<PathBuf> {
     let path = absolute(path)?;
     if fs_err::symlink_metadata(&path).is_ok() {
         return Err(Failure::usage(format!(

@@ -19,7 +19,7 @@ use crate::{
 };
 
 /// Lines are written in pieces of this size.
-const PIECE: usize = 64 * 1024;
+pub(super) const PIECE: usize = 64 * 1024;
 
 /// Lists files.
 pub fn run(session: &Session, args: &LsArgs) -> Result<Exit> {
@@ -114,7 +114,7 @@ impl<'a> Listing<'a> {
 
 /// One entry as JSON. `path_hex` stands beside `path` where the name is not UTF-8.
 #[derive(Serialize)]
-struct JsonEntry {
+pub(super) struct JsonEntry {
     path: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     path_hex: Option<String>,
@@ -130,7 +130,7 @@ struct JsonEntry {
 }
 
 impl JsonEntry {
-    fn new(entry: &Entry) -> Self {
+    pub(super) fn new(entry: &Entry) -> Self {
         let hex = |bytes: &[u8]| {
             bytes
                 .iter()
@@ -158,7 +158,8 @@ impl JsonEntry {
     }
 }
 
-fn line(text: &mut Vec<u8>, entry: &Entry, long: bool, terminal: bool) {
+/// Appends one entry as a line.
+pub(super) fn line(text: &mut Vec<u8>, entry: &Entry, long: bool, terminal: bool) {
     let name = |text: &mut Vec<u8>, bytes: &[u8]| {
         if terminal {
             text.extend_from_slice(human::escape(bytes).as_bytes());

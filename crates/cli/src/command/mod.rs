@@ -4,13 +4,19 @@ mod apps;
 mod backup;
 mod beside;
 mod check;
+mod copy;
+mod diff;
+mod dump;
+mod find;
 mod init;
+mod key;
 mod ls;
 mod points;
 mod ports;
 mod repair;
 mod restore;
 mod rm;
+mod stats;
 mod tools;
 
 use std::sync::Arc;
@@ -36,6 +42,12 @@ pub fn run(cli: Cli, reporter: &Arc<Reporter>) -> Result<Exit> {
         Command::Ports(args) => ports::run(&session(out)?, args),
         Command::Rm(args) => rm::run(&session(out)?, args),
         Command::Ls(args) => ls::run(&session(out)?, args),
+        Command::Find(args) => find::run(&session(out)?, args),
+        Command::Dump(args) => dump::run(&session(out)?, args),
+        Command::Diff(args) => diff::run(&session(out)?, args),
+        Command::Stats(args) => stats::run(&session(out)?, args),
+        Command::Copy(args) => copy::run(&session(out)?, args),
+        Command::Key(args) => key::run(&session(out)?, args),
         Command::Check(args) => check::run(&session(out)?, args),
         Command::Repair(args) => repair::run(&session(out)?, args),
         Command::Completion(args) => tools::completion(&out, args),

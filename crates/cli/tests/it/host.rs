@@ -86,3 +86,34 @@ pub fn contains(root: &Path, needle: &[u8]) -> bool {
     let bytes = fs_err::read(root).unwrap_or_default();
     bytes.windows(needle.len()).any(|window| window == needle)
 }
+
+/// Debian's restic on the host's vault; what it wrote to its standard output.
+pub fn restic_bytes(host: &Host, key: &str, args: &[&str]) -> Vec<u8> {
+    restic_run(host, "var/vault", key, args).stdout
+}
+
+/// The same as text.
+pub fn restic(host: &Host, key: &str, args: &[&str]) -> String {
+    String::from_utf8(restic_bytes(host, key, args)).unwrap()
+}
+
+/// On another vault.
+pub fn restic_at(host: &Host, vault: &str, key: &str, args: &[&str]) -> String {
+    String::from_utf8(restic_run(host, vault, key, args).stdout).unwrap()
+}
+
+fn restic_run(host: &Host, vault: &str, key: &str, args: &[&str]) -> std::process::Output {
+    let output = std::process::Command::new("restic")
+        .args(["--no-cache", "-r"])
+        .arg(host.path(vault))
+        .arg("--password-file")
+        .arg(host.path(key))
+        .args(args)
+        .env("TZ", "UTC")
+        .current_dir(host.path(""))
+        .output()
+        .expect("restic is missing: run `cargo xtask test`, which installs it");
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "restic {args:?}: {said}");
+    output
+}

@@ -3,8 +3,11 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 #![allow(clippy::disallowed_methods, reason = "tests run other programs")]
 
+mod copying;
 mod help;
 mod host;
+mod keys;
+mod looking;
 mod plain;
 mod reference;
 mod refused;

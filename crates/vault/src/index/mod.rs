@@ -74,6 +74,12 @@ pub struct Index {
 impl Index {
     /// Where a blob lies.
     pub fn find(&self, kind: BlobKind, id: &BlobId) -> Option<BlobLocation> {
+        self.position(kind, id)
+            .map(|number| self.location(&self.entries[number]))
+    }
+
+    /// The number of a blob in [`Index::iter`].
+    pub fn position(&self, kind: BlobKind, id: &BlobId) -> Option<usize> {
         let bucket = prefix(id, self.bits);
         let start = *self.table.get(bucket)? as usize;
         let end = *self.table.get(bucket + 1)? as usize;
@@ -82,8 +88,8 @@ impl Index {
         entries[first..]
             .iter()
             .take_while(|e| e.id == *id)
-            .find(|e| e.kind() == kind)
-            .map(|e| self.location(e))
+            .position(|e| e.kind() == kind)
+            .map(|at| start + first + at)
     }
 
     /// Number of blobs.

@@ -145,6 +145,11 @@ impl Writer {
         &self.reader
     }
 
+    /// Whether a blob need not be stored, because the vault had it when the session began.
+    pub fn has(&self, kind: BlobKind, id: BlobId) -> bool {
+        self.session.index.find(kind, &id).is_some()
+    }
+
     /// Begins a file. `size_hint` is the size that is expected; nothing depends on its being right.
     pub fn file(&self, policy: ChunkPolicy, size_hint: u64) -> FileWriter<'_> {
         FileWriter::new(self, policy, size_hint)
