@@ -89,13 +89,22 @@ pub fn init(places: &Places, env: Environment, options: InitOptions) -> Result<I
         host: options.host,
         sheet_saved: Some(false),
     };
-    settings.save(&places.settings())?;
+    let mut warnings: Vec<String> = same_disk_warning(&location).into_iter().collect();
+    let before = Settings::load(&places.settings())?;
+    match before.vault.filter(|other| *other != location) {
+        // A second vault, to copy to. What commands do without --vault does not change behind anybody's back.
+        Some(other) => warnings.push(format!(
+            "commands without --vault go on with the vault at {other}; {} says so",
+            places.settings().display()
+        )),
+        None => settings.save(&places.settings())?,
+    }
     let shown_key = key_file
         .as_ref()
         .map(|_| String::from_utf8_lossy(&password).into_owned());
     Ok(Initialised {
         vault_id: vault.id().to_owned(),
-        warnings: same_disk_warning(&location).into_iter().collect(),
+        warnings,
         sheet: sheet(
             vault.id(),
             &location,

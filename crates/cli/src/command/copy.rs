@@ -6,14 +6,14 @@ use std::sync::{
 };
 
 use lifeboat_vault::{
-    WriterOptions,
+    Snapshots, Vault, WriterOptions,
     copy::{Copied, CopyOptions, CopyReport},
 };
 use serde::Serialize;
 
 use crate::{
     args::CopyArgs,
-    exit::{Exit, Result},
+    exit::{Exit, Failure, Result},
     human, password,
     session::Session,
     signals,
@@ -50,10 +50,20 @@ pub fn run(session: &Session, args: &CopyArgs) -> Result<Exit> {
         Some(source) => session.open_other(&args.to, &password::read_as(&source, "to-")?)?,
         None => session.open_other(&args.to, &own)?,
     };
+    let real = |vault: &Vault| fs_err::canonicalize(vault.location()).ok();
+    if real(&vault).is_some() && real(&vault) == real(&target) {
+        return Err(Failure::new(format!(
+            "{} is the vault itself; name another place to copy to",
+            args.to
+        )));
+    }
     let filter = args.filter.filter(&args.points, &session.global);
-    let (points, unreadable) = filter.select(&vault)?;
-    for sentence in &unreadable {
-        session.reporter.warn_once(sentence);
+    let Snapshots {
+        found: points,
+        unreadable,
+    } = filter.select(&vault)?;
+    for (_, error) in &unreadable {
+        session.reporter.warn_once(&error.to_string());
     }
     let stop = Arc::new(AtomicBool::new(false));
     let on_signal = Arc::clone(&stop);

@@ -5,7 +5,7 @@ use lifeboat_recovery::{
     files::Entry,
     inspect::{FindOptions, Finder},
 };
-use lifeboat_vault::{Snapshot, SnapshotId};
+use lifeboat_vault::{Snapshot, SnapshotId, Snapshots};
 use serde::Serialize;
 
 use super::ls::{self, JsonEntry, PIECE};
@@ -31,9 +31,12 @@ struct Found<'a> {
 pub fn run(session: &Session, args: &FindArgs) -> Result<Exit> {
     let ctx = session.context(None)?;
     let filter = args.filter.filter(&args.points, &session.global);
-    let (points, unreadable) = filter.select(&ctx.vault)?;
-    for sentence in &unreadable {
-        session.reporter.warn_once(sentence);
+    let Snapshots {
+        found: points,
+        unreadable,
+    } = filter.select(&ctx.vault)?;
+    for (_, error) in &unreadable {
+        session.reporter.warn_once(&error.to_string());
     }
     let reader = ctx.vault.reader()?;
     let options = FindOptions {

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use lifeboat_plan::identity::AppIdentity;
 use lifeboat_vault::{
-    BlobId, Snapshot,
+    BlobId, Snapshot, Snapshots,
     stats::{GroupStats, VaultStats},
 };
 use serde::Serialize;
@@ -60,9 +60,12 @@ struct Name {
 pub fn run(session: &Session, args: &StatsArgs) -> Result<Exit> {
     let ctx = session.context(None)?;
     let filter = args.filter.filter(&args.points, &session.global);
-    let (points, unreadable) = filter.select(&ctx.vault)?;
-    for sentence in &unreadable {
-        session.reporter.warn_once(sentence);
+    let Snapshots {
+        found: points,
+        unreadable,
+    } = filter.select(&ctx.vault)?;
+    for (_, error) in &unreadable {
+        session.reporter.warn_once(&error.to_string());
     }
     let total = ctx.vault.snapshots()?.found.len();
     let mut groups: BTreeMap<Name, Vec<BlobId>> = BTreeMap::new();
@@ -229,10 +232,10 @@ mod tests {
         };
         let report = report("/v".to_owned(), &[app, plain], &all, true);
         insta::assert_snapshot!(render(&report, None), @r"
-        APP        POINTS  LOGICAL    UNIQUE     STORED    OWN  DEDUP  COMPR
-        web1/shop       3  3.0 MiB   1.0 MiB  512.0 KiB  100 B  3.00x  2.00x
-        web1:/etc       0      0 B       0 B        0 B    0 B      -      -
-        all             3  3.0 MiB   1.0 MiB  512.0 KiB  100 B  3.00x  2.00x
+        APP        POINTS  LOGICAL   UNIQUE     STORED    OWN  DEDUP  COMPR
+        web1/shop       3  3.0 MiB  1.0 MiB  512.0 KiB  100 B  3.00x  2.00x
+        web1:/etc       0      0 B      0 B        0 B    0 B      -      -
+        all             3  3.0 MiB  1.0 MiB  512.0 KiB  100 B  3.00x  2.00x
         the vault at /v has 2 packs: 1.0 MiB, of which no point needs 12 B
         ");
     }

@@ -9,7 +9,8 @@ fn vaults() -> Host {
     let data = host.with_data();
     host.run("init -q").success();
     fs_err::write(host.path("other"), "another password\n").unwrap();
-    host.run("--vault usb --password-file other --config-dir etc2 init -q")
+    // The second vault does not take the place of the first.
+    host.run("--vault usb --password-file other init -q")
         .success();
     for n in 0..3 {
         fs_err::write(data.join("hello.txt"), format!("hello {n}\n")).unwrap();

@@ -4,17 +4,14 @@
 //! links, devices. Sockets have no place in it and are left out. Every blob is checked against its hash before a byte
 //! of it is written; where one is damaged the stream ends without the archive's end, and with an error.
 
-use std::{
-    collections::HashMap,
-    io::{self, Write},
-};
+use std::{collections::HashMap, io::Write};
 
 use lifeboat_capture::Cancel;
 use lifeboat_vault::{
     Descend, FileReader, Reader, Snapshot,
     node::{Node, NodeKind},
 };
-use tar::{Builder, EntryType, Header};
+use tar::{EntryType, Header};
 
 use crate::{RecoveryError, Result, files::root_of};
 
@@ -54,7 +51,7 @@ pub fn dump(
         )));
     }
     let mut tar = Tar {
-        builder: Builder::new(out),
+        out,
         names: HashMap::new(),
         dumped: Dumped {
             archive: true,
@@ -72,7 +69,7 @@ pub fn dump(
             NodeKind::Dir { subtree } => root = *subtree,
             NodeKind::File { .. } if !archive => {
                 before(false)?;
-                copy(&mut reader.file(&node)?, tar.builder.get_mut(), cancel)?;
+                copy(&mut reader.file(&node)?, tar.out, cancel)?;
                 return Ok(Dumped {
                     entries: 1,
                     ..Dumped::default()
@@ -129,7 +126,7 @@ fn copy(file: &mut FileReader, out: &mut dyn Write, cancel: &Cancel) -> Result<(
 }
 
 struct Tar<'w> {
-    builder: Builder<&'w mut dyn Write>,
+    out: &'w mut dyn Write,
     /// Files with several names: the first name in this archive.
     names: HashMap<(u64, u64), Vec<u8>>,
     dumped: Dumped,
@@ -224,30 +221,52 @@ impl Tar<'_> {
         }
         header.set_cksum();
         if !pax.is_empty() {
-            let records = pax
-                .iter()
-                .map(|(key, value)| (key.as_str(), value.as_slice()));
-            self.builder.append_pax_extensions(records)?;
+            self.extended(&pax)?;
         }
         self.dumped.entries += 1;
-        match content {
-            Some(mut file) => {
-                let size = file.len();
-                let out = self.builder.get_mut();
-                out.write_all(header.as_bytes())?;
-                copy(&mut file, *out, cancel)?;
-                // Whole blocks of 512 bytes.
-                let rest = (512 - size % 512) % 512;
-                out.write_all(&[0; 512][..rest as usize])?;
-            }
-            None => self.builder.append(&header, io::empty())?,
+        self.out.write_all(header.as_bytes())?;
+        if let Some(mut file) = content {
+            let size = file.len();
+            copy(&mut file, self.out, cancel)?;
+            self.fill_block(size)?;
         }
         Ok(())
     }
 
-    fn end(mut self) -> Result<Dumped> {
-        self.builder.finish()?;
-        self.builder.get_mut().flush()?;
+    /// What the next entry's header has no room for: `LENGTH KEY=VALUE`, where the length counts itself.
+    fn extended(&mut self, records: &[(String, Vec<u8>)]) -> Result<()> {
+        let mut bytes = Vec::new();
+        for (key, value) in records {
+            let rest = key.len() + value.len() + 3;
+            let mut length = rest + 1;
+            while length != rest + length.to_string().len() {
+                length = rest + length.to_string().len();
+            }
+            bytes.extend_from_slice(format!("{length} {key}=").as_bytes());
+            bytes.extend_from_slice(value);
+            bytes.push(b'\n');
+        }
+        let mut header = Header::new_ustar();
+        header.set_entry_type(EntryType::XHeader);
+        header.set_size(bytes.len() as u64);
+        header.set_mode(0o644);
+        fill(&mut header.as_old_mut().name, b"pax");
+        header.set_cksum();
+        self.out.write_all(header.as_bytes())?;
+        self.out.write_all(&bytes)?;
+        self.fill_block(bytes.len() as u64)
+    }
+
+    /// Whole blocks of 512 bytes.
+    fn fill_block(&mut self, size: u64) -> Result<()> {
+        let rest = (512 - size % 512) % 512;
+        Ok(self.out.write_all(&[0; 512][..rest as usize])?)
+    }
+
+    /// Two empty blocks. Nothing else writes them: an archive that was broken off has no end.
+    fn end(self) -> Result<Dumped> {
+        self.out.write_all(&[0; 1024])?;
+        self.out.flush()?;
         Ok(self.dumped)
     }
 }

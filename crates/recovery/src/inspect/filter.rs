@@ -1,7 +1,7 @@
 //! Which recovery points a command is about.
 
 use lifeboat_plan::identity::AppIdentity;
-use lifeboat_vault::{Snapshot, Vault, id::SnapshotId};
+use lifeboat_vault::{Snapshot, Snapshots, Vault, id::SnapshotId};
 
 use crate::{RecoveryError, Result, points};
 
@@ -22,11 +22,9 @@ pub struct PointFilter {
 
 impl PointFilter {
     /// The points, oldest first. A reference that leads nowhere is an error; a filter that lets none pass is not.
-    /// Snapshot files that cannot be read are returned as sentences.
-    pub fn select(&self, vault: &Vault) -> Result<(Vec<(SnapshotId, Snapshot)>, Vec<String>)> {
-        let snapshots = vault.snapshots()?;
-        let unreadable = snapshots.unreadable.iter().map(|(_, e)| e.to_string());
-        let unreadable = unreadable.collect();
+    /// Files that cannot be read are told apart: nobody knows whose they are.
+    pub fn select(&self, vault: &Vault) -> Result<Snapshots> {
+        let mut snapshots = vault.snapshots()?;
         let mut named = Vec::new();
         for reference in &self.references {
             named.push(points::resolve(vault, reference)?.0);
@@ -45,9 +43,10 @@ impl PointFilter {
                 && self.paths.iter().all(|path| snapshot.paths.contains(path))
                 && (self.tags.is_empty() || self.tags.iter().any(|tags| has_tags(snapshot, tags)))
         };
-        let found = snapshots.found.into_iter();
-        let found = found.filter(|(id, snapshot)| wanted(id, snapshot));
-        Ok((found.collect(), unreadable))
+        snapshots
+            .found
+            .retain(|(id, snapshot)| wanted(id, snapshot));
+        Ok(snapshots)
     }
 }
 
