@@ -23,6 +23,7 @@ pub mod order;
 pub mod path;
 pub mod protection;
 pub mod reference;
+pub mod retention;
 pub mod suggest;
 
 pub use error::Error;

@@ -257,6 +257,11 @@ impl Store for FaultyStore {
         self.inner.lists_at_once()
     }
 
+    fn modified(&self, name: &ObjectName) -> Result<Option<i64>> {
+        self.alive("modified")?;
+        self.inner.modified(name)
+    }
+
     fn free_space(&self) -> Option<u64> {
         self.inner.free_space()
     }

@@ -65,6 +65,12 @@ pub trait Store: Send + Sync {
         false
     }
 
+    /// When an object was stored, in seconds since 1970 by the clock of whoever keeps it. `None` where that cannot be
+    /// told. A client cannot choose it, where the server is another machine.
+    fn modified(&self, _name: &ObjectName) -> Result<Option<i64>> {
+        Ok(None)
+    }
+
     /// Free bytes where this lies, if that can be told.
     fn free_space(&self) -> Option<u64> {
         None

@@ -315,6 +315,13 @@ impl Store for LocalStore {
         rustix::fs::statfs(&self.root).is_ok_and(|s| LOCAL.contains(&s.f_type))
     }
 
+    fn modified(&self, name: &ObjectName) -> Result<Option<i64>> {
+        use std::os::unix::fs::MetadataExt;
+        let meta = fs::metadata(self.path(name));
+        let meta = meta.map_err(|e| self.object_error(name, "look at", e))?;
+        Ok(Some(meta.mtime()))
+    }
+
     fn free_space(&self) -> Option<u64> {
         let mut at: &Path = &self.root;
         loop {

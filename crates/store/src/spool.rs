@@ -210,6 +210,10 @@ impl Store for SpoolStore {
         self.inner.lists_at_once()
     }
 
+    fn modified(&self, name: &ObjectName) -> Result<Option<i64>> {
+        self.inner.modified(name)
+    }
+
     fn free_space(&self) -> Option<u64> {
         self.inner.free_space()
     }

@@ -68,6 +68,14 @@ pub enum VaultError {
         /// What is wrong with it.
         why: String,
     },
+    /// The index names a pack that is not there.
+    #[error("pack {0} is damaged: it is gone; run `lifeboat check` to see what else is affected")]
+    PackGone(crate::id::PackId),
+    /// What a session rests on was removed by another program while its lock did not hold.
+    #[error(
+        "{0} blob(s) that this run rests on were removed from the vault while its lock did not hold; nothing was committed, run the operation again"
+    )]
+    ReuseLost(usize),
     /// Index files cannot be read, and something was to be written.
     #[error(
         "the index of the vault is damaged ({what}: {why}), and nothing is written on it until `lifeboat repair index` has mended it; restores work all the same"
@@ -127,9 +135,12 @@ impl VaultError {
         match self {
             VaultError::NoVault(_) => ErrorKind::NoVault,
             VaultError::Locked { .. } => ErrorKind::Locked,
-            VaultError::LockLost(..) | VaultError::Interrupted(_) => ErrorKind::Interrupted,
+            VaultError::LockLost(..) | VaultError::Interrupted(_) | VaultError::ReuseLost(_) => {
+                ErrorKind::Interrupted
+            }
             VaultError::WrongPassword { .. } => ErrorKind::WrongPassword,
             VaultError::Damaged { .. }
+            | VaultError::PackGone(_)
             | VaultError::DamagedIndex { .. }
             | VaultError::MissingBlob { .. } => ErrorKind::Damaged,
             VaultError::Unsupported(_) => ErrorKind::Unsupported,
@@ -159,6 +170,7 @@ impl VaultError {
     pub(crate) fn reason(&self) -> String {
         match self {
             VaultError::Damaged { why, .. } => why.clone(),
+            VaultError::PackGone(_) => "it is gone".to_owned(),
             other => other.to_string(),
         }
     }

@@ -7,6 +7,7 @@
 //! Crash rule: packs, then index, then snapshot, each durable before the next. What a crash leaves
 //! is garbage, never damage.
 
+mod bits;
 pub mod blob;
 pub mod check;
 pub mod chunk;
@@ -16,6 +17,7 @@ pub mod copy;
 pub mod diff;
 pub mod env;
 pub mod error;
+pub mod forget;
 pub mod gojson;
 pub mod id;
 pub mod index;
@@ -27,6 +29,7 @@ pub mod node;
 pub mod opened;
 pub mod pack;
 pub mod progress;
+pub mod prune;
 pub mod read;
 pub mod repo;
 pub mod seal;

@@ -13,6 +13,7 @@ use crate::{
     env::Random,
     error::{Result, VaultError},
     id::{BlobId, PackId},
+    index::BlobLocation,
     seal::{OVERHEAD, SealKey},
 };
 
@@ -36,6 +37,18 @@ pub struct PackedBlob {
     pub length: u32,
     /// Plain bytes of a compressed blob; `None` for one that is stored as it is.
     pub plain_length: Option<NonZeroU32>,
+}
+
+impl PackedBlob {
+    /// Where it lies, in this pack.
+    pub fn in_pack(&self, pack: PackId) -> BlobLocation {
+        BlobLocation {
+            pack,
+            offset: self.offset,
+            length: self.length,
+            plain_length: self.plain_length,
+        }
+    }
 }
 
 /// A pack in the making.

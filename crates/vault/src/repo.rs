@@ -196,7 +196,7 @@ impl Vault {
         let lock = self.shared_lock()?;
         let loaded = self.0.load_index()?;
         self.0.warn_of_index(&loaded.unreadable);
-        Ok(Reader::new(self.0.clone(), Arc::new(loaded.index), lock))
+        Ok(Reader::new(self.0.clone(), loaded, lock))
     }
 
     /// A shared lock; none where the store cannot be written.

@@ -49,6 +49,64 @@ pub struct Snapshot {
     /// Figures.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub summary: Option<Summary>,
+    /// Whether it may be forgotten: rustic's field.
+    #[serde(default, skip_serializing_if = "Delete::is_not_set")]
+    pub delete: Delete,
+}
+
+/// The tag of a point that no command of ours forgets.
+pub const TAG_PIN: &str = "pin";
+
+impl Snapshot {
+    /// Why it must not be forgotten, if that is so: for a sentence.
+    pub fn protected(&self, now: crate::node::Timestamp) -> Option<String> {
+        if self.tags.iter().any(|tag| tag == TAG_PIN) {
+            return Some("it is pinned".to_owned());
+        }
+        match &self.delete {
+            Delete::NotSet => None,
+            Delete::Never => Some("it says that it is never to be deleted".to_owned()),
+            Delete::After(time) => {
+                let after = crate::node::Timestamp::parse_rfc3339(time);
+                // A time that cannot be read protects.
+                let early = after.is_none_or(|after| now < after);
+                early.then(|| format!("it says that it is to be kept until {time}"))
+            }
+        }
+    }
+}
+
+/// rustic's word on the deletion of a snapshot: `"NotSet"`, `"Never"` or `{"After": time}`.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+pub enum Delete {
+    /// Nothing was said.
+    #[default]
+    NotSet,
+    /// Never. What we do not understand is read so as well.
+    Never,
+    /// Not before this time, RFC 3339.
+    After(String),
+}
+
+impl Delete {
+    fn is_not_set(&self) -> bool {
+        *self == Delete::NotSet
+    }
+}
+
+impl<'de> Deserialize<'de> for Delete {
+    fn deserialize<D: serde::Deserializer<'de>>(d: D) -> Result<Self, D::Error> {
+        use serde_json::Value;
+        Ok(match Value::deserialize(d)? {
+            Value::Null => Delete::NotSet,
+            Value::String(word) if word == "NotSet" => Delete::NotSet,
+            Value::Object(map) => match map.get("After") {
+                Some(Value::String(time)) => Delete::After(time.clone()),
+                _ => Delete::Never,
+            },
+            _ => Delete::Never,
+        })
+    }
 }
 
 /// Figures of one run.
@@ -95,4 +153,37 @@ where
     T: Default + Deserialize<'de>,
 {
     Ok(Option::<T>::deserialize(d)?.unwrap_or_default())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::node::Timestamp;
+
+    #[test]
+    fn what_rustic_says_of_deletion() {
+        let now = Timestamp::parse_rfc3339("2026-06-01T00:00:00Z").unwrap();
+        for (json, protected) in [
+            (r#""NotSet""#, false),
+            ("null", false),
+            (r#""Never""#, true),
+            (r#"{"After":"2026-05-31T23:00:00+00:00"}"#, false),
+            (r#"{"After":"2026-06-01T02:00:00+01:00"}"#, true),
+            (r#"{"After":"soon"}"#, true),
+            (r#"{"Before":1}"#, true),
+            ("7", true),
+        ] {
+            let text = format!(r#"{{"time":"x","delete":{json}}}"#);
+            let snapshot: Snapshot = serde_json::from_str(&text).unwrap();
+            assert_eq!(snapshot.protected(now).is_some(), protected, "{json}");
+        }
+        let pinned = Snapshot {
+            tags: vec!["a".to_owned(), TAG_PIN.to_owned()],
+            ..Snapshot::default()
+        };
+        assert!(pinned.protected(now).is_some());
+        assert!(!serde_json::to_string(&pinned).unwrap().contains("delete"));
+        let never = Delete::Never;
+        assert_eq!(serde_json::to_string(&never).unwrap(), r#""Never""#);
+    }
 }

@@ -7,9 +7,7 @@ libfuzzer_sys::fuzz_target!(|bytes: &[u8]| {
     let written = file.to_json().expect("an index can be written");
     IndexFile::parse(&written, "index").expect("and read");
     let mut builder = IndexBuilder::default();
-    for (pack, blobs) in file.packs {
-        builder.add(pack, blobs);
-    }
+    builder.add_file(file);
     let index = builder.build();
     for (kind, id, location) in index.iter() {
         assert_eq!(index.find(kind, &id), Some(location));

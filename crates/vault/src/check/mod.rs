@@ -208,10 +208,12 @@ impl Vault {
         }
 
         progress.step("check index");
-        let (index, facts) = packs::load(core, &mut damage)?;
+        let mut said = packs::load(core, &mut damage)?;
+        let (index, present) =
+            packs::compare_with_listing(core, &mut said, &mut damage, &mut report)?;
+        let facts = said.facts;
         report.blobs = index.len() as u64;
         report.packs = facts.len() as u64;
-        let present = packs::compare_with_listing(core, &facts, &mut damage, &mut report)?;
 
         progress.step("check trees");
         let trees: HashSet<BlobId> = roots.iter().map(|(_, tree)| *tree).collect();

@@ -1,7 +1,7 @@
 //! Packs: what the index says of them, what the store says, and what is in them.
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, HashSet},
     num::NonZeroU32,
     sync::{
         Mutex, PoisonError,
@@ -9,14 +9,14 @@ use std::{
     },
 };
 
-use lifeboat_store::{Area, StoreError};
+use lifeboat_store::Area;
 use sha2::{Digest, Sha256};
 
 use super::{CheckReport, Damage};
 use crate::{
     blob::BlobKind,
     error::{ErrorKind, Result, VaultError},
-    id::{IndexId, PackId},
+    id::PackId,
     index::{Index, IndexBuilder},
     opened::Core,
     pack::{PackedBlob, TRAILER},
@@ -62,77 +62,94 @@ impl PackFacts {
     }
 }
 
-/// Reads all index files. Those that cannot be read are findings.
-pub(super) fn load(
-    core: &Core,
-    damage: &mut Damage,
-) -> Result<(Index, HashMap<PackId, PackFacts>)> {
-    let mut builder = IndexBuilder::default();
-    let mut facts = HashMap::new();
-    for id in core.list(Area::Index)? {
-        let id = IndexId(id);
-        let file = match core.load_index_file(id) {
-            Ok(file) => file,
-            // Replaced by a newer one between listing and reading.
-            Err(VaultError::Store {
-                source: StoreError::NotFound(_),
-                ..
-            }) => continue,
-            Err(error) => {
-                let object = format!("index/{id}");
-                let sentence = format!(
-                    "{object} is damaged: {}; `lifeboat repair index` writes it again from the packs",
-                    error.reason()
-                );
-                damage.add(object, sentence);
-                continue;
-            }
-        };
-        for (pack, blobs) in file.packs {
-            let said = PackFacts::of(&blobs);
-            let before = *facts.entry(pack).or_insert(said);
-            if before != said {
-                damage.add_pack(pack, "two index files say different things of it");
-            }
-            builder.add(pack, blobs);
-        }
-    }
-    Ok((builder.build(), facts))
+/// What the index files say.
+#[derive(Default)]
+pub(super) struct Said {
+    builder: IndexBuilder,
+    /// Of the packs that they name.
+    pub(super) facts: HashMap<PackId, PackFacts>,
+    /// Packs that only wait for their deletion.
+    waiting: HashSet<PackId>,
 }
 
-/// Holds the index against the list of packs. Returns the packs that both know.
+/// Reads all index files. Those that cannot be read are findings.
+pub(super) fn load(core: &Core, damage: &mut Damage) -> Result<Said> {
+    let mut said = Said::default();
+    let mut contradicting = Vec::new();
+    let (_, unreadable) = core.read_index(|_, file| {
+        for pack in file.packs {
+            let says = PackFacts::of(&pack.blobs);
+            if *said.facts.entry(pack.id).or_insert(says) != says {
+                contradicting.push(pack.id);
+            }
+            said.builder.add(pack.id, pack.blobs);
+        }
+        for pack in file.to_delete {
+            said.waiting.insert(pack.id);
+            said.builder.add_marked(pack.id, pack.blobs);
+        }
+        Ok(())
+    })?;
+    said.waiting.retain(|pack| !said.facts.contains_key(pack));
+    for pack in contradicting {
+        damage.add_pack(pack, "two index files say different things of it");
+    }
+    for (id, error) in unreadable {
+        let object = format!("index/{id}");
+        let sentence = format!(
+            "{object} is damaged: {}; `lifeboat repair index` writes it again from the packs",
+            error.reason()
+        );
+        damage.add(object, sentence);
+    }
+    Ok(said)
+}
+
+/// Holds the index against the list of packs. Returns the index without packs that were deleted as they should be, and
+/// the packs that both know.
 pub(super) fn compare_with_listing(
     core: &Core,
-    facts: &HashMap<PackId, PackFacts>,
+    said: &mut Said,
     damage: &mut Damage,
     report: &mut CheckReport,
-) -> Result<Vec<(PackId, u64)>> {
+) -> Result<(Index, Vec<(PackId, u64)>)> {
     let listed = core
         .store
         .list(Area::Data)
         .map_err(VaultError::store("list data"))?;
     let mut sizes = HashMap::with_capacity(listed.len());
     let (mut unknown, mut unknown_bytes) = (0_u64, 0_u64);
+    let mut waiting = (0_u64, 0_u64);
     for object in listed {
         let mut id = [0; 32];
         if hex::decode_to_slice(object.name.id(), &mut id).is_err() {
             continue;
         }
-        if facts.contains_key(&PackId(id)) {
+        if said.facts.contains_key(&PackId(id)) {
             sizes.insert(PackId(id), object.size);
+        } else if said.waiting.remove(&PackId(id)) {
+            waiting = (waiting.0 + 1, waiting.1 + object.size);
         } else {
             unknown += 1;
             unknown_bytes += object.size;
         }
+    }
+    if waiting.0 > 0 {
+        report.notes.push(format!(
+            "{} packs with {} bytes wait for their deletion, which `lifeboat prune` does",
+            waiting.0, waiting.1
+        ));
     }
     if unknown > 0 {
         report.notes.push(format!(
             "{unknown} packs with {unknown_bytes} bytes are in no index: left by an interrupted backup (prune removes them), or an index file was lost"
         ));
     }
+    let mut builder = std::mem::take(&mut said.builder);
+    builder.drop_packs(&said.waiting);
     let mut present = Vec::new();
     // In the order of ids, so that two runs say the same.
-    let mut packs: Vec<_> = facts.iter().collect();
+    let mut packs: Vec<_> = said.facts.iter().collect();
     packs.sort_unstable_by_key(|(pack, _)| **pack);
     for (&pack, said) in packs {
         match sizes.get(&pack) {
@@ -147,7 +164,7 @@ pub(super) fn compare_with_listing(
             }
         }
     }
-    Ok(present)
+    Ok((builder.build(), present))
 }
 
 /// Reads every pack whole.
@@ -186,6 +203,7 @@ pub(super) fn read_all(
     for (pack, error) in bad {
         let why = match error {
             VaultError::Damaged { why, .. } => why,
+            VaultError::PackGone(_) => error.reason(),
             other => format!("it cannot be read ({other})"),
         };
         damage.add_pack(pack, &why);

@@ -4,7 +4,7 @@
 //! is in it. So a reader goes on with the others and asks the packs ([`Core::rescue`]), a writer refuses
 //! ([`LoadedIndex::whole`]), and [`Vault::rebuild_index`](crate::Vault::rebuild_index) mends.
 
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashSet};
 
 use lifeboat_store::{Area, StoreError};
 
@@ -19,13 +19,20 @@ use crate::{
 
 /// Index files or pack headers that are in memory at a time, at most.
 const MOST_THREADS: usize = 8;
+/// How often the index is listed again because a file of it went meanwhile.
+const MOST_ROUNDS: usize = 10;
+
+/// Files that cannot be read, ascending by id.
+pub type Unreadable = Vec<(IndexId, VaultError)>;
 
 /// What came of loading all index files.
 pub struct LoadedIndex {
     /// What the readable ones say.
     pub index: Index,
     /// Files that cannot be read, ascending by id.
-    pub unreadable: Vec<(IndexId, VaultError)>,
+    pub unreadable: Unreadable,
+    /// All files that there were.
+    pub files: BTreeSet<IndexId>,
 }
 
 impl LoadedIndex {
@@ -51,26 +58,54 @@ impl Core {
     /// depend on which is done first.
     pub fn load_index(&self) -> Result<LoadedIndex> {
         let mut builder = IndexBuilder::default();
-        let mut unreadable = Vec::new();
-        let ids = self.list(Area::Index)?;
-        let load = |id: [u8; 32]| self.load_index_file(IndexId(id));
-        in_order(&ids, load, |id, file| {
-            match file {
-                Ok(file) => file
-                    .packs
-                    .into_iter()
-                    .for_each(|(pack, blobs)| builder.add(pack, blobs)),
-                // Replaced by a newer one between listing and reading.
-                Err(error) if is_gone(&error) => {}
-                Err(error) if is_unreadable(&error) => unreadable.push((IndexId(id), error)),
-                Err(error) => return Err(error),
-            }
+        let (files, unreadable) = self.read_index(|_, file| {
+            builder.add_file(file);
             Ok(())
         })?;
         Ok(LoadedIndex {
             index: builder.build(),
             unreadable,
+            files,
         })
+    }
+
+    /// Hands on all index files, ascending by id; those that were written meanwhile come behind. Returns which
+    /// there were, and those that cannot be read.
+    ///
+    /// A file that goes between listing and reading was replaced by another ([`crate::prune`]), which is then read
+    /// as well: what both say must not be missed.
+    pub fn read_index(
+        &self,
+        mut take: impl FnMut(IndexId, IndexFile) -> Result<()>,
+    ) -> Result<(BTreeSet<IndexId>, Unreadable)> {
+        let mut files = BTreeSet::new();
+        let mut unreadable = Vec::new();
+        for round in 0.. {
+            let mut ids = self.list(Area::Index)?;
+            ids.retain(|id| !files.contains(&IndexId(*id)));
+            let mut gone = false;
+            let load = |id: [u8; 32]| self.load_index_file(IndexId(id));
+            in_order(&ids, load, |id, file| {
+                let id = IndexId(id);
+                match file {
+                    Ok(file) => take(id, file)?,
+                    Err(error) if is_gone(&error) => {
+                        gone = true;
+                        return Ok(());
+                    }
+                    Err(error) if is_unreadable(&error) => unreadable.push((id, error)),
+                    Err(error) => return Err(error),
+                }
+                files.insert(id);
+                Ok(())
+            })?;
+            // A listing that names for long what is gone must not keep us for ever.
+            if !gone || round == MOST_ROUNDS {
+                break;
+            }
+        }
+        unreadable.sort_unstable_by_key(|(id, _)| *id);
+        Ok((files, unreadable))
     }
 
     /// One index file.
@@ -154,7 +189,7 @@ impl Core {
 }
 
 /// Whether an object was deleted between listing and reading.
-fn is_gone(error: &VaultError) -> bool {
+pub(crate) fn is_gone(error: &VaultError) -> bool {
     let VaultError::Store { source, .. } = error else {
         return false;
     };

@@ -1,16 +1,24 @@
 //! Where each blob lies: compact in memory, JSON in the vault.
 //!
 //! In memory a blob costs 52 bytes: entries sorted by id with a table over the first bits of the
-//! id, so that a look-up touches one or two entries. Duplicates are tolerated (the first read wins).
+//! id, so that a look-up touches one or two entries. Duplicates are tolerated: of equal blobs one in a pack that stays
+//! wins over one in a pack that is marked for deletion ([`crate::prune`]), else the first read.
+//!
+//! A marked pack is still there, so a reader finds what is in it. A writer treats it as absent
+//! ([`Index::find_live`]) and stores it again.
 
 mod json;
 mod load;
 mod rebuild;
 
-pub use json::{IndexFile, MAX_BLOBS_PER_FILE};
+pub use json::{IndexFile, IndexedPack, MAX_BLOBS_PER_FILE};
+pub use load::LoadedIndex;
 pub use rebuild::RebuiltIndex;
 
-use std::{collections::HashMap, num::NonZeroU32};
+use std::{
+    collections::{HashMap, HashSet},
+    num::NonZeroU32,
+};
 
 use crate::{
     blob::BlobKind,
@@ -61,10 +69,32 @@ impl Entry {
     }
 }
 
+/// What the index files say of a pack.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct PackState {
+    /// It stands in `packs`.
+    pub named: bool,
+    /// It stands in `packs_to_delete`.
+    pub marked: bool,
+}
+
+impl PackState {
+    /// Whether other programs find what is in it.
+    pub fn is_named(self) -> bool {
+        self.named
+    }
+
+    /// Whether a writer may rest on what is in it.
+    pub fn is_live(self) -> bool {
+        self.named && !self.marked
+    }
+}
+
 /// All index files of a vault, in memory. Read-only once built.
 #[derive(Default)]
 pub struct Index {
     packs: Vec<PackId>,
+    states: Vec<PackState>,
     entries: Vec<Entry>,
     /// `table[b]..table[b + 1]` are the entries whose id begins with the bits `b`.
     table: Vec<u32>,
@@ -74,11 +104,17 @@ pub struct Index {
 impl Index {
     /// Where a blob lies.
     pub fn find(&self, kind: BlobKind, id: &BlobId) -> Option<BlobLocation> {
-        self.position(kind, id)
-            .map(|number| self.location(&self.entries[number]))
+        self.position(kind, id).map(|at| self.at(at).2)
     }
 
-    /// The number of a blob in [`Index::iter`].
+    /// Where a blob lies that a writer may rest on: not in a pack that is marked for deletion. With its number
+    /// among all entries.
+    pub fn find_live(&self, kind: BlobKind, id: &BlobId) -> Option<(usize, BlobLocation)> {
+        let at = self.position(kind, id)?;
+        self.state_at(at).is_live().then(|| (at, self.at(at).2))
+    }
+
+    /// The number of the first entry of a blob, among all entries.
     pub fn position(&self, kind: BlobKind, id: &BlobId) -> Option<usize> {
         let bucket = prefix(id, self.bits);
         let start = *self.table.get(bucket)? as usize;
@@ -90,6 +126,45 @@ impl Index {
             .take_while(|e| e.id == *id)
             .position(|e| e.kind() == kind)
             .map(|at| start + first + at)
+    }
+
+    /// All copies of a blob ([`IndexBuilder::build_with_copies`]), the best first.
+    pub fn copies(
+        &self,
+        kind: BlobKind,
+        id: &BlobId,
+    ) -> impl Iterator<Item = (usize, BlobLocation)> + '_ {
+        let first = self.position(kind, id);
+        first.into_iter().flat_map(|first| self.copies_from(first))
+    }
+
+    /// The same, from the number of the first.
+    pub fn copies_from(&self, first: usize) -> impl Iterator<Item = (usize, BlobLocation)> + '_ {
+        let (kind, id, _) = self.at(first);
+        let rest = self.entries[first..].iter();
+        rest.take_while(move |e| e.id == id && e.kind() == kind)
+            .enumerate()
+            .map(move |(n, entry)| (first + n, self.location(entry)))
+    }
+
+    /// The entry with this number, which must be below [`len`](Self::len).
+    pub fn at(&self, number: usize) -> (BlobKind, BlobId, BlobLocation) {
+        let entry = &self.entries[number];
+        (entry.kind(), entry.id, self.location(entry))
+    }
+
+    /// Number in [`packs`](Self::packs) of the pack of an entry.
+    pub fn pack_number(&self, number: usize) -> usize {
+        (self.entries[number].pack >> 1) as usize
+    }
+
+    fn state_at(&self, number: usize) -> PackState {
+        self.states[self.pack_number(number)]
+    }
+
+    /// What is said of each of [`packs`](Self::packs), in their order.
+    pub fn states(&self) -> &[PackState] {
+        &self.states
     }
 
     /// Number of blobs.
@@ -149,6 +224,7 @@ fn prefix(id: &BlobId, bits: u32) -> usize {
 #[derive(Default)]
 pub struct IndexBuilder {
     packs: Vec<PackId>,
+    states: Vec<PackState>,
     numbers: HashMap<PackId, u32>,
     entries: Vec<Entry>,
 }
@@ -156,11 +232,48 @@ pub struct IndexBuilder {
 impl IndexBuilder {
     /// Adds a pack (again).
     pub fn add(&mut self, pack: PackId, blobs: impl IntoIterator<Item = crate::pack::PackedBlob>) {
+        let number = self.number(pack);
+        self.states[number as usize].named = true;
+        self.add_blobs(number, blobs);
+    }
+
+    /// Adds a pack that is marked for deletion; it may be named as well.
+    pub fn add_marked(
+        &mut self,
+        pack: PackId,
+        blobs: impl IntoIterator<Item = crate::pack::PackedBlob>,
+    ) {
+        let number = self.number(pack);
+        self.states[number as usize].marked = true;
+        self.add_blobs(number, blobs);
+    }
+
+    /// Adds all that an index file says.
+    pub fn add_file(&mut self, file: IndexFile) {
+        for pack in file.packs {
+            self.add(pack.id, pack.blobs);
+        }
+        for pack in file.to_delete {
+            self.add_marked(pack.id, pack.blobs);
+        }
+    }
+
+    /// Takes out what lies in these packs.
+    pub fn drop_packs(&mut self, packs: &HashSet<PackId>) {
+        let gone: Vec<bool> = self.packs.iter().map(|p| packs.contains(p)).collect();
+        self.entries.retain(|e| !gone[(e.pack >> 1) as usize]);
+    }
+
+    fn number(&mut self, pack: PackId) -> u32 {
         let next = u32::try_from(self.packs.len()).unwrap_or(u32::MAX);
-        let number = *self.numbers.entry(pack).or_insert_with(|| {
+        *self.numbers.entry(pack).or_insert_with(|| {
             self.packs.push(pack);
+            self.states.push(PackState::default());
             next
-        });
+        })
+    }
+
+    fn add_blobs(&mut self, number: u32, blobs: impl IntoIterator<Item = crate::pack::PackedBlob>) {
         self.entries.extend(blobs.into_iter().map(|b| Entry {
             id: b.id,
             pack: number << 1 | u32::from(b.kind == BlobKind::Tree),
@@ -170,14 +283,28 @@ impl IndexBuilder {
         }));
     }
 
-    /// Sorts.
+    /// Sorts. Each blob is there once.
     pub fn build(self) -> Index {
+        self.finish(false)
+    }
+
+    /// Sorts, and keeps a blob once for each pack that has it: for whoever must know what lies where.
+    pub fn build_with_copies(self) -> Index {
+        self.finish(true)
+    }
+
+    fn finish(self, copies: bool) -> Index {
         let IndexBuilder {
-            packs, mut entries, ..
+            packs,
+            states,
+            mut entries,
+            ..
         } = self;
-        // Of equal blobs the one in the pack that was added first stays.
-        entries.sort_unstable_by_key(|e| (e.id, e.kind(), e.pack, e.offset));
-        entries.dedup_by(|a, b| a.id == b.id && a.kind() == b.kind());
+        // Of equal blobs one in a pack that stays, then the one in the pack that was added first.
+        let dying = |e: &Entry| !states[(e.pack >> 1) as usize].is_live();
+        entries.sort_unstable_by_key(|e| (e.id, e.kind(), dying(e), e.pack, e.offset));
+        entries
+            .dedup_by(|a, b| a.id == b.id && a.kind() == b.kind() && !(copies && a.pack != b.pack));
         entries.shrink_to_fit();
         // About one entry in each bucket.
         let bits = usize::BITS - entries.len().leading_zeros();
@@ -191,6 +318,7 @@ impl IndexBuilder {
         }
         Index {
             packs,
+            states,
             entries,
             table,
             bits,
@@ -279,5 +407,36 @@ mod tests {
             PackId([1; 32])
         );
         assert_eq!(index.packs().len(), 2);
+    }
+
+    #[test]
+    fn what_is_marked_is_found_by_readers_and_absent_for_writers() {
+        let blob = |n| PackedBlob {
+            kind: BlobKind::Data,
+            id: id(n),
+            offset: 0,
+            length: 50,
+            plain_length: None,
+        };
+        let (old, new, moved) = (PackId([1; 32]), PackId([2; 32]), PackId([3; 32]));
+        for copies in [false, true] {
+            let mut b = IndexBuilder::default();
+            b.add_marked(old, [blob(1), blob(2)]);
+            b.add(old, [blob(1), blob(2)]);
+            b.add(new, [blob(1)]);
+            // As rustic marks.
+            b.add_marked(moved, [blob(3)]);
+            let index = if copies {
+                b.build_with_copies()
+            } else {
+                b.build()
+            };
+            assert_eq!(index.len(), if copies { 4 } else { 3 });
+            let live = |n| index.find_live(BlobKind::Data, &id(n)).map(|(_, l)| l.pack);
+            let found = |n| index.find(BlobKind::Data, &id(n)).map(|l| l.pack);
+            assert_eq!((found(1), live(1)), (Some(new), Some(new)));
+            assert_eq!((found(2), live(2)), (Some(old), None));
+            assert_eq!((found(3), live(3)), (Some(moved), None));
+        }
     }
 }

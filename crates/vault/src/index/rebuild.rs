@@ -11,7 +11,7 @@ use std::{
 
 use lifeboat_store::{Area, StoreError};
 
-use super::MAX_BLOBS_PER_FILE;
+use super::{IndexedPack, MAX_BLOBS_PER_FILE};
 use crate::{
     error::{ErrorKind, Result, VaultError},
     id::{IndexId, PackId},
@@ -90,7 +90,7 @@ impl Vault {
                     result.packs += 1;
                     result.blobs += blobs.len();
                     blobs_found += blobs.len();
-                    found.push((pack, blobs));
+                    found.push(IndexedPack::new(pack, blobs));
                 }
                 Err(error) => result.unreadable.push((pack, error)),
             }

@@ -5,7 +5,7 @@ use std::num::NonZeroU64;
 use lifeboat_store::{Area, StoreError};
 use serde::{Deserialize, Serialize};
 
-use super::process;
+use super::{LockMode, process};
 use crate::{
     env::Environment,
     error::{Result, VaultError},
@@ -52,6 +52,22 @@ pub(super) struct Lease {
     /// Start time of the process, so that a reused pid is not taken for it.
     #[serde(default)]
     pub(super) started: Option<NonZeroU64>,
+    /// What it is held for, where that is more than reading and writing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) role: Option<Role>,
+}
+
+/// What a lease is held for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(super) enum Role {
+    /// Marks and repacks: one at a time.
+    Prune,
+    /// Deletes what was marked: keeps other programs out, but not our sessions.
+    Delete,
+    /// Of a later version: what `exclusive` says counts.
+    #[serde(other)]
+    Unknown,
 }
 
 fn is_zero(n: &u32) -> bool {
@@ -60,7 +76,7 @@ fn is_zero(n: &u32) -> bool {
 
 impl LockFile {
     /// A new lock of this process.
-    pub(super) fn new(env: &Environment, exclusive: bool) -> Result<LockFile> {
+    pub(super) fn new(env: &Environment, mode: LockMode) -> Result<LockFile> {
         let mut id = [0; 16];
         env.random.fill(&mut id)?;
         let now = env.clock.now().to_rfc3339();
@@ -69,10 +85,15 @@ impl LockFile {
             began: now.clone(),
             scope: process::scope(),
             started: process::start_time(env.pid).and_then(NonZeroU64::new),
+            role: match mode {
+                LockMode::Prune => Some(Role::Prune),
+                LockMode::Delete => Some(Role::Delete),
+                LockMode::Shared | LockMode::Exclusive => None,
+            },
         };
         Ok(LockFile {
             time: now,
-            exclusive,
+            exclusive: matches!(mode, LockMode::Exclusive | LockMode::Delete),
             hostname: env.hostname.clone(),
             username: env.username.clone(),
             pid: env.pid,
@@ -88,6 +109,20 @@ impl LockFile {
             "PID {} on {} by {} since {}",
             self.pid, self.hostname, self.username, self.time
         )
+    }
+
+    /// Whether one who wants `mode` cannot have it while this lock is held.
+    pub(super) fn is_in_the_way_of(&self, mode: LockMode) -> bool {
+        let Some(lease) = &self.lease else {
+            return self.exclusive || matches!(mode, LockMode::Delete | LockMode::Exclusive);
+        };
+        match (mode, lease.role) {
+            (LockMode::Exclusive, _)
+            | (LockMode::Delete, Some(Role::Delete))
+            | (LockMode::Prune, Some(Role::Prune | Role::Delete)) => true,
+            (LockMode::Shared, Some(Role::Delete)) => false,
+            _ => self.exclusive,
+        }
     }
 
     /// Not renewed for half an hour. A time that does not parse is not old.

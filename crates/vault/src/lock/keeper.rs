@@ -93,6 +93,13 @@ impl HeldLock {
         Ok(held)
     }
 
+    /// The id that stays the same through all renewals.
+    pub(crate) fn lease(&self) -> String {
+        let state = self.shared.state.lock();
+        let lease = state.lock.lease.as_ref();
+        lease.map(|lease| lease.id.clone()).unwrap_or_default()
+    }
+
     /// Waits for the second check and makes sure that the lock has held without a gap until now.
     pub fn confirm(&self) -> Result<()> {
         let core = &self.shared.core;
@@ -220,6 +227,11 @@ impl Shared {
         let old = std::mem::replace(&mut state.id, id);
         state.lock = lock;
         state.written = written;
+        // Taken away between the first look and the writing: who did so may not have seen the new one.
+        if !file::exists(&self.core, old)? {
+            state.lost = Some(Lost::Gone("another program removed it".to_owned()));
+            return Ok(());
+        }
         drop(state);
         file::remove(&self.core, old)
     }

@@ -5,18 +5,29 @@
 //! lock's own thread, so that a session starts at once, and [`HeldLock::confirm`] (which every commit
 //! calls) waits for it. Held locks are renewed every five minutes (the new one is written before the old is deleted).
 //!
-//! Which may run beside which: shared beside shared, always; shared beside exclusive and exclusive
-//! beside anything, never. A lock that was not renewed for 30 minutes no longer counts.
+//! Which may run beside which (`yes`: beside each other):
+//!
+//! | | [`Shared`](LockMode::Shared) | [`Prune`](LockMode::Prune) | [`Delete`](LockMode::Delete) | [`Exclusive`](LockMode::Exclusive) | restic shared | restic exclusive |
+//! | --- | --- | --- | --- | --- | --- | --- |
+//! | `Shared` | yes | yes | yes | no | yes | no |
+//! | `Prune` | yes | no | no | no | yes | no |
+//! | `Delete` | yes | yes | no | no | no | no |
+//! | `Exclusive` | no | no | no | no | no | no |
+//!
+//! A `Prune` that runs takes `Delete` beside its own lock. A lock that was not renewed for 30 minutes no longer counts.
 //!
 //! What a crash leaves: the lock of a dead process. Leases of this host's dead processes are removed
-//! whenever a lock is taken, all of ours that are older than 30 minutes by [`remove_stale`].
+//! whenever a lock is taken, all of ours that are older than 30 minutes by [`remove_stale`] and by a prune before it
+//! deletes ([`present`]): whoever still lives then finds its lock gone when it confirms, whatever clock is wrong.
 //! Locks without a lease (another program's) are never removed by us.
 
 mod file;
 mod keeper;
+mod present;
 mod process;
 
 pub use keeper::HeldLock;
+pub(crate) use present::{Present, present};
 
 use std::{
     sync::Arc,
@@ -38,8 +49,12 @@ const SECOND_CHECK_AFTER: Duration = Duration::from_millis(200);
 /// How a lock is taken.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum LockMode {
-    /// Beside other shared ones.
+    /// To read and to write.
     Shared,
+    /// To mark and to repack: beside shared ones, but one at a time.
+    Prune,
+    /// To delete what was marked: other programs see it as exclusive, our sessions go on beside it.
+    Delete,
     /// Alone.
     Exclusive,
 }
@@ -61,7 +76,11 @@ pub fn acquire_unless(
         match try_acquire(core, mode) {
             Err(VaultError::Locked { .. }) if began.elapsed() < retry && !stopped() => {
                 let left = retry.saturating_sub(began.elapsed());
-                core.env.clock.sleep(left.min(POLL));
+                // Two that gave way to each other must not meet again for ever.
+                let mut dice = [0];
+                core.env.random.fill(&mut dice)?;
+                let wait = POLL + Duration::from_millis(u64::from(dice[0]));
+                core.env.clock.sleep(left.min(wait));
             }
             other => return other,
         }
@@ -70,12 +89,12 @@ pub fn acquire_unless(
 
 fn try_acquire(core: &Arc<Core>, mode: LockMode) -> Result<HeldLock> {
     check(core, mode, None)?;
-    let lock = LockFile::new(&core.env, mode == LockMode::Exclusive)?;
+    let lock = LockFile::new(&core.env, mode)?;
     let id = file::write(core, &lock)?;
     let held = HeldLock::new(core.clone(), mode, lock, id)?;
     // Of two programs that write, then list, at least one sees the other; both may.
     check(core, mode, Some(id))?;
-    if mode == LockMode::Exclusive {
+    if matches!(mode, LockMode::Exclusive | LockMode::Delete) {
         held.confirm()?;
     }
     Ok(held)
@@ -102,7 +121,7 @@ fn check(core: &Core, mode: LockMode, own: Option<LockId>) -> Result<()> {
             );
             continue;
         }
-        if lock.exclusive || mode == LockMode::Exclusive {
+        if lock.is_in_the_way_of(mode) {
             let location = core.store.location();
             return Err(VaultError::Locked {
                 location,

@@ -95,7 +95,12 @@ impl Lab {
 
     /// A lock as restic writes it.
     fn foreign(&self, exclusive: bool) -> LockId {
-        let mut lock = LockFile::new(&self.core().env, exclusive).unwrap();
+        let mode = if exclusive {
+            LockMode::Exclusive
+        } else {
+            LockMode::Shared
+        };
+        let mut lock = LockFile::new(&self.core().env, mode).unwrap();
         lock.lease = None;
         lock.pid = 99_999_999;
         file::write(self.core(), &lock).unwrap()
@@ -177,7 +182,7 @@ fn leases_of_dead_processes_are_removed_and_those_of_living_ones_kept() {
         pid: child.id(),
         ..lab.core().env.clone()
     };
-    let lock = LockFile::new(&env, true).unwrap();
+    let lock = LockFile::new(&env, LockMode::Exclusive).unwrap();
     file::write(lab.core(), &lock).unwrap();
     assert_eq!(kind(lab.take(LockMode::Shared)), ErrorKind::Locked);
     assert_eq!(lab.vault.remove_stale_locks().unwrap(), 0);
@@ -187,7 +192,7 @@ fn leases_of_dead_processes_are_removed_and_those_of_living_ones_kept() {
     assert_eq!(lab.locks(), 0);
 
     // Our own pid, but another process had it then.
-    let mut lock = LockFile::new(&lab.core().env, true).unwrap();
+    let mut lock = LockFile::new(&lab.core().env, LockMode::Exclusive).unwrap();
     if let Some(lease) = &mut lock.lease {
         lease.started = std::num::NonZeroU64::new(1);
     }
@@ -218,24 +223,87 @@ fn a_lock_that_was_taken_away_is_lost() {
     drop(held);
 }
 
-#[test]
-fn a_commit_without_its_lock_is_refused() {
-    let lab = Lab::new();
-    let writer = lab.vault.writer(Default::default()).unwrap();
-    let tree = writer.tree(&crate::node::Tree::default()).unwrap();
+fn take_locks_away(lab: &Lab) {
     for object in lab.vault.store().list(Area::Locks).unwrap() {
         lab.vault.store().delete(&object.name).unwrap();
     }
+}
+
+#[test]
+fn a_commit_without_its_lock_takes_another_and_looks_again() {
+    let lab = Lab::new();
+    let writer = lab.vault.writer(Default::default()).unwrap();
+    let tree = writer.tree(&crate::node::Tree::default()).unwrap();
     let snapshot = crate::snapshot::Snapshot {
         time: "2027-01-01T00:00:00Z".to_owned(),
         tree: Some(tree),
         ..Default::default()
     };
-    assert!(matches!(
-        writer.commit(snapshot),
-        Err(VaultError::LockLost(..))
-    ));
+    take_locks_away(&lab);
+    let foreign = lab.foreign(true);
+    let error = writer.commit(snapshot.clone()).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Locked, "{error}");
     assert!(lab.vault.snapshots().unwrap().found.is_empty());
+
+    file::remove(lab.core(), foreign).unwrap();
+    let writer = lab.vault.writer(Default::default()).unwrap();
+    writer.tree(&crate::node::Tree::default()).unwrap();
+    take_locks_away(&lab);
+    writer.commit(snapshot).unwrap();
+    assert_eq!(lab.vault.snapshots().unwrap().found.len(), 1);
+    assert_eq!(lab.locks(), 0);
+}
+
+#[test]
+fn every_mode_beside_every_other() {
+    use LockMode::{Delete, Exclusive, Prune, Shared};
+    let table = [
+        (Shared, [true, true, true, false], [true, false]),
+        (Prune, [true, false, false, false], [true, false]),
+        (Delete, [true, true, false, false], [false, false]),
+        (Exclusive, [false; 4], [false; 2]),
+    ];
+    for (mode, ours, foreign) in table {
+        for (other, beside) in [Shared, Prune, Delete, Exclusive].into_iter().zip(ours) {
+            let lab = Lab::new();
+            let held = lab.take(other).unwrap();
+            assert_eq!(lab.take(mode).is_ok(), beside, "{mode:?} beside {other:?}");
+            drop(held);
+            drop(lab.take(mode).unwrap());
+        }
+        for (exclusive, beside) in [false, true].into_iter().zip(foreign) {
+            let lab = Lab::new();
+            lab.foreign(exclusive);
+            let taken = lab.take(mode);
+            assert_eq!(taken.is_ok(), beside, "{mode:?}, foreign {exclusive}");
+        }
+    }
+}
+
+#[test]
+fn a_lock_that_is_broken_while_it_is_renewed_is_lost() {
+    let lab = Lab::new();
+    let held = lab.take(LockMode::Shared).unwrap();
+    lab.later(31);
+    // A prune finds it stale by its own clock.
+    let there = present(lab.core(), &[]).unwrap();
+    assert!(there.leases.is_empty() && there.foreign.is_empty());
+    held.renew_now().unwrap();
+    assert!(matches!(held.confirm(), Err(VaultError::LockLost(..))));
+}
+
+#[test]
+fn who_is_there() {
+    let lab = Lab::new();
+    let (one, two) = (
+        lab.take(LockMode::Shared).unwrap(),
+        lab.take(LockMode::Prune).unwrap(),
+    );
+    lab.foreign(false);
+    let there = present(lab.core(), &[two.lease()]).unwrap();
+    assert_eq!(there.leases.len(), 1);
+    assert!(there.leases.contains_key(&one.lease()));
+    assert_eq!(there.foreign.len(), 1);
 }
 
 #[test]

@@ -86,9 +86,7 @@ impl Core {
         self.store
             .get_range(&name, u64::from(offset), length as usize)
             .map_err(|error| match error {
-                StoreError::NotFound(_) => {
-                    VaultError::damaged(format!("pack {pack}"), "it is gone")
-                }
+                StoreError::NotFound(_) => VaultError::PackGone(pack),
                 StoreError::ShortRead { .. } => {
                     VaultError::damaged(format!("pack {pack}"), "it is shorter than the index says")
                 }

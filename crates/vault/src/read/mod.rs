@@ -4,8 +4,9 @@
 //! - `find`: paths and walks through trees;
 //! - `file`: a file's content as a stream that can be read from anywhere.
 //!
-//! A [`Reader`] sees the index as it was when it was made. What that does not name is looked for, once, in the
-//! headers of the packs that no index names: an index file that is damaged or missing keeps no data from coming back.
+//! A [`Reader`] sees the index as it was when it was made. Where something is not in it, or its pack is gone, the index
+//! is read again if it has changed: a prune moved what a reader without a lock did not protect. What the index still
+//! does not name is looked for, once, in the headers of the packs that no index names: an index file that is damaged or missing keeps no data from coming back.
 //! A vault that misses nothing pays nothing for it. A reader holds a shared lock where the store can be
 //! written, until the last of its clones and [`FileReader`]s is dropped.
 
@@ -13,21 +14,32 @@ pub(crate) mod blobs;
 mod file;
 mod find;
 
-use std::sync::{Arc, OnceLock};
+use std::{
+    collections::BTreeSet,
+    sync::{Arc, OnceLock},
+    time::{Duration, Instant},
+};
+
+use lifeboat_store::Area;
+use parking_lot::RwLock;
 
 pub use file::FileReader;
 pub use find::{Descend, MAX_DEPTH, MAX_PATH};
 
 use crate::{
+    bits::Bits,
     blob::BlobKind,
     error::{Result, VaultError},
-    id::BlobId,
-    index::{BlobLocation, Index},
+    id::{BlobId, IndexId},
+    index::{BlobLocation, Index, LoadedIndex},
     lock::HeldLock,
     node::{Node, NodeKind, Tree},
     opened::Core,
     tree,
 };
+
+/// Where much is missing, the index is not looked at for every bit of it.
+const LOOK_AGAIN_AFTER: Duration = Duration::from_millis(200);
 
 /// Reads blobs, trees and files. Shared between threads; drops its lock when dropped.
 #[derive(Clone)]
@@ -35,73 +47,148 @@ pub struct Reader(Arc<Shared>);
 
 struct Shared {
     core: Arc<Core>,
-    index: Arc<Index>,
-    /// Whether what the index does not name is looked for in the packs.
-    rescues: bool,
+    seen: RwLock<Seen>,
+    /// A writer's: what it rests on is noted here, and what the index does not name is not looked for.
+    reused: Option<Arc<Bits>>,
     /// What the packs hold that the index does not name; read when something is missing.
     rescued: OnceLock<Index>,
     _lock: Option<HeldLock>,
 }
 
+/// What a reader knows of the index.
+struct Seen {
+    index: Arc<Index>,
+    /// Its files.
+    files: BTreeSet<IndexId>,
+    /// When it was last compared with what is there.
+    looked: Instant,
+}
+
 impl std::fmt::Debug for Reader {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "Reader({:?})", self.0.index)
+        write!(f, "Reader({:?})", self.index())
     }
 }
 
 impl Reader {
     /// A reader over an index. Without a lock where the store cannot be written.
-    pub(crate) fn new(core: Arc<Core>, index: Arc<Index>, lock: Option<HeldLock>) -> Reader {
+    pub(crate) fn new(core: Arc<Core>, loaded: LoadedIndex, lock: Option<HeldLock>) -> Reader {
+        let index = Arc::new(loaded.index);
+        Reader::make(core, index, loaded.files, None, lock)
+    }
+
+    /// A reader for a writer, which holds the lock: sees what the index names and nothing else. What it is asked
+    /// [`has`](Self::has) and [`blob_len`](Self::blob_len) for is about to be reused: it is noted, and what is
+    /// marked for deletion counts as absent.
+    pub(crate) fn strict(core: Arc<Core>, index: Arc<Index>, reused: Arc<Bits>) -> Reader {
+        Reader::make(core, index, BTreeSet::new(), Some(reused), None)
+    }
+
+    fn make(
+        core: Arc<Core>,
+        index: Arc<Index>,
+        files: BTreeSet<IndexId>,
+        reused: Option<Arc<Bits>>,
+        lock: Option<HeldLock>,
+    ) -> Reader {
         Reader(Arc::new(Shared {
             core,
-            index,
-            rescues: true,
+            seen: RwLock::new(Seen {
+                index,
+                files,
+                looked: Instant::now(),
+            }),
+            reused,
             rescued: OnceLock::new(),
             _lock: lock,
         }))
     }
 
-    /// A reader for a writer, which holds the lock: sees what the index names and nothing else.
-    pub(crate) fn strict(core: Arc<Core>, index: Arc<Index>) -> Reader {
-        Reader(Arc::new(Shared {
-            core,
-            index,
-            rescues: false,
-            rescued: OnceLock::new(),
-            _lock: None,
-        }))
+    fn index(&self) -> Arc<Index> {
+        self.0.seen.read().index.clone()
     }
 
     /// Where a blob lies.
     fn find(&self, kind: BlobKind, id: BlobId) -> Option<BlobLocation> {
         let shared = &*self.0;
-        let rescue = || {
-            let rescued = || shared.core.rescue(&shared.index);
-            shared.rescues.then(|| shared.rescued.get_or_init(rescued))
+        if let Some(found) = self.index().find(kind, &id) {
+            return Some(found);
+        }
+        if shared.reused.is_some() {
+            return None;
+        }
+        if self.look_again()
+            && let Some(found) = self.index().find(kind, &id)
+        {
+            return Some(found);
+        }
+        let rescued = || shared.core.rescue(&self.index());
+        shared.rescued.get_or_init(rescued).find(kind, &id)
+    }
+
+    /// Where a blob lies that may be reused; a writer's reader notes that it is.
+    fn find_kept(&self, kind: BlobKind, id: BlobId) -> Option<BlobLocation> {
+        let Some(reused) = &self.0.reused else {
+            return self.find(kind, id);
         };
-        shared
-            .index
-            .find(kind, &id)
-            .or_else(|| rescue()?.find(kind, &id))
+        let (number, location) = self.index().find_live(kind, &id)?;
+        reused.set(number);
+        Some(location)
+    }
+
+    /// Reads the index again if it is another one now. Whether it is.
+    fn look_again(&self) -> bool {
+        let core = &self.0.core;
+        let mut seen = self.0.seen.write();
+        if seen.looked.elapsed() < LOOK_AGAIN_AFTER {
+            return false;
+        }
+        seen.looked = Instant::now();
+        let same = |ids: Vec<[u8; 32]>| ids.into_iter().map(IndexId).eq(seen.files.iter().copied());
+        if core.list(Area::Index).is_ok_and(same) {
+            return false;
+        }
+        match core.load_index() {
+            Ok(loaded) => {
+                seen.index = Arc::new(loaded.index);
+                seen.files = loaded.files;
+                true
+            }
+            Err(error) => {
+                tracing::warn!(%error, "read the index again");
+                false
+            }
+        }
     }
 
     /// Whether the vault has a blob.
     pub fn has(&self, kind: BlobKind, id: BlobId) -> bool {
-        self.find(kind, id).is_some()
+        self.find_kept(kind, id).is_some()
     }
 
     /// Plain length of a blob.
     pub fn blob_len(&self, kind: BlobKind, id: BlobId) -> Option<u64> {
-        self.find(kind, id).map(|location| location.plain_len())
+        self.find_kept(kind, id)
+            .map(|location| location.plain_len())
     }
 
     /// A blob: read, opened, decompressed, its hash checked. Nothing is cached.
     pub fn blob(&self, kind: BlobKind, id: BlobId) -> Result<Vec<u8>> {
-        let location = self.find(kind, id).ok_or(VaultError::MissingBlob {
+        let missing = || VaultError::MissingBlob {
             kind: kind.as_str(),
             id,
-        })?;
-        self.0.core.blob_at(kind, id, &location)
+        };
+        let core = &self.0.core;
+        let location = self.find(kind, id).ok_or_else(missing)?;
+        match core.blob_at(kind, id, &location) {
+            Err(VaultError::PackGone(_)) if self.0.reused.is_none() => {
+                // Another thread may have read the index again already.
+                self.look_again();
+                let location = self.find(kind, id).ok_or_else(missing)?;
+                core.blob_at(kind, id, &location)
+            }
+            other => other,
+        }
     }
 
     /// A directory.

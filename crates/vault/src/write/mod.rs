@@ -10,9 +10,13 @@
 //! no snapshot needs: garbage, never damage. A put that fails poisons the session: every later call and
 //! the commit fail with that error.
 //!
+//! What a session rests on without having written it (equal blobs, unchanged files of the parent) is noted, and its
+//! commit makes sure that it is still there ([`commit`]).
+//!
 //! While a spool in the store holds packs back, neither `flush` nor `commit` can succeed: index
 //! files are written by these two alone, never in between.
 
+mod commit;
 mod file;
 pub(crate) mod pool;
 mod scratch;
@@ -20,24 +24,27 @@ pub(crate) mod session;
 
 pub use file::FileWriter;
 
-use std::{collections::HashMap, sync::Arc, thread::JoinHandle, time::Duration};
+use std::{
+    collections::{BTreeSet, HashMap},
+    sync::Arc,
+    thread::JoinHandle,
+    time::Duration,
+};
 
 use crossbeam_channel::Sender;
-use lifeboat_store::Area;
 use parking_lot::Mutex;
 
 use self::session::Session;
 use crate::{
+    bits::Bits,
     blob::BlobKind,
     chunk::ChunkPolicy,
-    error::{Result, VaultError},
-    id::{BlobId, SnapshotId},
+    error::Result,
+    id::{BlobId, IndexId},
     lock::{self, HeldLock, LockMode},
     node::Tree,
     opened::Core,
     read::Reader,
-    snapshot::Snapshot,
-    unpacked::object_name,
 };
 
 /// Packs that wait for a putter.
@@ -101,6 +108,8 @@ pub struct Writer {
     jobs: Sender<pool::Job>,
     workers: Vec<JoinHandle<()>>,
     putters: Vec<JoinHandle<()>>,
+    /// Index files that this session knows; while all of them are there, so is what they name.
+    files: BTreeSet<IndexId>,
     /// Last, so that it is given back when no thread writes any more.
     lock: HeldLock,
 }
@@ -110,11 +119,14 @@ impl Writer {
         options.threads = options.threads.max(1);
         core.refuse_version_1()?;
         let lock = lock::acquire(&core, LockMode::Shared, options.retry_lock)?;
-        let index = Arc::new(core.load_index()?.whole()?);
-        let reader = Reader::strict(core.clone(), index.clone());
+        let loaded = core.load_index()?;
+        let files = loaded.files.clone();
+        let index = Arc::new(loaded.whole()?);
+        let reused = Arc::new(Bits::new(index.len()));
+        let reader = Reader::strict(core.clone(), index.clone(), reused.clone());
         let (full, packs) = crossbeam_channel::bounded(PACK_QUEUE);
         let (jobs, job_queue) = crossbeam_channel::bounded(options.threads);
-        let session = Arc::new(Session::new(core, index, options, full));
+        let session = Arc::new(Session::new(core, index, reused, options, full));
         let mut writer = Writer {
             session: session.clone(),
             reader,
@@ -122,6 +134,7 @@ impl Writer {
             jobs,
             workers: Vec::new(),
             putters: Vec::new(),
+            files,
             lock,
         };
         // The writer is there before its threads: should one not start, its drop ends the others.
@@ -175,30 +188,6 @@ impl Writer {
     /// threads meanwhile waits.
     pub fn flush(&self) -> Result<()> {
         self.session.flush()
-    }
-
-    /// Flushes, writes the snapshot, and gives the lock back.
-    ///
-    /// The snapshot counts only if our lock never ran out: should that show when it has been written
-    /// (the process was stopped for long), it is withdrawn again.
-    pub fn commit(self, snapshot: Snapshot) -> Result<SnapshotId> {
-        if snapshot.tree.is_none() {
-            return Err(VaultError::Invalid("a snapshot needs a tree".to_owned()));
-        }
-        self.flush()?;
-        self.lock.confirm()?;
-        let json = serde_json::to_vec(&snapshot)
-            .map_err(|e| VaultError::Invalid(format!("write the snapshot: {e}")))?;
-        let core = &self.session.core;
-        let id = SnapshotId(core.save_unpacked(Area::Snapshots, &json)?);
-        if let Err(lost) = self.lock.confirm() {
-            let name = object_name(Area::Snapshots, &id.0)?;
-            if let Err(e) = core.store.delete(&name) {
-                tracing::warn!(snapshot = %id.short(), error = %e, "withdraw a snapshot");
-            }
-            return Err(lost);
-        }
-        Ok(id)
     }
 
     /// The id of a blob of so many zeros.

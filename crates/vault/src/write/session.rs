@@ -20,12 +20,13 @@ use sha2::{Digest, Sha256};
 
 use super::{WriteStats, WriterOptions, scratch};
 use crate::{
+    bits::Bits,
     blob::BlobKind,
     error::{Result, VaultError},
-    id::{BlobId, PackId},
-    index::{Index, IndexFile, MAX_BLOBS_PER_FILE},
+    id::{BlobId, IndexId, PackId},
+    index::{Index, IndexFile, IndexedPack, MAX_BLOBS_PER_FILE},
     opened::Core,
-    pack::{PackBuilder, PackedBlob},
+    pack::PackBuilder,
     unpacked::object_name,
 };
 
@@ -48,7 +49,13 @@ pub(super) struct Session {
     on_the_way: Mutex<usize>,
     landed: Condvar,
     /// Durable packs that no index names yet.
-    unindexed: Mutex<Vec<(PackId, Vec<PackedBlob>)>>,
+    unindexed: Mutex<Vec<IndexedPack>>,
+    /// Entries of the index that this session rests on.
+    pub(super) reused: Arc<Bits>,
+    /// Packs of this session that are durable.
+    pub(super) written: Mutex<Vec<PackId>>,
+    /// Index files of this session.
+    pub(super) index_files: Mutex<Vec<IndexId>>,
     /// Of finished packs.
     pack_buffers: Mutex<Vec<Vec<u8>>>,
     /// Of saved chunks.
@@ -70,10 +77,14 @@ impl Session {
     pub(super) fn new(
         core: Arc<Core>,
         index: Arc<Index>,
+        reused: Arc<Bits>,
         options: WriterOptions,
         full: Sender<Option<PackBuilder>>,
     ) -> Session {
         Session {
+            reused,
+            written: Mutex::default(),
+            index_files: Mutex::default(),
             core,
             index,
             options,
@@ -136,16 +147,28 @@ impl Session {
             )));
         }
         let id = BlobId(Sha256::digest(plain).into());
-        if self.index.find(kind, &id).is_some() {
+        if let Some((number, _)) = self.index.find_live(kind, &id) {
+            self.reused.set(number);
             return Ok(id);
         }
+        self.store(kind, id, plain)?;
+        Ok(id)
+    }
+
+    /// Saves a blob unless this session has it.
+    fn store(&self, kind: BlobKind, id: BlobId, plain: &[u8]) -> Result<()> {
         let _gate = self.gate.read();
         let shard = usize::from(id.0[31]) % SHARDS;
         if !self.known[shard].lock().insert((kind, id)) {
-            return Ok(id);
+            return Ok(());
         }
-        self.save_new(kind, id, plain).map_err(|e| self.poison(e))?;
-        Ok(id)
+        self.save_new(kind, id, plain).map_err(|e| self.poison(e))
+    }
+
+    /// Saves a blob although this session, or the vault, had it.
+    pub(super) fn store_again(&self, kind: BlobKind, id: BlobId, plain: &[u8]) -> Result<()> {
+        let _gate = self.gate.read();
+        self.save_new(kind, id, plain).map_err(|e| self.poison(e))
     }
 
     fn save_new(&self, kind: BlobKind, id: BlobId, plain: &[u8]) -> Result<()> {
@@ -230,7 +253,12 @@ impl Session {
                 if self.core.store.size(&name).ok() == Some(pack.bytes.len() as u64) => {}
             Err(e) => return Err(VaultError::store(format!("write pack {}", pack.id.short()))(e)),
         }
-        self.unindexed.lock().push((pack.id, pack.blobs));
+        self.written.lock().push(pack.id);
+        self.unindexed.lock().push(IndexedPack {
+            time: Some(self.core.env.clock.now().to_rfc3339()),
+            size: Some(pack.bytes.len() as u64),
+            ..IndexedPack::new(pack.id, pack.blobs)
+        });
         let mut buffers = self.pack_buffers.lock();
         if buffers.len() < 2 {
             buffers.push(pack.bytes);
@@ -256,7 +284,14 @@ impl Session {
         drop(on_the_way);
         self.healthy()?;
         let unindexed = std::mem::take(&mut *self.unindexed.lock());
-        write_index(&self.core, unindexed).map_err(|e| self.poison(e))
+        let files = write_index(&self.core, unindexed).map_err(|e| self.poison(e))?;
+        self.index_files.lock().extend(files);
+        Ok(())
+    }
+
+    /// A durable pack that no index names any more is named again by the next flush.
+    pub(super) fn index_again(&self, pack: IndexedPack) {
+        self.unindexed.lock().push(pack);
     }
 
     fn pack_buffer(&self) -> Vec<u8> {
@@ -296,12 +331,16 @@ impl Drop for Landing<'_> {
 }
 
 /// Writes index files for packs that are durable.
-pub(crate) fn write_index(core: &Core, packs: Vec<(PackId, Vec<PackedBlob>)>) -> Result<()> {
+pub(crate) fn write_index(core: &Core, packs: Vec<IndexedPack>) -> Result<Vec<IndexId>> {
     let mut file = IndexFile::default();
     let mut blobs = 0;
-    let save = |file: &IndexFile| core.save_unpacked(Area::Index, &file.to_json()?).map(drop);
+    let mut written = Vec::new();
+    let mut save = |file: &IndexFile| {
+        written.push(IndexId(core.save_unpacked(Area::Index, &file.to_json()?)?));
+        Ok(())
+    };
     for pack in packs {
-        blobs += pack.1.len();
+        blobs += pack.blobs.len();
         file.packs.push(pack);
         if blobs >= MAX_BLOBS_PER_FILE {
             save(&file)?;
@@ -309,9 +348,8 @@ pub(crate) fn write_index(core: &Core, packs: Vec<(PackId, Vec<PackedBlob>)>) ->
             blobs = 0;
         }
     }
-    if file.packs.is_empty() {
-        Ok(())
-    } else {
-        save(&file)
+    if !file.packs.is_empty() {
+        save(&file)?;
     }
+    Ok(written)
 }

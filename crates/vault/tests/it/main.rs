@@ -8,6 +8,7 @@ mod lost_index;
 mod odd;
 mod opening;
 mod oracle;
+mod prune;
 mod reading;
 mod restic_trees;
 mod support;
