@@ -11,6 +11,7 @@ mod find;
 mod init;
 mod key;
 mod ls;
+mod part;
 mod points;
 mod ports;
 mod repair;
@@ -37,6 +38,7 @@ pub use self::{
     init::InitArgs,
     key::{Key, KeyAddArgs, KeyArgs, KeyPasswdArgs, KeyRemoveArgs, NewPasswordArgs},
     ls::LsArgs,
+    part::{PartArgs, Which},
     points::PointsArgs,
     ports::PortsArgs,
     repair::{Repair, RepairArgs, RepairIndexArgs},
@@ -219,6 +221,14 @@ mod tests {
             "restore shop --include x",
             "restore shop --target /t --dry-run",
             "restore shop --resume",
+            "restore shop --definition --into a:/b",
+            "restore shop --definition=other",
+            "restore shop --definition --as x",
+            "restore shop --images --target /t",
+            "restore shop --into a:/b --target /t",
+            "restore shop --into a",
+            "restore shop --from volumes/x",
+            "restore shop --no-backup",
             "restore shop --network-access",
             "restore shop --allow devices",
             "restore shop --as x --allow everything",

@@ -11,6 +11,7 @@ mod find;
 mod init;
 mod key;
 mod ls;
+mod part;
 mod points;
 mod ports;
 mod repair;

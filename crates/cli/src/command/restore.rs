@@ -9,7 +9,7 @@ use lifeboat_recovery::{
 
 use crate::{
     args::RestoreArgs,
-    command::beside,
+    command::{beside, part},
     exit::{Exit, Failure, Result},
     human,
     session::{Session, absolute},
@@ -18,6 +18,15 @@ use crate::{
 
 /// Brings something back.
 pub fn run(session: &Session, args: &RestoreArgs) -> Result<Exit> {
+    if let Some(which) = args.part.definition {
+        return part::definition(session, args, which);
+    }
+    if args.part.images {
+        return part::images(session, args);
+    }
+    if let Some(wanted) = &args.part.into {
+        return part::into(session, args, wanted);
+    }
     if let Some(target) = &args.target {
         return to_directory(session, args, &absolute(target)?);
     }

@@ -15,6 +15,8 @@ mod identity;
 mod kill_backup;
 mod kill_restore;
 mod own_path;
+mod parts;
+mod parts_into;
 mod project;
 mod recover;
 mod sharing;

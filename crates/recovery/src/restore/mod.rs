@@ -15,6 +15,7 @@ mod images;
 pub(crate) mod journal;
 mod layers;
 mod obstacles;
+pub mod part;
 mod point;
 mod reach;
 mod report;
