@@ -119,6 +119,7 @@ pub trait Engine: Send + Sync {
     fn inspect_container(&self, id: &str) -> Result<Value>;
     fn create_container(&self, name: &str, body: &Value) -> Result<String>;
     fn rename(&self, id: &str, name: &str) -> Result<()>;
+    fn update_container(&self, id: &str, changes: &Value) -> Result<()>;
     fn remove_container(&self, id: &str, force: bool, with_anonymous_volumes: bool) -> Result<()>;
     fn start(&self, id: &str) -> Result<()>;
     fn stop(&self, id: &str, grace: Option<Duration>) -> Result<()>;

@@ -13,6 +13,8 @@ use crate::name::{AppName, HostName, SiteName};
 pub const TAG: &str = "lifeboat";
 /// The tag of a recovery point that lacks something it should hold.
 pub const TAG_PARTIAL: &str = "partial";
+/// Tag of a point that was made right before its app was replaced.
+pub const TAG_SAFETY: &str = "safety";
 /// The beginning of the tag that names the app.
 pub const TAG_APP: &str = "app=";
 

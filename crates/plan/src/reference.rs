@@ -12,7 +12,7 @@ use std::str::FromStr;
 
 use jiff::Timestamp;
 
-use crate::identity::{AppIdentity, TAG_PARTIAL};
+use crate::identity::{AppIdentity, TAG_PARTIAL, TAG_SAFETY};
 use crate::suggest;
 
 /// The shortest id prefix.
@@ -68,6 +68,13 @@ impl PointSummary {
     #[must_use]
     pub fn is_partial(&self) -> bool {
         self.tags.iter().any(|tag| tag == TAG_PARTIAL)
+    }
+
+    /// `true` if it was made right before its app was replaced: the state that somebody chose to
+    /// leave. It is found by its id, and is the newest only where there is no other.
+    #[must_use]
+    pub fn is_safety(&self) -> bool {
+        self.tags.iter().any(|tag| tag == TAG_SAFETY)
     }
 
     /// What the point belongs to, for people: the app's identity, or host and paths.
@@ -316,9 +323,9 @@ fn matching_apps(reference: &Reference, points: &[PointSummary]) -> BTreeSet<App
         .collect()
 }
 
-/// Time first; the id breaks ties, so that two runs agree.
+/// Safety points first, then by time; the id breaks ties, so that two runs agree.
 fn newest_last(a: &PointSummary, b: &PointSummary) -> std::cmp::Ordering {
-    (a.time, &a.id).cmp(&(b.time, &b.id))
+    (!a.is_safety(), a.time, &a.id).cmp(&(!b.is_safety(), b.time, &b.id))
 }
 
 fn of_app<'a>(

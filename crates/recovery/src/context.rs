@@ -58,6 +58,11 @@ impl Places {
         self.state.join("copies")
     }
 
+    /// Records of what was set aside.
+    pub fn asides(&self) -> PathBuf {
+        self.state.join("aside")
+    }
+
     /// Where packs wait while an app is frozen and the vault is slow.
     pub fn spool(&self) -> PathBuf {
         self.state.join("spool")

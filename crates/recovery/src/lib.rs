@@ -5,6 +5,7 @@
 //! destroys nothing before what replaces it is complete and checked. Nothing here knows a terminal:
 //! progress goes to a [`Progress`], results come back as values.
 
+pub mod asides;
 pub mod context;
 pub mod copies;
 pub mod error;

@@ -132,6 +132,20 @@ pub fn resolve(vault: &Vault, reference: &str) -> Result<(SnapshotId, Snapshot)>
         })
 }
 
+/// The snapshot with this id.
+pub(crate) fn by_id(vault: &Vault, id: SnapshotId) -> Result<(SnapshotId, Snapshot)> {
+    let found = vault.snapshots()?.found.into_iter();
+    found
+        .into_iter()
+        .find(|(found, _)| *found == id)
+        .ok_or_else(|| {
+            RecoveryError::NotFound(format!(
+                "the recovery point {} is no longer in this vault",
+                id.short()
+            ))
+        })
+}
+
 /// What a reference is resolved against. A snapshot whose time cannot be read is older than all.
 pub(crate) fn summary(id: SnapshotId, snapshot: &Snapshot) -> Option<PointSummary> {
     let time = snapshot.time.parse().unwrap_or(jiff::Timestamp::MIN);

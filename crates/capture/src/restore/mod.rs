@@ -47,7 +47,6 @@ use rustix::{
     fs::{Mode, OFlags},
 };
 
-pub use file::holds;
 pub use options::{Overwrite, RestoreOptions, RestoreRoot, Restored, RestoredCounts};
 
 use crate::{CaptureError, Problem, Result, pool, sys};

@@ -11,7 +11,6 @@ mod find;
 mod init;
 mod key;
 mod ls;
-mod part;
 mod points;
 mod ports;
 mod repair;
@@ -38,7 +37,6 @@ pub use self::{
     init::InitArgs,
     key::{Key, KeyAddArgs, KeyArgs, KeyPasswdArgs, KeyRemoveArgs, NewPasswordArgs},
     ls::LsArgs,
-    part::{PartArgs, Which},
     points::PointsArgs,
     ports::PortsArgs,
     repair::{Repair, RepairArgs, RepairIndexArgs},
@@ -221,18 +219,18 @@ mod tests {
             "restore shop --include x",
             "restore shop --target /t --dry-run",
             "restore shop --resume",
-            "restore shop --definition --into a:/b",
-            "restore shop --definition=other",
-            "restore shop --definition --as x",
-            "restore shop --images --target /t",
-            "restore shop --into a:/b --target /t",
-            "restore shop --into a",
-            "restore shop --from volumes/x",
-            "restore shop --no-backup",
             "restore shop --network-access",
             "restore shop --allow devices",
             "restore shop --as x --allow everything",
             "restore shop --as x --target /t",
+            "restore shop --as x --replace",
+            "restore shop --replace --target /t",
+            "restore shop --no-safety-point",
+            "restore --continue --undo",
+            "restore shop --continue --replace",
+            "restore shop --undo --dry-run",
+            "restore --replace",
+            "rm --expired x",
             "restore shop --ports",
             "restore shop --as x --ports --dry-run",
             "restore shop --as x --ports --network-access",

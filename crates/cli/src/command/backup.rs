@@ -9,6 +9,7 @@ use serde::Serialize;
 
 use crate::{
     args::BackupArgs,
+    command::asides,
     exit::{Exit, Failure, Result},
     human,
     session::{Session, absolute, shell_word},
@@ -32,6 +33,9 @@ struct Failed {
 /// Makes recovery points.
 pub fn run(session: &Session, args: &BackupArgs) -> Result<Exit> {
     let options = options(args)?;
+    if !args.dry_run {
+        asides::expire(session);
+    }
     if !args.paths.is_empty() {
         return paths(session, args, &options);
     }

@@ -73,7 +73,7 @@ fn show_plan(session: &Session, plan: &BesidePlan) -> Result<Exit> {
     )))
 }
 
-fn show(session: &Session, done: &Beside) -> Result<Exit> {
+pub(super) fn show(session: &Session, done: &Beside) -> Result<Exit> {
     for sentence in done
         .restored
         .warnings

@@ -1,6 +1,7 @@
 //! What each command does: calls the use case, shows what came of it. One file a command.
 
 mod apps;
+mod asides;
 mod backup;
 mod beside;
 mod check;
@@ -9,9 +10,10 @@ mod diff;
 mod dump;
 mod find;
 mod init;
+mod interrupted;
 mod key;
 mod ls;
-mod part;
+mod over;
 mod points;
 mod ports;
 mod repair;

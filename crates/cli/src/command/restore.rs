@@ -9,7 +9,7 @@ use lifeboat_recovery::{
 
 use crate::{
     args::RestoreArgs,
-    command::{beside, part},
+    command::{asides, beside, interrupted, over},
     exit::{Exit, Failure, Result},
     human,
     session::{Session, absolute},
@@ -18,22 +18,28 @@ use crate::{
 
 /// Brings something back.
 pub fn run(session: &Session, args: &RestoreArgs) -> Result<Exit> {
-    if let Some(which) = args.part.definition {
-        return part::definition(session, args, which);
+    if args.undo {
+        return interrupted::undo(session, args.reference.as_deref());
     }
-    if args.part.images {
-        return part::images(session, args);
+    if !args.dry_run {
+        asides::expire(session);
     }
-    if let Some(wanted) = &args.part.into {
-        return part::into(session, args, wanted);
+    if args.go_on {
+        return interrupted::go_on(session, args.reference.as_deref());
     }
     if let Some(target) = &args.target {
         return to_directory(session, args, &absolute(target)?);
     }
     let ctx = session.context(Some(session.connect()?))?;
-    let (id, snapshot) = points::resolve(&ctx.vault, &args.reference)?;
+    let (id, snapshot) = points::resolve(&ctx.vault, args.reference())?;
     if let Some(name) = &args.copy {
         return beside::run(session, args, &ctx, id, &snapshot, name);
+    }
+    if args.replace {
+        let options = restore::over::Options {
+            safety_point: !args.no_safety_point,
+        };
+        return over::run(session, &ctx, id, &snapshot, &options, args.dry_run);
     }
     if args.dry_run {
         let plan = restore::plan(&ctx, id, &snapshot);
@@ -45,7 +51,7 @@ pub fn run(session: &Session, args: &RestoreArgs) -> Result<Exit> {
     show_restored(session, &done?)
 }
 
-fn show_plan(session: &Session, plan: &RestorePlan) -> Result<Exit> {
+pub(super) fn show_plan(session: &Session, plan: &RestorePlan) -> Result<Exit> {
     if session.out.is_json() {
         session.out.json(plan)?;
     } else {
@@ -60,7 +66,7 @@ fn show_plan(session: &Session, plan: &RestorePlan) -> Result<Exit> {
     )))
 }
 
-fn show_restored(session: &Session, done: &Restored) -> Result<Exit> {
+pub(super) fn show_restored(session: &Session, done: &Restored) -> Result<Exit> {
     for sentence in done.warnings.iter().chain(&done.incomplete) {
         session.reporter.warn_once(sentence);
     }
@@ -78,7 +84,7 @@ fn show_restored(session: &Session, done: &Restored) -> Result<Exit> {
 
 fn to_directory(session: &Session, args: &RestoreArgs, target: &Path) -> Result<Exit> {
     let ctx = session.context(None)?;
-    let (id, snapshot) = points::resolve(&ctx.vault, &args.reference)?;
+    let (id, snapshot) = points::resolve(&ctx.vault, args.reference())?;
     session.reporter.subject("restore");
     let done = files::restore_files(&ctx, &snapshot, target, &args.includes, args.resume);
     session.reporter.finish();

@@ -1,11 +1,16 @@
-//! `rm`: a copy that `restore --as` made goes away, and nothing else.
+//! `rm`: a copy that `restore --as` made, or the data that `restore --replace` set aside, goes away, and
+//! nothing else.
 
 use std::io::{BufRead, IsTerminal, Write};
 
-use lifeboat_recovery::copies::{self, Removal};
+use lifeboat_recovery::{
+    asides::{self, Aside},
+    copies::{self, Removal},
+};
 
 use crate::{
     args::RmArgs,
+    command::asides as set_aside,
     exit::{Exit, Failure, Result},
     human,
     session::Session,
@@ -13,43 +18,56 @@ use crate::{
 
 /// Lists, asks, removes. Needs no vault.
 pub fn run(session: &Session, args: &RmArgs) -> Result<Exit> {
+    let Some(name) = &args.name else {
+        return set_aside::remove_expired(session, args.dry_run);
+    };
+    let aside = asides::of_app(&session.places, name)?;
+    if !aside.is_empty() && !copies::names(&session.places).contains(name) {
+        return data(session, args, name, &aside);
+    }
     let engine = session.connect()?;
-    let found = copies::look(engine.as_ref(), &session.places, &args.name)?;
+    let found = copies::look(engine.as_ref(), &session.places, name)?;
     if args.dry_run {
         return show(session, &found, "would be removed");
     }
     if !args.yes {
-        confirm(&found)?;
+        confirm(&found.name, &render(&found, "will be removed"))?;
     }
-    let done = copies::remove(engine.as_ref(), &session.places, &args.name)?;
+    let done = copies::remove(engine.as_ref(), &session.places, name)?;
     session.reporter.finish();
     show(session, &done, "removed")
 }
 
+/// What was set aside of an app.
+fn data(session: &Session, args: &RmArgs, name: &str, aside: &[Aside]) -> Result<Exit> {
+    let found = set_aside::look(aside);
+    if args.dry_run {
+        return set_aside::show(session, &found, "would be removed");
+    }
+    if !args.yes {
+        confirm(name, &set_aside::render(&found, "will be removed"))?;
+    }
+    set_aside::remove(session, aside)
+}
+
 /// The name has to be typed: a `y` is typed too easily.
-fn confirm(found: &Removal) -> Result<()> {
+fn confirm(name: &str, listed: &str) -> Result<()> {
     if !std::io::stdin().is_terminal() {
         return Err(Failure::usage(format!(
-            "nobody is there to be asked whether {} is to be removed; give --yes",
-            found.name
+            "nobody is there to be asked whether {name} is to be removed; give --yes"
         )));
     }
     let mut out = std::io::stderr().lock();
     let failed = |e: std::io::Error| Failure::new(format!("asking failed: {e}"));
-    write!(
-        out,
-        "{}Type {} to remove all this: ",
-        render(found, "will be removed"),
-        found.name
-    )
-    .and_then(|()| out.flush())
-    .map_err(failed)?;
+    write!(out, "{listed}Type {name} to remove all this: ")
+        .and_then(|()| out.flush())
+        .map_err(failed)?;
     let mut answer = String::new();
     std::io::stdin()
         .lock()
         .read_line(&mut answer)
         .map_err(failed)?;
-    if answer.trim() == found.name {
+    if answer.trim() == name {
         return Ok(());
     }
     Err(Failure::new(

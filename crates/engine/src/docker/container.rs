@@ -80,6 +80,21 @@ impl DockerEngine {
         .map(drop)
     }
 
+    /// Changes what can be changed of a container that is there: its restart policy and its limits.
+    ///
+    /// # Errors
+    /// No such container, or the engine refuses the change (a restart policy for one that is removed
+    /// when it ends).
+    pub fn update_container(&self, id: &str, changes: &Value) -> Result<()> {
+        let path = format!("/containers/{}/update", escape(id));
+        self.post(
+            &path,
+            Body::Json(changes),
+            &format!("change container {id}"),
+        )
+        .map(drop)
+    }
+
     /// Removes a container. Its volumes stay, anonymous ones too, unless `with_anonymous_volumes`.
     ///
     /// # Errors

@@ -63,6 +63,10 @@ impl Engine for DockerEngine {
         Self::rename(self, id, name)
     }
 
+    fn update_container(&self, id: &str, changes: &Value) -> Result<()> {
+        Self::update_container(self, id, changes)
+    }
+
     fn remove_container(&self, id: &str, force: bool, with_anonymous_volumes: bool) -> Result<()> {
         Self::remove_container(self, id, force, with_anonymous_volumes)
     }

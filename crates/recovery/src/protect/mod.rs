@@ -192,11 +192,12 @@ fn removed_meanwhile(engine: &dyn Engine, app: &App) -> Result<Vec<String>> {
     Ok(gone)
 }
 
-/// What no capture enters: vault, key and state.
+/// What no capture enters: vault, key and state, and what restores of ours keep beside the data.
 pub(crate) fn skip_set(ctx: &Context) -> SkipSet {
     let mut skip = SkipSet::new();
     let places = [ctx.places.state.clone(), ctx.places.key()];
-    for path in ctx.ours.iter().chain(&places) {
+    let aside = crate::asides::paths(&ctx.places);
+    for path in ctx.ours.iter().chain(&places).chain(&aside) {
         skip.insert(path);
     }
     skip

@@ -2,7 +2,7 @@
 //! their writable layers, and only then started.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     time::{Duration, Instant},
 };
 
@@ -22,7 +22,7 @@ use super::{
     layers::put_layer,
     point::OpenPoint,
 };
-use crate::{Context, Result};
+use crate::{Context, RecoveryError, Result};
 
 /// How long a container may take to become healthy.
 const HEALTHY_WITHIN: Duration = Duration::from_secs(180);
@@ -45,6 +45,10 @@ pub struct ContainerStage<'a> {
     pub data: DataStage<'a>,
     /// Who comes before whom.
     pub order: &'a Order,
+    /// What stands behind each name until the containers get their own.
+    pub suffix: Option<String>,
+    /// Containers that are not created yet.
+    pub later: BTreeSet<String>,
 }
 
 /// What came of it.
@@ -65,12 +69,18 @@ pub struct Containers {
 }
 
 impl ContainerStage<'_> {
-    /// Creates every container; none is started.
+    /// Creates every container that is not there yet; none is started.
     pub fn create(&self, journal: &mut RestoreJournal, done: &mut Containers) -> Result<()> {
         let mut ids = BTreeMap::new();
         for (_, record) in self.in_order() {
+            if self.later.contains(&record.name) {
+                continue;
+            }
             self.ctx.stop_if_cancelled()?;
-            let id = self.create_one(record, &ids, journal, done)?;
+            let id = match done.ids.get(&record.name) {
+                Some(id) => id.clone(),
+                None => self.create_one(record, &ids, journal, done)?,
+            };
             ids.insert(record.id.clone(), id.clone());
             ids.insert(record.name.clone(), id.clone());
             done.ids.insert(record.name.clone(), id);
@@ -105,7 +115,8 @@ impl ContainerStage<'_> {
         };
         let plan = container_create_body(raw, &mapping)?;
         done.warnings.extend(plan.notes.iter().cloned());
-        let id = self.engine.create_container(&plan.name, &plan.body)?;
+        let name = self.name_for_now(&plan.name);
+        let id = self.engine.create_container(&name, &plan.body)?;
         journal.intend(Intent::ContainerMade(id.clone()))?;
         for attachment in &plan.connect {
             self.engine
@@ -139,6 +150,11 @@ impl ContainerStage<'_> {
         Ok(id)
     }
 
+    /// The name that a container is created under.
+    fn name_for_now(&self, name: &str) -> String {
+        format!("{name}{}", self.suffix.as_deref().unwrap_or_default())
+    }
+
     /// What an interrupted run left under this name: kept once all had been complete, removed and
     /// made again otherwise, since nobody knows how far it came. It never ran.
     fn left_by_interruption(
@@ -146,7 +162,8 @@ impl ContainerStage<'_> {
         record: &ContainerRecord,
         journal: &RestoreJournal,
     ) -> Result<Option<String>> {
-        let raw = match self.engine.inspect_container(&record.name) {
+        let name = self.name_for_now(&record.name);
+        let raw = match self.engine.inspect_container(&name) {
             Ok(raw) => raw,
             Err(e) if e.is_not_found() => return Ok(None),
             Err(e) => return Err(e.into()),
@@ -154,6 +171,12 @@ impl ContainerStage<'_> {
         let id = raw["Id"].as_str().unwrap_or_default().to_owned();
         if journal.has(&Intent::Starting) {
             return Ok(Some(id));
+        }
+        let made = journal.has(&Intent::ContainerMade(id.clone()));
+        if !made && raw["State"]["Status"] != "created" {
+            return Err(RecoveryError::Refused(format!(
+                "a container named {name} was made and started by somebody else while this restore was interrupted; remove or rename it, and run the restore again"
+            )));
         }
         self.engine.remove_container(&id, true, true)?;
         Ok(None)

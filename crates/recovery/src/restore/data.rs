@@ -136,6 +136,7 @@ impl DataStage<'_> {
             done.add(self.tree(&node, path)?);
             return Ok(());
         }
+        journal.intend(Intent::Copying(target.to_owned()))?;
         let tree = self.tree(&node, &staging)?;
         journal.intend(Intent::Path(target.to_owned()))?;
         fs_err::rename(&staging, path)?;

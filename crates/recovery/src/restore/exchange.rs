@@ -121,7 +121,7 @@ pub fn probe(aside: &Path) -> Result<()> {
         aside.with_file_name(name)
     };
     let (a, b) = (name("-a"), name("-b"));
-    let made = [&a, &b].map(|path| fs_err::create_dir(path));
+    let made = [&a, &b].map(fs_err::create_dir);
     let tried = renameat_with(CWD, &a, CWD, &b, RenameFlags::EXCHANGE);
     for path in [&a, &b] {
         let _ = fs_err::remove_dir(path);
@@ -187,6 +187,11 @@ impl Pair {
         self.old.is_some()
     }
 
+    /// `true` if the new one lies aside, as it was sealed.
+    pub fn is_ready(&self) -> bool {
+        is_still(&self.aside, &self.new) && which(&self.target).is_ok_and(|old| old == self.old)
+    }
+
     /// How it lies now. A stranger's file in either place is an error, and so is one that is gone.
     pub fn lies(&self) -> Result<Lies> {
         let (target, aside) = (which(&self.target)?, which(&self.aside)?);
@@ -197,9 +202,12 @@ impl Pair {
         if aside.as_ref() == new && target == self.old {
             return Ok(Lies::Old);
         }
-        // Somebody took the old one away meanwhile, which is theirs to do.
-        if target.as_ref() == new && aside.is_none() {
+        // Somebody took the old one away meanwhile, which is theirs to do; or the new one was discarded.
+        if aside.is_none() && target.as_ref() == new {
             return Ok(Lies::New);
+        }
+        if aside.is_none() && target == self.old {
+            return Ok(Lies::Old);
         }
         Err(RecoveryError::Refused(format!(
             "{} or {} was changed by somebody else in the middle of this restore, so neither is touched; put back what stood there, and run it again",
@@ -240,11 +248,6 @@ impl Pair {
         remove_tree(&self.aside)?;
         leave_room(&self.aside);
         Ok(())
-    }
-
-    /// Which one the old is, for whoever takes it away later: see [`is_still`].
-    pub fn old(&self) -> Option<&str> {
-        self.old.as_deref()
     }
 
     fn swap(&self, from: &Path, to: &Path) -> Result<()> {
@@ -294,7 +297,7 @@ pub fn remove_tree(path: &Path) -> Result<()> {
 }
 
 /// Which file or folder stands there, without following a link at the end.
-fn which(path: &Path) -> Result<Option<String>> {
+pub(crate) fn which(path: &Path) -> Result<Option<String>> {
     match fs_err::symlink_metadata(path) {
         Ok(meta) => Ok(Some(folder_of(&meta))),
         Err(e) if e.kind() == ErrorKind::NotFound => Ok(None),

@@ -12,10 +12,12 @@ pub mod exchange;
 mod far;
 mod ids;
 mod images;
+pub mod interrupted;
 pub(crate) mod journal;
 mod layers;
+mod networks;
 mod obstacles;
-pub mod part;
+pub mod over;
 mod point;
 mod reach;
 mod report;
@@ -25,10 +27,7 @@ mod volumes;
 use std::collections::BTreeSet;
 
 use lifeboat_engine::Engine;
-use lifeboat_plan::{
-    manifest::{BindDecision, RunState},
-    order::{Order, order},
-};
+use lifeboat_plan::manifest::{BindDecision, RunState};
 use lifeboat_vault::{Reader, id::SnapshotId, snapshot::Snapshot};
 
 pub use report::{RestorePlan, Restored, Segment, Step};
@@ -65,7 +64,9 @@ fn make_plan(
     let manifest = &point.manifest;
     let app = manifest.identity.to_string();
     let ours = journal::peek(ctx, subject, point.id);
-    let obstacles = match journal::of_another_point(ctx, subject, point.id) {
+    let other = journal::of_another_point(ctx, subject, point.id)
+        .or_else(|| journal::of_another_kind(ctx, subject, false));
+    let obstacles = match other {
         Some(first) => vec![first],
         None => obstacles::obstacles(&Ground {
             manifest,
@@ -166,7 +167,10 @@ pub fn restore(ctx: &Context, id: SnapshotId, snapshot: &Snapshot) -> Result<Res
             plan.obstacles.join("; ")
         )));
     }
-    let journal = RestoreJournal::open(ctx, &subject, id)?;
+    let mut journal = RestoreJournal::open(ctx, &subject, id)?;
+    if let Some(root) = engine.fingerprints()?.data_root {
+        journal.intend(Intent::Engine(root))?;
+    }
     watch.split("plan");
     let recovery = Recovery {
         ctx,
@@ -209,7 +213,6 @@ impl Recovery<'_> {
             Ok(outcome) => Ok((outcome, journal)),
             Err(why) => Err(undo::undo(
                 self.engine,
-                &self.point.manifest,
                 journal,
                 self.ctx.or_interrupted(why),
             )),
@@ -222,7 +225,7 @@ impl Recovery<'_> {
         watch.split("images");
         let data = self.data(journal)?;
         watch.split("data");
-        let order = self.order()?;
+        let order = self.point.order()?;
         let stage = ContainerStage {
             ctx: self.ctx,
             engine: self.engine,
@@ -231,6 +234,8 @@ impl Recovery<'_> {
             images: &images.ids,
             order: &order,
             data: self.data_stage(),
+            suffix: None,
+            later: BTreeSet::new(),
         };
         let mut containers = Containers::default();
         self.ctx.progress.step("restore-containers");
@@ -273,7 +278,8 @@ impl Recovery<'_> {
         let stage = self.data_stage();
         let mut done = Data::default();
         self.ctx.progress.step("restore-networks");
-        self.networks(journal)?;
+        let (manifest, definitions) = (&self.point.manifest, &self.point.definitions);
+        networks::make_networks(self.ctx, self.engine, manifest, definitions, journal)?;
         self.ctx.progress.step("restore-volumes");
         stage.volumes(journal, &mut done)?;
         self.ctx.progress.step("restore-project");
@@ -281,37 +287,5 @@ impl Recovery<'_> {
         self.ctx.progress.step("restore-binds");
         stage.binds(journal, &mut done)?;
         Ok(done)
-    }
-
-    fn networks(&self, journal: &mut RestoreJournal) -> Result<()> {
-        let existing: BTreeSet<String> = self
-            .engine
-            .inventory()?
-            .networks
-            .into_iter()
-            .map(|n| n.name)
-            .collect();
-        for network in &self.point.manifest.networks {
-            self.ctx.stop_if_cancelled()?;
-            if existing.contains(&network.name) {
-                // Shared, or made by the run that was interrupted; anything else was refused.
-                continue;
-            }
-            journal.intend(Intent::Network(network.name.clone()))?;
-            let id = self
-                .engine
-                .create_network(&self.point.definitions.network_body(&network.name)?)?;
-            journal.intend(Intent::NetworkMade(id))?;
-        }
-        Ok(())
-    }
-
-    fn order(&self) -> Result<Order> {
-        let mut containers = Vec::new();
-        for record in &self.point.manifest.containers {
-            let raw = self.point.definitions.container(&record.name)?.clone();
-            containers.push(lifeboat_engine::container_facts(raw));
-        }
-        Ok(order(&containers.iter().collect::<Vec<_>>()))
     }
 }

@@ -6,7 +6,10 @@ use lifeboat_engine::{
     ApiVersion,
     recreate::{Mapping, network_create_body, volume_create_body},
 };
-use lifeboat_plan::manifest::{Manifest, VolumeContent, layout};
+use lifeboat_plan::{
+    manifest::{Manifest, VolumeContent, layout},
+    order::{Order, order},
+};
 use lifeboat_vault::{
     Reader,
     id::{BlobId, SnapshotId},
@@ -78,6 +81,18 @@ impl OpenPoint {
             manifest,
             definitions,
         })
+    }
+}
+
+impl OpenPoint {
+    /// Who of its containers comes before whom.
+    pub fn order(&self) -> Result<Order> {
+        let mut containers = Vec::new();
+        for record in &self.manifest.containers {
+            let raw = self.definitions.container(&record.name)?.clone();
+            containers.push(lifeboat_engine::container_facts(raw));
+        }
+        Ok(order(&containers.iter().collect::<Vec<_>>()))
     }
 }
 

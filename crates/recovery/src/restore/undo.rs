@@ -10,7 +10,6 @@
 use std::path::Path;
 
 use lifeboat_engine::Engine;
-use lifeboat_plan::manifest::{BindDecision, Manifest};
 
 use super::{
     data::staging_path,
@@ -23,16 +22,11 @@ use crate::{RecoveryError, Result};
 
 /// Takes everything back; the journal is finished if nothing is left. Returns the failure, with what
 /// a person should know of its end.
-pub fn undo(
-    engine: &dyn Engine,
-    manifest: &Manifest,
-    journal: RestoreJournal,
-    why: RecoveryError,
-) -> RecoveryError {
+pub fn undo(engine: &dyn Engine, journal: RestoreJournal, why: RecoveryError) -> RecoveryError {
     if journal.has(&Intent::Starting) || is_outage(&why) {
         return why;
     }
-    let left = take_back(engine, manifest, &journal);
+    let left = take_back(engine, &journal);
     let ended = if left.is_empty() {
         journal.finish()
     } else {
@@ -52,7 +46,7 @@ pub fn undo(
 }
 
 /// The vault was out of reach or taken: what is there already is worth keeping for the next run.
-fn is_outage(why: &RecoveryError) -> bool {
+pub(super) fn is_outage(why: &RecoveryError) -> bool {
     use lifeboat_vault::ErrorKind::{Interrupted, Locked};
     matches!(why, RecoveryError::Vault(e) if matches!(e.kind(), Interrupted | Locked))
 }
@@ -65,7 +59,8 @@ fn also(why: RecoveryError, more: &str) -> RecoveryError {
     }
 }
 
-fn take_back(engine: &dyn Engine, manifest: &Manifest, journal: &RestoreJournal) -> Vec<String> {
+/// Takes away what the journal says that this restore made; returns what is left.
+pub fn take_back(engine: &dyn Engine, journal: &RestoreJournal) -> Vec<String> {
     let mut left = Vec::new();
     let mut note = |what: &str, result: Result<()>| {
         if let Err(e) = result {
@@ -114,11 +109,10 @@ fn take_back(engine: &dyn Engine, manifest: &Manifest, journal: &RestoreJournal)
             _ => {}
         }
     }
-    let binds = manifest.binds.iter();
-    let binds = binds.filter(|b| b.decision == BindDecision::Captured);
-    let roots = manifest.project.iter().flat_map(|p| &p.roots);
-    for path in binds.map(|b| &b.source).chain(roots) {
-        note(path, remove(&staging_path(Path::new(path))));
+    for intent in journal.intents() {
+        if let Intent::Copying(path) = intent {
+            note(path, remove(&staging_path(Path::new(path))));
+        }
     }
     left
 }

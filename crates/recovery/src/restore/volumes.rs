@@ -3,7 +3,10 @@
 //! A volume is filled before any container is created. An anonymous one that only its container uses
 //! is made anew by the engine with the container, so that it stays anonymous, and filled right after.
 
-use std::path::{Path, PathBuf};
+use std::{
+    collections::BTreeSet,
+    path::{Path, PathBuf},
+};
 
 use lifeboat_plan::manifest::{VolumeContent, VolumeRecord, layout};
 use lifeboat_vault::node::NodeKind;
@@ -140,9 +143,24 @@ impl DataStage<'_> {
     /// from its image. They are ours and new, and nothing has run yet; what was there already is not
     /// in the journal.
     pub fn empty_again(&self, journal: &mut RestoreJournal, done: &mut Data) -> Result<()> {
+        let ours = |intent: &Intent| match intent {
+            Intent::Volume(name) => Some(name.clone()),
+            _ => None,
+        };
+        let ours: BTreeSet<String> = journal.intents().filter_map(ours).collect();
+        self.empty_these(&ours, journal, done)
+    }
+
+    /// The same for these volumes: what lies in them is new, and has never run.
+    pub fn empty_these(
+        &self,
+        ours: &BTreeSet<String>,
+        journal: &mut RestoreJournal,
+        done: &mut Data,
+    ) -> Result<()> {
         let fresh = self.definitions.fresh();
         let empty = |v: &&VolumeRecord| {
-            journal.has(&Intent::Volume(v.name.clone()))
+            ours.contains(&v.name)
                 && v.files == 0
                 && v.content == VolumeContent::Data
                 && !fresh.contains_key(&v.name)

@@ -105,6 +105,16 @@ impl Wanted {
             .join(" ")
     }
 
+    /// From the line in the journal.
+    pub(crate) fn from_options(name: &str, options: &str) -> Self {
+        let words = || options.split(' ').filter(|word| !word.is_empty());
+        Self {
+            name: name.to_owned(),
+            network_access: words().any(|word| word == "network-access"),
+            allow: words().filter_map(|word| word.parse().ok()).collect(),
+        }
+    }
+
     pub(super) fn allows(&self, what: &Allow) -> bool {
         self.allow.contains(what)
     }

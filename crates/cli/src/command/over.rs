@@ -1,0 +1,69 @@
+//! `restore --replace`: a point takes the place of the app that is here.
+
+use lifeboat_recovery::{
+    Context,
+    restore::over::{self, Options, Replaced},
+};
+use lifeboat_vault::{SnapshotId, snapshot::Snapshot};
+
+use crate::{
+    command::restore::{render_restored, show_plan},
+    exit::{Exit, Result},
+    human,
+    session::Session,
+};
+
+/// Plans it, or does it.
+pub fn run(
+    session: &Session,
+    ctx: &Context,
+    id: SnapshotId,
+    snapshot: &Snapshot,
+    options: &Options,
+    dry_run: bool,
+) -> Result<Exit> {
+    if dry_run {
+        let plan = over::plan(ctx, id, snapshot, options);
+        session.reporter.finish();
+        return show_plan(session, &plan?);
+    }
+    let done = over::restore(ctx, id, snapshot, options);
+    session.reporter.finish();
+    show(session, &done?)
+}
+
+pub(super) fn show(session: &Session, done: &Replaced) -> Result<Exit> {
+    for sentence in &done.restored.warnings {
+        session.reporter.warn_once(sentence);
+    }
+    if session.out.is_json() {
+        session.out.json(done)?;
+    } else {
+        session.out.text(&render(done))?;
+    }
+    Ok(Exit::Done)
+}
+
+fn render(done: &Replaced) -> String {
+    let mut text = render_restored(&done.restored);
+    text.push_str(&format!(
+        "  it was down for {}\n",
+        human::seconds(done.downtime_seconds)
+    ));
+    if let Some(id) = done.safety_point {
+        text.push_str(&format!(
+            "  as it was before: safety point {}, `lifeboat restore {} --replace` goes back to it\n",
+            id.short(),
+            id.short()
+        ));
+    }
+    let aside = &done.set_aside;
+    if !aside.paths.is_empty() {
+        text.push_str(&format!(
+            "  its old data stays aside until {}; `lifeboat rm {}` takes it away before\n",
+            aside.until.strftime("%F"),
+            human::escape(aside.name().as_bytes())
+        ));
+    }
+    text
+}

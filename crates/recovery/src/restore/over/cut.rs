@@ -1,0 +1,185 @@
+//! The cut: the old containers stop and step aside, the folders change places, the new containers take
+//! the names and start. Nothing in it depends on how much data there is. Each step can be taken again,
+//! and looks before it acts.
+
+use std::{
+    collections::BTreeMap,
+    time::{Duration, Instant},
+};
+
+use lifeboat_plan::{inventory::MountKind, order::Order, path::is_within};
+
+use super::{Over, carries, olds, pairs};
+use crate::{
+    RecoveryError, Result,
+    restore::{
+        containers::Containers,
+        exchange::Pair,
+        journal::{Intent, RestoreJournal},
+    },
+};
+
+/// How long the engine may take to remove a container that it removes by itself.
+const GONE_WITHIN: Duration = Duration::from_secs(30);
+
+impl Over<'_> {
+    /// Stops the old containers, last to start first, and moves them out of the way.
+    pub(super) fn stop_old(&self, journal: &RestoreJournal) -> Result<()> {
+        let old = olds(journal.all());
+        for old in old {
+            old.hold(self.engine)?;
+        }
+        for old in old.iter().rev() {
+            self.ctx.progress.step("replace-stop");
+            old.stop(self.engine)?;
+        }
+        for old in old {
+            self.ctx.progress.step("replace-aside");
+            if old.is_removed_on_stop() {
+                self.wait_gone(&old.id, &old.name)?;
+            } else {
+                old.rename(self.engine, &old.name_aside(&self.id))?;
+            }
+        }
+        Ok(())
+    }
+
+    fn wait_gone(&self, id: &str, name: &str) -> Result<()> {
+        let began = Instant::now();
+        loop {
+            match self.engine.inspect_container(id) {
+                Err(e) if e.is_not_found() => return Ok(()),
+                Err(e) => return Err(e.into()),
+                Ok(_) if began.elapsed() > GONE_WITHIN => {
+                    return Err(RecoveryError::Failed(format!(
+                        "{name} was stopped, and the engine has not removed it (--rm) after {} s",
+                        GONE_WITHIN.as_secs()
+                    )));
+                }
+                Ok(_) => std::thread::sleep(Duration::from_millis(20)),
+            }
+        }
+    }
+
+    /// All folders change places. Refused while anything that runs holds one of them.
+    pub(super) fn exchange(&self, journal: &mut RestoreJournal) -> Result<()> {
+        let pairs: Vec<Pair> = pairs(journal.all()).cloned().collect();
+        self.nobody_uses(&pairs)?;
+        for pair in &pairs {
+            self.ctx.progress.step("replace-exchange");
+            pair.exchange()?;
+        }
+        let carry = super::cut_of(journal.all()).map(|cut| cut.carry.clone());
+        for (target, inside) in carry.into_iter().flatten() {
+            self.carry(&target, &inside, &pairs, journal)?;
+        }
+        Ok(())
+    }
+
+    /// Takes something along from the old folder into the new one.
+    fn carry(
+        &self,
+        target: &std::path::Path,
+        inside: &std::path::Path,
+        pairs: &[Pair],
+        journal: &mut RestoreJournal,
+    ) -> Result<()> {
+        let Some(pair) = pairs.iter().find(|pair| pair.target == target) else {
+            return Ok(());
+        };
+        let (to, from) = (target.join(inside), pair.aside.join(inside));
+        let known = carries(journal.all())
+            .find(|carry| carry.target == to)
+            .cloned();
+        let carry = match known {
+            Some(carry) => carry,
+            None if fs_err::symlink_metadata(&from).is_err() => return Ok(()),
+            None => {
+                if let Some(parent) = to.parent() {
+                    fs_err::create_dir_all(parent)?;
+                }
+                let carry = Pair::seal(&to, &from)?;
+                journal.intend(Intent::Carry(carry.clone()))?;
+                carry
+            }
+        };
+        self.ctx.progress.step("replace-carry");
+        carry.exchange()
+    }
+
+    /// What runs with a folder keeps the one that it was started with: nobody may.
+    fn nobody_uses(&self, pairs: &[Pair]) -> Result<()> {
+        let here = self.engine.inventory()?;
+        for container in here
+            .containers
+            .iter()
+            .filter(|c| lifeboat_plan::app::is_live(c.state))
+        {
+            for mount in &container.mounts {
+                let holds = |pair: &Pair| {
+                    let target = pair.target.to_string_lossy();
+                    is_within(&mount.source, &target)
+                };
+                let kind = matches!(mount.kind, MountKind::Volume | MountKind::Bind);
+                if kind && pairs.iter().any(holds) {
+                    return Err(RecoveryError::Failed(format!(
+                        "{} was started in the middle of this and uses {}",
+                        container.name, mount.source
+                    )));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// The new containers get the names; those that had to wait are created now.
+    pub(super) fn take_names(
+        &self,
+        images: &BTreeMap<String, String>,
+        order: &Order,
+        journal: &mut RestoreJournal,
+        done: &mut Containers,
+    ) -> Result<()> {
+        self.find_made(journal, done)?;
+        for (name, id) in &done.ids {
+            self.ctx.progress.step("replace-name");
+            let raw = self.engine.inspect_container(id)?;
+            if raw["Name"].as_str().map(|n| n.trim_start_matches('/')) != Some(name) {
+                self.engine.rename(id, name)?;
+            }
+        }
+        let stage = self.containers(images, order, &self.point.manifest);
+        let waited = done.ids.len() < self.point.manifest.containers.len();
+        stage.create(journal, done)?;
+        if waited && !journal.has(&Intent::Starting) {
+            let volumes = super::cut_of(journal.all()).map(|cut| cut.volumes.clone());
+            let volumes = volumes.into_iter().flatten().collect();
+            stage.data.empty_these(&volumes, journal, &mut done.data)?;
+        }
+        Ok(())
+    }
+
+    /// Ids of the new containers that a run before this one has made.
+    pub(super) fn find_made(&self, journal: &RestoreJournal, done: &mut Containers) -> Result<()> {
+        for record in &self.point.manifest.containers {
+            if done.ids.contains_key(&record.name) {
+                continue;
+            }
+            let early = format!("{}{}", record.name, self.new_suffix());
+            for name in [&early, &record.name] {
+                match self.engine.inspect_container(name) {
+                    Ok(raw) => {
+                        let id = raw["Id"].as_str().unwrap_or_default().to_owned();
+                        if journal.has(&Intent::ContainerMade(id.clone())) {
+                            done.ids.insert(record.name.clone(), id);
+                            break;
+                        }
+                    }
+                    Err(e) if e.is_not_found() => {}
+                    Err(e) => return Err(e.into()),
+                }
+            }
+        }
+        Ok(())
+    }
+}
