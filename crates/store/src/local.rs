@@ -230,9 +230,14 @@ impl Store for LocalStore {
 
     fn get(&self, name: &ObjectName) -> Result<Vec<u8>> {
         let mut bytes = Vec::new();
-        let mut file = self.open_object(name)?;
-        file.read_to_end(&mut bytes)
-            .map_err(|e| self.object_error(name, "read", e))?;
+        let largest = name.area().largest();
+        let failed = |e| self.object_error(name, "read", e);
+        let mut file = self.open_object(name)?.take(largest + 1);
+        file.read_to_end(&mut bytes).map_err(failed)?;
+        if bytes.len() as u64 > largest {
+            let why = format!("it has more than {largest} bytes, more than any program writes");
+            return Err(failed(io::Error::new(io::ErrorKind::InvalidData, why)));
+        }
         Ok(bytes)
     }
 

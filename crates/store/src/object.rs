@@ -30,6 +30,19 @@ impl Area {
         Area::Locks,
     ];
 
+    /// An object of this area that has more bytes is none that any program wrote: reading it whole would only
+    /// fill the memory. JSON takes several times as much once it is read.
+    pub fn largest(self) -> u64 {
+        match self {
+            // Read in ranges.
+            Area::Data => 1 << 32,
+            // Restic ends one at 50,000 blobs, 8 MB.
+            Area::Index => 128 << 20,
+            Area::Snapshots => 16 << 20,
+            Area::Config | Area::Keys | Area::Locks => 1 << 20,
+        }
+    }
+
     /// Name of the folder (or of the file, for `config`).
     pub fn as_str(self) -> &'static str {
         match self {

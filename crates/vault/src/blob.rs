@@ -17,4 +17,13 @@ impl BlobKind {
             BlobKind::Tree => "tree",
         }
     }
+
+    /// More bytes than this no program writes (pieces of files have 8 MiB at most in restic, 16 MiB here; a
+    /// directory of three million files has a tree of 1 GiB). A reader that meets more is being attacked.
+    pub fn largest(self) -> u64 {
+        match self {
+            BlobKind::Data => 128 << 20,
+            BlobKind::Tree => 1 << 30,
+        }
+    }
 }

@@ -15,11 +15,12 @@ use crate::{
 
 /// First byte of compressed content.
 const COMPRESSED: u8 = 2;
-/// More than this is no index or snapshot, but an attack on the memory.
-const MAX_PLAIN: u64 = 1 << 30;
-
-/// Turns the opened bytes of a file into JSON.
-pub fn decode(plain: Vec<u8>, what: &str) -> Result<Vec<u8>> {
+/// Turns the opened bytes of a file of this area into JSON.
+pub fn decode(plain: Vec<u8>, area: Area, what: &str) -> Result<Vec<u8>> {
+    let largest = area.largest();
+    if plain.len() as u64 > largest {
+        return Err(too_large(what, largest));
+    }
     match plain.first() {
         Some(b'{' | b'[') => Ok(plain),
         Some(&COMPRESSED) => {
@@ -27,14 +28,11 @@ pub fn decode(plain: Vec<u8>, what: &str) -> Result<Vec<u8>> {
             let mut json = Vec::new();
             zstd::stream::read::Decoder::with_buffer(&plain[1..])
                 .map_err(broken)?
-                .take(MAX_PLAIN + 1)
+                .take(largest + 1)
                 .read_to_end(&mut json)
                 .map_err(broken)?;
-            if json.len() as u64 > MAX_PLAIN {
-                return Err(VaultError::damaged(
-                    what,
-                    "it decompresses to more than 1 GiB",
-                ));
+            if json.len() as u64 > largest {
+                return Err(too_large(what, largest));
             }
             Ok(json)
         }
@@ -44,6 +42,11 @@ pub fn decode(plain: Vec<u8>, what: &str) -> Result<Vec<u8>> {
         )),
         None => Err(VaultError::damaged(what, "it is empty")),
     }
+}
+
+fn too_large(what: &str, largest: u64) -> VaultError {
+    let why = format!("it has more than {} MiB", largest >> 20);
+    VaultError::damaged(what, why + ", more than any program writes")
 }
 
 /// Wraps JSON as version 2 has it.
@@ -73,7 +76,7 @@ impl Core {
             .seal
             .open(&sealed)
             .map_err(|_| VaultError::damaged(&*what, "it does not open"))?;
-        decode(plain, &what)
+        decode(plain, name.area(), &what)
     }
 
     /// Seals and puts a file, durably; returns its id.
@@ -104,10 +107,10 @@ mod tests {
 
     #[test]
     fn both_encodings() {
-        assert_eq!(decode(b"{}".to_vec(), "x").unwrap(), b"{}");
-        assert_eq!(decode(b"[1]".to_vec(), "x").unwrap(), b"[1]");
+        assert_eq!(decode(b"{}".to_vec(), Area::Index, "x").unwrap(), b"{}");
+        assert_eq!(decode(b"[1]".to_vec(), Area::Index, "x").unwrap(), b"[1]");
         assert_eq!(
-            decode(encode(b"{\"a\":1}").unwrap(), "x").unwrap(),
+            decode(encode(b"{\"a\":1}").unwrap(), Area::Index, "x").unwrap(),
             b"{\"a\":1}"
         );
     }
@@ -116,7 +119,7 @@ mod tests {
     fn nonsense_is_damage() {
         for bad in [&b""[..], b"\x03abc", b"\x02abc", b" {}"] {
             assert!(matches!(
-                decode(bad.to_vec(), "x"),
+                decode(bad.to_vec(), Area::Index, "x"),
                 Err(VaultError::Damaged { .. })
             ));
         }

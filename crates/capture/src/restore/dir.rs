@@ -135,20 +135,22 @@ impl Restore<'_> {
         let Some(include) = self.options.include else {
             return Ok(true);
         };
-        self.options.cancel.check()?;
-        let mut dirs = Vec::new();
-        for node in self.reader.tree(subtree)?.nodes {
-            let path = sys::join(path, &node.name);
-            if include.matches(&path, &path) {
-                return Ok(true);
-            }
-            if let NodeKind::Dir { subtree } = node.kind {
-                dirs.push((path, subtree));
-            }
-        }
-        for (path, subtree) in dirs {
-            if self.holds_wanted(&path, subtree)? {
-                return Ok(true);
+        let mut dirs = vec![(path.to_vec(), subtree, 0)];
+        while let Some((above, subtree, depth)) = dirs.pop() {
+            self.options.cancel.check()?;
+            let tree = self.reader.tree(subtree)?;
+            self.searched.enter(subtree, &tree)?;
+            for node in tree.nodes {
+                let path = sys::join(&above, &node.name);
+                if include.matches(&path, &path) {
+                    return Ok(true);
+                }
+                // What lies deeper is not made either.
+                if let NodeKind::Dir { subtree } = node.kind
+                    && depth < sys::DEEPEST
+                {
+                    dirs.push((path, subtree, depth + 1));
+                }
             }
         }
         Ok(false)
@@ -184,6 +186,7 @@ impl Restore<'_> {
             }
             Err(e) => return Err(e.into()),
         };
+        self.visits.enter(subtree, &tree)?;
         let made = match rustix::fs::mkdirat(&above.fd, name, Mode::RWXU) {
             Ok(()) => true,
             Err(Errno::EXIST) if self.options.overwrite == Overwrite::Resume => false,

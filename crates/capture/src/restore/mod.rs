@@ -40,7 +40,7 @@ use std::{
     },
 };
 
-use lifeboat_vault::{BlobId, Node, NodeKind, Reader, Tree};
+use lifeboat_vault::{BlobId, Node, NodeKind, Reader, Tree, Visits};
 use parking_lot::{Mutex, RwLock};
 use rustix::{
     fd::OwnedFd,
@@ -65,6 +65,10 @@ struct Restore<'a> {
     problems: Mutex<Vec<Problem>>,
     warnings: Mutex<Vec<Problem>>,
     links: Mutex<HashMap<(u64, u64), Claim>>,
+    /// Directories that were made.
+    visits: Visits,
+    /// Directories that were searched for what is wanted.
+    searched: Visits,
     /// Blobs that were read and are nothing but zeros.
     zeros: RwLock<HashSet<BlobId>>,
     /// Threads that may help with large files.
@@ -150,6 +154,8 @@ pub fn restore_tree<'r>(
         problems: Mutex::default(),
         warnings: Mutex::default(),
         links: Mutex::default(),
+        visits: Visits::new(options.visits),
+        searched: Visits::new(options.visits),
         zeros: RwLock::default(),
         spare: AtomicUsize::new(pool::threads(options.threads)),
         privileged: rustix::process::geteuid().is_root(),

@@ -1,6 +1,6 @@
 //! What a restore is asked, and what it answers.
 
-use lifeboat_vault::{BlobId, Node, progress::Progress};
+use lifeboat_vault::{BlobId, Node, VisitLimit, progress::Progress};
 
 use crate::{Cancel, Excludes, Problem};
 
@@ -28,6 +28,8 @@ pub struct RestoreOptions<'a> {
     pub threads: usize,
     /// Make it durable before returning.
     pub sync: bool,
+    /// How often the same directories may stand in each other: more is a vault that means harm.
+    pub visits: VisitLimit,
     /// Who is told.
     pub progress: &'a dyn Progress,
     /// Who may stop it.
@@ -43,6 +45,7 @@ impl<'a> RestoreOptions<'a> {
             sparse: true,
             threads: 0,
             sync: true,
+            visits: VisitLimit::default(),
             progress,
             cancel,
         }

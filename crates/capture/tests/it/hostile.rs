@@ -7,9 +7,12 @@ use std::{
 };
 
 use fs_err as fs;
-use lifeboat_capture::{Cancel, CaptureError, Overwrite, RestoreOptions, restore_tree};
+use lifeboat_capture::{
+    Anchor, Cancel, CaptureError, Excludes, Overwrite, RestoreOptions, restore_tree,
+};
 use lifeboat_vault::{
-    BlobId, BlobKind, ChunkPolicy, Metadata, Node, NodeKind, Silent, Tree, Vault, Writer,
+    BlobId, BlobKind, ChunkPolicy, Metadata, Node, NodeKind, Silent, Tree, Vault, VisitLimit,
+    Writer,
 };
 
 use crate::common::*;
@@ -247,4 +250,52 @@ fn one_inode_number_for_two_files_does_not_make_them_one() {
     assert_eq!(fs::read(to.join("b")).unwrap(), b"two");
     assert_eq!(fs::read(to.join("c")).unwrap(), b"one");
     assert_eq!(restored.warnings.len(), 1);
+}
+
+#[test]
+fn directories_in_each_other_without_end_are_not_made() {
+    let dir = tempfile::tempdir_in(place()).unwrap();
+    let vault = memory_vault();
+    let writer = writer(&vault);
+    // Ten to the power of twelve files.
+    let leaf = (0..10).map(|n| file(&writer, format!("f{n}").as_bytes(), b"x"));
+    let mut subtree = writer
+        .tree(&Tree {
+            nodes: leaf.collect(),
+        })
+        .unwrap();
+    for _ in 0..11 {
+        let node = |n| Node {
+            name: format!("d{n}").into_bytes(),
+            kind: NodeKind::Dir { subtree },
+            meta: meta(),
+        };
+        subtree = writer
+            .tree(&Tree {
+                nodes: (0..10).map(node).collect(),
+            })
+            .unwrap();
+    }
+    commit(writer, subtree, &["/x"]);
+    let (cancel, to) = (Cancel::new(), dir.path().join("to"));
+    let limit = VisitLimit {
+        free: 1000,
+        repeated: 2000,
+    };
+    let reader = vault.reader().unwrap();
+    let nowhere = Excludes::parse(["/d0/d1/d2/nowhere"], Anchor::Source).unwrap();
+    for include in [None, Some(&nowhere)] {
+        let options = RestoreOptions {
+            visits: limit,
+            include,
+            ..RestoreOptions::new(&Silent, &cancel)
+        };
+        let error = restore_tree(&reader, subtree, &to, &options).unwrap_err();
+        let text = error.to_string();
+        assert!(
+            text.contains("the same directories stand in each other"),
+            "{text}"
+        );
+        let _ = fs::remove_dir_all(&to);
+    }
 }

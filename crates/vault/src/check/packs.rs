@@ -218,6 +218,14 @@ fn read_one(core: &Core, index: &Index, pack: PackId, size: u64, said: PackFacts
         header => header,
     };
     let blobs: &[PackedBlob] = header.as_deref().unwrap_or_default();
+    if blobs
+        .iter()
+        .any(|blob| u64::from(blob.length) > blob.kind.largest())
+    {
+        return damaged(
+            "it says that a blob in it is larger than any program writes one".to_owned(),
+        );
+    }
     // The hash of the whole file comes first: it tells damage at rest from wrong writing.
     let mut hash = Sha256::new();
     let mut bad_blob = None;
@@ -248,7 +256,8 @@ fn read_one(core: &Core, index: &Index, pack: PackId, size: u64, said: PackFacts
                 .get(begin..begin + blob.length as usize)
                 .unwrap_or_default()
                 .to_vec();
-            if let Err(why) = blobs::open(&core.seal, blob.id, blob.plain_length, sealed) {
+            if let Err(why) = blobs::open(&core.seal, blob.kind, blob.id, blob.plain_length, sealed)
+            {
                 bad_blob.get_or_insert((blob.id, why));
             }
         }

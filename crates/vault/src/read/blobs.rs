@@ -21,16 +21,22 @@ thread_local! {
     static DECOMPRESSOR: RefCell<Option<zstd::bulk::Decompressor<'static>>> = const { RefCell::new(None) };
 }
 
+const TOO_LARGE: &str = "it is said to be larger than any program writes one";
+
 /// Opens one sealed blob, decompresses it and checks its hash. The error is the reason, for a
 /// sentence that names the object.
 pub(crate) fn open(
     seal: &SealKey,
+    kind: BlobKind,
     id: BlobId,
     plain_length: Option<NonZeroU32>,
     mut sealed: Vec<u8>,
 ) -> Result<Vec<u8>, &'static str> {
     if sealed.len() < OVERHEAD {
         return Err("it is too short to be one");
+    }
+    if plain_length.is_some_and(|length| u64::from(length.get()) > kind.largest()) {
+        return Err(TOO_LARGE);
     }
     let length = seal
         .open_in_place(&mut sealed)
@@ -73,11 +79,16 @@ impl Core {
         id: BlobId,
         location: &BlobLocation,
     ) -> Result<Vec<u8>> {
-        let sealed = self.pack_range(location.pack, location.offset, location.length)?;
-        open(&self.seal, id, location.plain_length, sealed).map_err(|why| {
+        let damaged = |why| {
             let what = format!("{} blob {id} in pack {}", kind.as_str(), location.pack);
             VaultError::damaged(what, why)
-        })
+        };
+        // Before memory is asked for.
+        if u64::from(location.length) > kind.largest() {
+            return Err(damaged(TOO_LARGE));
+        }
+        let sealed = self.pack_range(location.pack, location.offset, location.length)?;
+        open(&self.seal, kind, id, location.plain_length, sealed).map_err(damaged)
     }
 
     /// Reads a range of a pack. A pack that is gone, or shorter than it was, is damage.

@@ -24,7 +24,7 @@ use lifeboat_store::Area;
 use parking_lot::RwLock;
 
 pub use file::FileReader;
-pub use find::{Descend, MAX_DEPTH, MAX_PATH};
+pub use find::{Descend, MAX_DEPTH, MAX_PATH, VisitLimit, Visits};
 
 use crate::{
     bits::Bits,

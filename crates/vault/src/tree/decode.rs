@@ -1,6 +1,6 @@
 //! The decoder: tolerant of every writer, not of what would harm a restore.
 
-use std::borrow::Cow;
+use std::{borrow::Cow, cell::Cell};
 
 use base64::{Engine as _, engine::general_purpose::STANDARD as BASE64};
 use serde::{
@@ -17,6 +17,13 @@ use crate::{
     node::{Metadata, Node, NodeKind, Timestamp, Tree, Xattr},
 };
 
+/// What nodes may take in memory, for each byte of JSON and at least. What programs write takes about as much as
+/// its JSON; entries with a name and nothing else take twenty times as much.
+const MEMORY_FOR_A_BYTE: usize = 3;
+const MEMORY_AT_LEAST: usize = 32 << 20;
+/// Extended attributes of one file; Linux lists 64 KiB of names.
+const MOST_XATTRS: usize = 1 << 16;
+
 #[derive(Deserialize)]
 struct RawTree {
     nodes: Option<Nodes>,
@@ -24,6 +31,29 @@ struct RawTree {
 
 /// Turned into nodes one by one: directories of a million files should not be in memory twice.
 struct Nodes(Result<Vec<Node>>);
+
+thread_local! {
+    /// What the nodes of the tree that this thread reads may take yet.
+    static MEMORY: Cell<usize> = const { Cell::new(0) };
+}
+
+/// Takes what a node needs from the budget.
+fn afford(node: &Node) -> Result<()> {
+    let content = match &node.kind {
+        NodeKind::File { content, .. } => content.len() * size_of::<BlobId>(),
+        NodeKind::Symlink { target } => target.len(),
+        _ => 0,
+    };
+    let xattr = |x: &Xattr| size_of::<Xattr>() + x.name.len() + x.value.len();
+    let xattrs: usize = node.meta.xattrs.iter().map(xattr).sum();
+    let cost = size_of::<Node>() + node.name.len() + content + xattrs;
+    let left = MEMORY.get().checked_sub(cost).ok_or_else(|| {
+        let why = "its entries are so small and so many that they would fill the memory";
+        VaultError::damaged("a tree", why)
+    })?;
+    MEMORY.set(left);
+    Ok(())
+}
 
 impl<'de> Deserialize<'de> for Nodes {
     fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
@@ -38,7 +68,7 @@ impl<'de> Deserialize<'de> for Nodes {
             fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Nodes, A::Error> {
                 let mut nodes = Vec::new();
                 while let Some(raw) = list.next_element()? {
-                    match node(raw) {
+                    match node(raw).and_then(|node| afford(&node).map(|()| node)) {
                         Ok(node) => nodes.push(node),
                         Err(error) => {
                             while list.next_element::<IgnoredAny>()?.is_some() {}
@@ -47,6 +77,34 @@ impl<'de> Deserialize<'de> for Nodes {
                     }
                 }
                 Ok(Nodes(Ok(nodes)))
+            }
+        }
+        deserializer.deserialize_seq(Each)
+    }
+}
+
+/// Attributes, so many and no more.
+struct RawXattrs<'a>(Vec<RawXattr<'a>>);
+
+impl<'de: 'a, 'a> Deserialize<'de> for RawXattrs<'a> {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Each;
+        impl<'de> Visitor<'de> for Each {
+            type Value = RawXattrs<'de>;
+
+            fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                write!(f, "at most {MOST_XATTRS} extended attributes")
+            }
+
+            fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Self::Value, A::Error> {
+                let mut all = Vec::new();
+                while let Some(raw) = list.next_element()? {
+                    if all.len() == MOST_XATTRS {
+                        return Err(serde::de::Error::invalid_length(MOST_XATTRS + 1, &self));
+                    }
+                    all.push(raw);
+                }
+                Ok(RawXattrs(all))
             }
         }
         deserializer.deserialize_seq(Each)
@@ -80,7 +138,7 @@ struct RawNode<'a> {
     #[serde(borrow, default)]
     linktarget_raw: Text<'a>,
     #[serde(borrow)]
-    extended_attributes: Option<Vec<RawXattr<'a>>>,
+    extended_attributes: Option<RawXattrs<'a>>,
     device: Option<u64>,
     content: Option<Vec<BlobId>>,
     subtree: Option<BlobId>,
@@ -112,6 +170,7 @@ impl<'de: 'a, 'a> Deserialize<'de> for Text<'a> {
 /// Entries come back ascending by name: old repositories have trees in another order. Refused as damage:
 /// JSON of another shape, names that are no names or stand there twice, a directory without a tree.
 pub fn decode(bytes: &[u8]) -> Result<Tree> {
+    MEMORY.set(MEMORY_AT_LEAST.max(bytes.len().saturating_mul(MEMORY_FOR_A_BYTE)));
     let raw: RawTree = serde_json::from_slice(bytes).map_err(|error| {
         VaultError::damaged("a tree", format!("it is no directory listing ({error})"))
     })?;
@@ -174,7 +233,7 @@ fn node(raw: RawNode<'_>) -> Result<Node> {
     };
     let xattrs = raw
         .extended_attributes
-        .unwrap_or_default()
+        .map_or_else(Vec::new, |xattrs| xattrs.0)
         .into_iter()
         .map(|xattr| {
             let value = BASE64

@@ -140,7 +140,8 @@ impl Session {
         if plain.is_empty() {
             return Err(VaultError::Invalid("a blob cannot be empty".to_owned()));
         }
-        if u32::try_from(plain.len() + (64 << 20)).is_err() {
+        let too_large = kind == BlobKind::Tree && plain.len() as u64 > kind.largest();
+        if too_large || u32::try_from(plain.len() + (64 << 20)).is_err() {
             let reason = format!("a {} blob of {} bytes", kind.as_str(), plain.len());
             return Err(VaultError::Unsupported(format!(
                 "{reason} is too large for the format"
