@@ -1,10 +1,12 @@
-//! The developer's commands: `cargo xtask demo`, `cargo xtask test`, `cargo xtask simulate`.
+//! The developer's commands: `cargo xtask demo`, `cargo xtask test`, `cargo xtask simulate`,
+//! `cargo xtask fuzz`.
 //!
 //! Both install what they need from the distribution and the language registries, saying what and
 //! why before, and keep what is expensive in the user's cache directory.
 #![allow(clippy::disallowed_methods, reason = "it starts cargo and the tests")]
 
 mod demo;
+mod fuzz;
 mod root;
 mod simulate;
 mod test;
@@ -30,6 +32,8 @@ enum Command {
     Test(test::Args),
     /// Run random histories of the vault on a simulated store
     Simulate(simulate::Args),
+    /// Run a parser of vault bytes under libFuzzer
+    Fuzz(fuzz::Args),
 }
 
 fn main() -> ExitCode {
@@ -37,6 +41,7 @@ fn main() -> ExitCode {
         Command::Demo(args) => demo::run(&args),
         Command::Test(args) => test::run(&args),
         Command::Simulate(args) => simulate::run(&args),
+        Command::Fuzz(args) => fuzz::run(&args),
     };
     match done {
         Ok(code) => code,

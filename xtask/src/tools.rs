@@ -47,6 +47,15 @@ pub const DENY: Tool = Tool {
     why: "checks licences and banned crates",
 };
 
+/// Runs libFuzzer.
+pub const FUZZ: Tool = Tool {
+    name: "cargo-fuzz",
+    program: "cargo-fuzz",
+    version: "0.13.1",
+    args: &["--debug"],
+    why: "runs the fuzz targets",
+};
+
 /// The other program that writes the format, in Rust.
 pub const RUSTIC: Tool = Tool {
     name: "rustic-rs",
