@@ -309,11 +309,12 @@ impl Source<'_> {
             let from = (u64::from(at.offset) - piece.offset) as usize;
             let sealed = bytes.get(from..from + at.length as usize);
             let sealed = sealed.unwrap_or_default().to_vec();
-            let plain =
-                blobs::open(&self.core.seal, *id, at.plain_length, sealed).map_err(|why| {
+            let plain = blobs::open(&self.core.seal, *kind, *id, at.plain_length, sealed).map_err(
+                |why| {
                     let what = format!("{} blob {id} in pack {}", kind.as_str(), piece.pack);
                     Failed::Here(VaultError::damaged(what, why))
-                })?;
+                },
+            )?;
             writer.blob(*kind, &plain).map_err(Failed::There)?;
             sum += plain.len() as u64;
             self.progress.advance(1, plain.len() as u64);

@@ -207,8 +207,14 @@ fn read_window(
         let from = (blob.offset - begin) as usize;
         let sealed = bytes.get(from..from + blob.length as usize);
         let sealed = sealed.unwrap_or_default().to_vec();
-        blobs::open(&core.seal, blob.id, blob.plain_length, sealed.clone())
-            .map_err(|why| damaged(&format!("blob {} in it: {why}", blob.id)))?;
+        blobs::open(
+            &core.seal,
+            blob.kind,
+            blob.id,
+            blob.plain_length,
+            sealed.clone(),
+        )
+        .map_err(|why| damaged(&format!("blob {} in it: {why}", blob.id)))?;
         read.push((*blob, sealed));
     }
     Ok(read)
