@@ -8,7 +8,7 @@ use std::process::{Command, ExitCode};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result};
-use lifeboat_testkit::{engine, images, packages};
+use lifeboat_testkit::{engine, images, packages, remote};
 
 use crate::tools::{self, DENY, NEXTEST, RUSTIC};
 use crate::{root, say};
@@ -71,6 +71,7 @@ pub fn run(args: &Args) -> Result<ExitCode> {
     if !args.unit {
         packages::ensure(engine::PACKAGES)?;
         packages::ensure(images::PACKAGES)?;
+        packages::ensure(remote::PACKAGES)?;
     }
     let mut outcomes = vec![Outcome {
         name: "packages",

@@ -6,6 +6,8 @@ use std::{ffi::OsString, os::unix::ffi::OsStringExt, path::PathBuf};
 
 use zeroize::Zeroizing;
 
+use crate::which_engine::DockerEnvironment;
+
 /// Place of the vault (`--vault`).
 pub const VAULT: &str = "LIFEBOAT_VAULT";
 /// The password itself. There is no flag for it: arguments are seen by every user of the machine.
@@ -14,6 +16,18 @@ pub const PASSWORD: &str = "LIFEBOAT_PASSWORD";
 pub const PASSWORD_FILE: &str = "LIFEBOAT_PASSWORD_FILE";
 /// Address of the engine (`--engine`).
 pub const ENGINE: &str = "DOCKER_HOST";
+/// Name of a Docker context (`--context`).
+pub const CONTEXT: &str = "DOCKER_CONTEXT";
+/// Set to anything: `tcp://` is TLS.
+pub const TLS_VERIFY: &str = "DOCKER_TLS_VERIFY";
+/// Set to anything: TLS that checks nobody, which is refused.
+pub const TLS: &str = "DOCKER_TLS";
+/// Folder of `ca.pem`, `cert.pem` and `key.pem`.
+pub const CERT_PATH: &str = "DOCKER_CERT_PATH";
+/// Folder of the docker program's settings and contexts.
+pub const DOCKER_CONFIG: &str = "DOCKER_CONFIG";
+/// Where that folder is otherwise.
+pub const HOME: &str = "HOME";
 /// Folder of settings and key (hidden `--config-dir`).
 pub const CONFIG_DIR: &str = "LIFEBOAT_CONFIG_DIR";
 /// Folder of state (hidden `--state-dir`).
@@ -38,6 +52,20 @@ pub fn password() -> Option<Zeroizing<Vec<u8>>> {
 /// The password file, if the environment names one.
 pub fn password_file() -> Option<PathBuf> {
     var(PASSWORD_FILE).map(PathBuf::from)
+}
+
+/// What the docker program reads to find its engine.
+pub fn docker() -> DockerEnvironment {
+    let text = |name: &str| var(name).and_then(|value| value.into_string().ok());
+    let home = || var(HOME).map(|home| PathBuf::from(home).join(".docker"));
+    DockerEnvironment {
+        host: text(ENGINE),
+        context: text(CONTEXT),
+        tls_verify: var(TLS_VERIFY).is_some(),
+        tls: var(TLS).is_some(),
+        cert_path: var(CERT_PATH).map(PathBuf::from),
+        config: var(DOCKER_CONFIG).map(PathBuf::from).or_else(home),
+    }
 }
 
 /// Step and count at which a crash test wants the program to die.

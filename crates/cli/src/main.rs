@@ -19,6 +19,7 @@ mod progress;
 mod session;
 mod signals;
 mod table;
+mod which_engine;
 
 use std::{
     io::Write,

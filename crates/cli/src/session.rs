@@ -7,18 +7,20 @@ use std::{
 };
 
 use lifeboat_capture::{Cancel, SkipSet};
-use lifeboat_engine::{DockerEngine, Endpoint, Engine};
+use lifeboat_engine::{DockerEngine, Engine};
 use lifeboat_recovery::{Context, ErrorKind, Places, RecoveryError, Settings, context::open_spool};
 use lifeboat_store::{ObjectName, Store, StoreError};
 use lifeboat_vault::{Environment, Vault, VaultError};
 
 use crate::{
     args::GlobalArgs,
+    environment,
     exit::{Exit, Failure, Result},
     output::Output,
     password::{self, Password},
     progress::Reporter,
     signals,
+    which_engine::{Asked, which},
 };
 
 /// Name and version, as locks and snapshots carry them.
@@ -167,7 +169,7 @@ impl Session {
                 "no password for the vault at {}: there is no key in {}, and nobody to ask; give --password-file, --password-command or {}",
                 store.location(),
                 key.display(),
-                crate::environment::PASSWORD
+                environment::PASSWORD
             ))),
         }
     }
@@ -182,10 +184,12 @@ impl Session {
 
     /// Connects to the engine.
     pub fn connect(&self) -> Result<Arc<dyn Engine>> {
-        let address = self.global.engine.as_deref().unwrap_or_default();
-        let endpoint: Endpoint = address
-            .parse()
-            .map_err(|e: lifeboat_engine::Error| Failure::usage(e.to_string()))?;
+        let asked = Asked {
+            engine: self.global.engine.as_deref(),
+            context: self.global.context.as_deref(),
+            plain_tcp: self.global.allow_plain_tcp,
+        };
+        let endpoint = which(&asked, &environment::docker())?;
         let engine = DockerEngine::connect(&endpoint).map_err(|e| Failure::new(e.to_string()))?;
         Ok(Arc::new(engine))
     }

@@ -14,7 +14,7 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 pub enum Error {
     /// The endpoint string says nothing that we can connect to.
     #[error(
-        "the engine's address {given:?} cannot be used: {why}; give it as unix:///path/to/socket or tcp://host:port"
+        "the engine's address {given:?} cannot be used: {why}; give it as unix:///path/to/socket, tcp://host:port or ssh://user@host"
     )]
     BadEndpoint {
         /// The string as given.
@@ -41,6 +41,22 @@ pub enum Error {
         endpoint: String,
         /// What the system said.
         source: io::Error,
+    },
+    /// Both sides do not trust each other.
+    #[error("no trusted connection to the engine at {endpoint}: {why}")]
+    Tls {
+        /// Where we tried.
+        endpoint: String,
+        /// What is wrong, and what next.
+        why: String,
+    },
+    /// `ssh` did not get us to the engine.
+    #[error("the engine at {endpoint} cannot be reached: {why}")]
+    Ssh {
+        /// Where we tried.
+        endpoint: String,
+        /// What is wrong, and what next.
+        why: String,
     },
     /// What listens there is not a container engine.
     #[error("what answers at {endpoint} is not a container engine: {why}")]
@@ -178,7 +194,11 @@ impl Error {
     pub fn is_unreachable(&self) -> bool {
         matches!(
             self,
-            Self::NoEngine { .. } | Self::PermissionDenied { .. } | Self::Transport { .. }
+            Self::NoEngine { .. }
+                | Self::PermissionDenied { .. }
+                | Self::Transport { .. }
+                | Self::Tls { .. }
+                | Self::Ssh { .. }
         )
     }
 }

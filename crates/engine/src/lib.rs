@@ -26,6 +26,6 @@ pub use api::{Change, ChangeKind, Engine, ExecOutput, ExecRequest, Health, HostP
 pub use docker::{
     ApiVersion, DockerEngine, LoadedImages, OwnPath, OwnPathQuery, OwnPathReason, container_facts,
 };
-pub use endpoint::{DEFAULT_SOCKET, Endpoint};
+pub use endpoint::{DEFAULT_SOCKET, Endpoint, Ssh, Tls};
 pub use error::{Error, Result};
 pub use network_namespace::NetworkNamespace;

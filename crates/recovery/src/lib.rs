@@ -14,6 +14,7 @@ pub mod forward;
 pub mod inspect;
 pub mod journal;
 mod layout_source;
+mod near;
 pub mod points;
 mod project;
 pub mod protect;

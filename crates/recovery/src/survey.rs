@@ -17,7 +17,9 @@ use lifeboat_plan::{
 use serde::Serialize;
 
 use crate::{
-    Result, project,
+    Result,
+    near::refuse_far,
+    project,
     selection::{Selection, Size, select},
 };
 
@@ -82,6 +84,7 @@ pub struct Survey {
 
 /// Looks at everything; `free_space` of the vault if one is there (it bounds binds).
 pub fn survey(engine: &Arc<dyn Engine>, free_space: Option<u64>, skip: &SkipSet) -> Result<Survey> {
+    refuse_far(engine.as_ref(), "`apps`")?;
     let inventory = engine.inventory()?;
     let found = discover(&inventory);
     let own: BTreeMap<String, String> = engine

@@ -9,6 +9,8 @@
 //! * [`engine`] starts a private Docker Engine and takes it away without a trace.
 //! * [`api`] is a client of the engine's HTTP interface that shares no code with the product, so
 //!   that a test compares against the engine and not against our own reading of it.
+//! * [`remote`] is a machine that has nothing but a network to an engine: over TLS with [`certificates`],
+//!   and over SSH.
 //! * [`images`] makes the images; [`sample_app`] the app; [`compose`] a project of Docker Compose.
 //! * [`oddities`] makes a tree with everything a file system can hold, and compares two such trees.
 #![allow(
@@ -18,6 +20,7 @@
 
 pub mod api;
 pub mod cache;
+pub mod certificates;
 pub mod command;
 pub mod compose;
 pub mod engine;
@@ -25,8 +28,8 @@ pub mod engine;
 mod error;
 pub mod images;
 pub mod oddities;
-
 pub mod packages;
+pub mod remote;
 pub mod sample_app;
 
 pub use error::{Error, Result};

@@ -108,9 +108,27 @@ pub struct GlobalArgs {
     )]
     pub password_command: Option<OsString>,
 
-    /// Address of the container engine [default: unix:///var/run/docker.sock]
-    #[arg(long, value_name = "ADDRESS", global = true, env = environment::ENGINE, hide_env_values = true)]
+    /// Address of the container engine: unix:///PATH, tcp://HOST[:PORT] or ssh://[USER@]HOST[:PORT]
+    /// [env: DOCKER_HOST] [default: the current Docker context, else unix:///var/run/docker.sock]
+    ///
+    /// With DOCKER_TLS_VERIFY set, tcp:// is TLS with ca.pem, cert.pem and key.pem in
+    /// DOCKER_CERT_PATH, as for the docker program.
+    #[arg(
+        long,
+        value_name = "ADDRESS",
+        global = true,
+        conflicts_with = "context"
+    )]
     pub engine: Option<String>,
+
+    /// Docker context of the engine [env: DOCKER_CONTEXT]
+    #[arg(long, value_name = "NAME", global = true)]
+    pub context: Option<String>,
+
+    /// Allow plain TCP to an engine on another machine: no one is checked, and everyone on the way
+    /// can read and change all of it
+    #[arg(long, global = true)]
+    pub allow_plain_tcp: bool,
 
     /// Name of this site [default: as `init` remembered it, else `default`]
     #[arg(long, value_name = "NAME", global = true)]

@@ -7,6 +7,7 @@ mod compose;
 mod copies;
 mod damage;
 mod data;
+mod elsewhere;
 mod first_use;
 mod forward;
 mod full;

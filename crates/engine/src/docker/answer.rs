@@ -6,12 +6,12 @@ use std::time::Duration;
 
 use bytes::{Buf, Bytes};
 use http_body_util::BodyExt;
-use hyper::body::Incoming;
+use hyper::body::{Body as _, Incoming};
 use serde_json::Value;
 use tokio::runtime::{Handle, Runtime};
 use tokio::time::timeout;
 
-use super::http::chain;
+use super::wire::{Back, chain};
 use crate::{Error, Result};
 
 /// Largest JSON answer that is taken.
@@ -31,6 +31,25 @@ pub(crate) struct BodyReader {
     pub(super) body: Incoming,
     pub(super) piece: Bytes,
     pub(super) limit: Duration,
+    /// The connection, where it can be used again.
+    pub(super) back: Option<Back>,
+}
+
+impl BodyReader {
+    fn at_end(&mut self) {
+        if let Some(back) = self.back.take() {
+            back.keep();
+        }
+    }
+}
+
+/// An answer without a body is at its end from the beginning.
+impl Drop for BodyReader {
+    fn drop(&mut self) {
+        if self.body.is_end_stream() {
+            self.at_end();
+        }
+    }
 }
 
 impl Read for BodyReader {
@@ -50,7 +69,10 @@ impl Read for BodyReader {
                         "the engine's stream stood still",
                     ));
                 }
-                Ok(None) => return Ok(0),
+                Ok(None) => {
+                    self.at_end();
+                    return Ok(0);
+                }
                 Ok(Some(Err(error))) => return Err(io::Error::other(chain(&error))),
                 Ok(Some(Ok(frame))) => {
                     if let Ok(data) = frame.into_data() {

@@ -5,8 +5,7 @@
 //! body is posted as such. What bollard would add beyond that (version negotiation, framed exec output)
 //! is some sixty lines, and two clients side by side would mean two sets of time limits and errors.
 //!
-//! One connection a request: on a local socket it costs nothing, and there is no pool that could hand
-//! out a connection which an engine's restart has killed.
+//! What it runs over, and when a connection is used again, is [`super::wire`]'s.
 //!
 //! A body that is uploaded is read on the caller's thread. When its reader fails, the request is
 //! aborted without its end mark, so that the engine never takes a part for the whole.
@@ -16,26 +15,21 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http_body_util::combinators::BoxBody;
 use http_body_util::{BodyExt, Channel, Full};
-use hyper::body::Incoming;
 use hyper::header::{CONTENT_TYPE, HOST};
-use hyper::{Method, Request, Response};
-use hyper_util::rt::TokioIo;
+use hyper::{Method, Request};
 use serde_json::Value;
-use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::runtime::Runtime;
 use tokio::time::timeout;
 
 use super::answer::{Answer, BodyReader};
+use super::wire::{RequestBody, Wire};
 use crate::{Endpoint, Error, Result};
 
 /// How long an ordinary question may take. A busy engine answers inspect late, but not that late.
 pub(crate) const ORDINARY: Duration = Duration::from_secs(120);
 /// How long nothing may move on a stream. `save` on 20.10 writes all layers to disk before its first byte.
 pub(crate) const STREAM: Duration = Duration::from_secs(1800);
-/// How long connecting may take.
-const CONNECT: Duration = Duration::from_secs(10);
 /// Size of the pieces in which a body is uploaded.
 const PIECE: usize = 256 << 10;
 
@@ -67,10 +61,8 @@ pub(crate) struct Ask<'a> {
 #[derive(Clone)]
 pub(crate) struct Http {
     runtime: Arc<Runtime>,
-    endpoint: Endpoint,
+    wire: Arc<Wire>,
 }
-
-type RequestBody = BoxBody<Bytes, io::Error>;
 
 impl Http {
     pub(crate) fn new(endpoint: Endpoint) -> Result<Self> {
@@ -85,12 +77,12 @@ impl Http {
             })?;
         Ok(Self {
             runtime: Arc::new(runtime),
-            endpoint,
+            wire: Arc::new(Wire::new(endpoint)?),
         })
     }
 
     pub(crate) fn endpoint(&self) -> &Endpoint {
-        &self.endpoint
+        self.wire.endpoint()
     }
 
     /// Sends a request and waits for the head of its answer, whatever its status.
@@ -128,13 +120,13 @@ impl Http {
             context: context.clone(),
             why: error.to_string(),
         })?;
-        let endpoint = self.endpoint.clone();
+        let wire = Arc::clone(&self.wire);
         let words = context.clone();
         // An upload takes as long as its reader does: its limit is on standing still, below.
         let head_limit = if upload.is_some() { None } else { Some(limit) };
         let task = self
             .runtime
-            .spawn(async move { exchange(&endpoint, request, &words, head_limit).await });
+            .spawn(async move { wire.exchange(request, &words, head_limit).await });
         let fed = match upload {
             Some((sender, reader)) => self.feed(sender, reader, &context, limit),
             None => Ok(()),
@@ -144,7 +136,7 @@ impl Http {
             task.abort();
             return Err(error);
         }
-        let response = self
+        let (response, back) = self
             .runtime
             .block_on(async { timeout(limit, task).await })
             .map_err(|_| Error::Timeout {
@@ -164,6 +156,7 @@ impl Http {
                 body,
                 piece: Bytes::new(),
                 limit,
+                back,
             },
         })
     }
@@ -222,80 +215,6 @@ fn fill(reader: &mut dyn Read, buffer: &mut [u8]) -> io::Result<usize> {
         }
     }
     Ok(filled)
-}
-
-async fn exchange(
-    endpoint: &Endpoint,
-    request: Request<RequestBody>,
-    context: &str,
-    limit: Option<Duration>,
-) -> Result<Response<Incoming>> {
-    let connected = timeout(CONNECT, connect(endpoint)).await;
-    let stream = match connected {
-        Ok(Ok(stream)) => stream,
-        Ok(Err(source)) => return Err(connect_error(endpoint, source)),
-        Err(_) => {
-            let source = io::Error::new(io::ErrorKind::TimedOut, "connecting took too long");
-            return Err(connect_error(endpoint, source));
-        }
-    };
-    let broke = |error: hyper::Error| Error::Transport {
-        context: context.to_owned(),
-        source: io::Error::other(chain(&error)),
-    };
-    let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream))
-        .await
-        .map_err(broke)?;
-    tokio::spawn(async move {
-        if let Err(error) = connection.await {
-            tracing::debug!(%error, "connection to the engine ended");
-        }
-    });
-    let answer = sender.send_request(request);
-    match limit {
-        None => answer.await.map_err(broke),
-        Some(limit) => timeout(limit, answer)
-            .await
-            .map_err(|_| Error::Timeout {
-                context: context.to_owned(),
-                after: limit,
-            })?
-            .map_err(broke),
-    }
-}
-
-/// An error with its causes: hyper keeps the useful words ("connection reset") in the source.
-pub(super) fn chain(error: &dyn std::error::Error) -> String {
-    let mut words = error.to_string();
-    let mut next = error.source();
-    while let Some(cause) = next {
-        words = format!("{words}: {cause}");
-        next = cause.source();
-    }
-    words
-}
-
-trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
-impl<T: AsyncRead + AsyncWrite + Send + Unpin> Stream for T {}
-
-async fn connect(endpoint: &Endpoint) -> io::Result<Box<dyn Stream>> {
-    Ok(match endpoint {
-        Endpoint::Unix(path) => Box::new(tokio::net::UnixStream::connect(path).await?),
-        Endpoint::Tcp { host, port } => {
-            let stream = tokio::net::TcpStream::connect((host.as_str(), *port)).await?;
-            stream.set_nodelay(true)?;
-            Box::new(stream)
-        }
-    })
-}
-
-fn connect_error(endpoint: &Endpoint, source: io::Error) -> Error {
-    let endpoint = endpoint.to_string();
-    if source.kind() == io::ErrorKind::PermissionDenied {
-        Error::PermissionDenied { endpoint, source }
-    } else {
-        Error::NoEngine { endpoint, source }
-    }
 }
 
 /// Escapes one path segment or query value: everything but unreserved characters.

@@ -3,7 +3,8 @@
 //! [`DockerEngine`] is blocking and may be shared by plain threads. It must not be called from inside
 //! an async runtime (it blocks the thread on its own).
 //!
-//! - [`http`], [`answer`]: the wire; why it is our own.
+//! - [`http`], [`answer`]: HTTP; why it is our own.
+//! - [`wire`], [`tls`], [`ssh`]: what it runs over.
 //! - [`inventory`], [`facts`]: all facts in one go.
 //! - [`container`], [`object`], [`image`]: single operations.
 //! - [`local`]: the proof that the engine's files are ours.
@@ -21,8 +22,11 @@ mod inventory;
 mod local;
 mod object;
 mod own_path;
+mod ssh;
+mod tls;
 mod trait_impl;
 mod version;
+mod wire;
 
 use hyper::Method;
 use serde_json::Value;

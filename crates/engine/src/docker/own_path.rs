@@ -72,8 +72,8 @@ impl DockerEngine {
             wanted.extend(found.map(|entry| (*entry, Reason::Process(pid))));
         }
         let endpoint = match self.endpoint() {
-            Endpoint::Tcp { host, port } => Some((host.clone(), *port)),
-            Endpoint::Unix(_) => None,
+            Endpoint::Tcp { host, port, .. } => Some((host.clone(), *port)),
+            Endpoint::Unix(_) | Endpoint::Ssh(_) => None,
         };
         for (host, port) in query.servers.iter().cloned().chain(endpoint) {
             for entry in running.iter().filter(|entry| serves(entry, &host, port)) {

@@ -66,9 +66,14 @@ pub(super) fn negotiate(http: &Http) -> Result<(ApiVersion, Value)> {
         Err(Error::Transport { source, .. }) => return Err(strange(source.to_string())),
         other => other?,
     };
-    let answer = answer
-        .success(context)
-        .map_err(|error| strange(error.to_string()))?;
+    let answer = answer.success(context).map_err(|error| match error {
+        // Go's own words.
+        Error::Refused { message, .. } if message.contains("to an HTTPS server") => Error::Tls {
+            endpoint: endpoint.clone(),
+            why: "it wants TLS; set DOCKER_TLS_VERIFY=1 and DOCKER_CERT_PATH, or name a context that has its files".to_owned(),
+        },
+        other => strange(other.to_string()),
+    })?;
     let version = answer
         .json(context)
         .map_err(|_| strange("it does not answer in JSON".to_owned()))?;

@@ -58,6 +58,7 @@ pub fn protect(ctx: &Context, app: &str, options: &ProtectOptions) -> Result<Pro
 fn protect_app(ctx: &Context, app: &str, options: &ProtectOptions) -> Result<Protected> {
     let clock = Instant::now();
     let engine = ctx.engine()?;
+    crate::near::refuse_far(engine.as_ref(), "a backup")?;
     let mut warnings = Vec::new();
     for name in freeze::reconcile_leftovers(ctx)? {
         warnings.push(format!(

@@ -63,7 +63,8 @@ pub fn head(out: &mut Vec<u8>, head: &Head<'_>, shift: Shift) -> Vec<Vec<u8>> {
         record(&mut records, b"mtime", time(meta.mtime).as_bytes());
         record(&mut records, b"atime", time(meta.atime).as_bytes());
         for xattr in &meta.xattrs {
-            if xattr.name.iter().any(|b| matches!(b, b'=' | 0)) {
+            // Engines take a record without a value for one that is not there.
+            if xattr.value.is_empty() || xattr.name.iter().any(|b| matches!(b, b'=' | 0)) {
                 unsaid.push(xattr.name.clone());
                 continue;
             }
@@ -186,7 +187,7 @@ mod tests {
                 },
                 Xattr {
                     name: b"user.a=b".to_vec(),
-                    value: vec![],
+                    value: vec![1],
                 },
             ],
             ..Metadata::default()

@@ -1,0 +1,1 @@
+//! Mapped ids.
