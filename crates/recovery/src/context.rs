@@ -1,6 +1,7 @@
 //! What every use case needs: places on this host, settings, the vault, the engine.
 
 use std::{
+    collections::BTreeMap,
     path::{Path, PathBuf},
     sync::Arc,
 };
@@ -88,6 +89,9 @@ pub struct Settings {
     /// Whether somebody said that the recovery sheet is kept away from this machine. `None`: nobody is asked.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub sheet_saved: Option<bool>,
+    /// What `forget` keeps: by app, `[[SITE/]HOST/]APP`, or `*` for all others. Written by hand; last, as TOML wants it.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub retention: BTreeMap<String, toml::Table>,
 }
 
 impl Settings {

@@ -10,6 +10,7 @@ pub mod context;
 pub mod copies;
 pub mod error;
 pub mod files;
+pub mod forget;
 pub mod forward;
 pub mod inspect;
 pub mod journal;

@@ -43,7 +43,7 @@ pub struct Point {
 }
 
 impl Point {
-    fn new(id: SnapshotId, snapshot: &Snapshot) -> Self {
+    pub(crate) fn new(id: SnapshotId, snapshot: &Snapshot) -> Self {
         let identity = AppIdentity::from_snapshot_paths(&snapshot.paths);
         let summary = snapshot.summary.as_ref();
         Self {

@@ -82,7 +82,9 @@ pub fn init(places: &Places, env: Environment, options: InitOptions) -> Result<I
         }
     };
     let vault = Vault::create(Arc::clone(&store), &password, env)?;
+    let before = Settings::load(&places.settings())?;
     let settings = Settings {
+        retention: before.retention.clone(),
         vault: Some(location.clone()),
         password_file: key_file.clone().or(options.password_file),
         site: options.site,
@@ -90,7 +92,6 @@ pub fn init(places: &Places, env: Environment, options: InitOptions) -> Result<I
         sheet_saved: Some(false),
     };
     let mut warnings: Vec<String> = same_disk_warning(&location).into_iter().collect();
-    let before = Settings::load(&places.settings())?;
     match before.vault.filter(|other| *other != location) {
         // A second vault, to copy to. What commands do without --vault does not change behind anybody's back.
         Some(other) => warnings.push(format!(

@@ -8,11 +8,14 @@ mod diff;
 mod dump;
 mod filter;
 mod find;
+mod forget;
 mod init;
 mod key;
 mod ls;
+mod pin;
 mod points;
 mod ports;
+mod prune;
 mod repair;
 mod restore;
 mod rm;
@@ -34,11 +37,14 @@ pub use self::{
     dump::DumpArgs,
     filter::FilterArgs,
     find::FindArgs,
+    forget::ForgetArgs,
     init::InitArgs,
     key::{Key, KeyAddArgs, KeyArgs, KeyPasswdArgs, KeyRemoveArgs, NewPasswordArgs},
     ls::LsArgs,
+    pin::{PinArgs, UnpinArgs},
     points::PointsArgs,
     ports::PortsArgs,
+    prune::{PruneArgs, PruneSize},
     repair::{Repair, RepairArgs, RepairIndexArgs},
     restore::RestoreArgs,
     rm::RmArgs,
@@ -183,6 +189,10 @@ pub enum Command {
     Diff(DiffArgs),
     Stats(StatsArgs),
     Copy(CopyArgs),
+    Forget(ForgetArgs),
+    Prune(PruneArgs),
+    Pin(PinArgs),
+    Unpin(UnpinArgs),
     Key(KeyArgs),
     Check(CheckArgs),
     Repair(RepairArgs),
@@ -273,6 +283,14 @@ mod tests {
             "key passwd --generate --new-password-file f",
             "repair",
             "repair packs",
+            "forget --keep-last x",
+            "forget --keep-within 1w",
+            "forget --group-by colour",
+            "forget --max-unused 5%",
+            "prune --max-unused 100%",
+            "prune --max-repack-size big",
+            "pin",
+            "unpin",
             "completion csh",
         ] {
             let error = parse(line).unwrap_err();

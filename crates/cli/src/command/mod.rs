@@ -9,13 +9,16 @@ mod copy;
 mod diff;
 mod dump;
 mod find;
+mod forget;
 mod init;
 mod interrupted;
 mod key;
 mod ls;
 mod over;
+mod pin;
 mod points;
 mod ports;
+mod prune;
 mod repair;
 mod restore;
 mod rm;
@@ -50,6 +53,10 @@ pub fn run(cli: Cli, reporter: &Arc<Reporter>) -> Result<Exit> {
         Command::Diff(args) => diff::run(&session(out)?, args),
         Command::Stats(args) => stats::run(&session(out)?, args),
         Command::Copy(args) => copy::run(&session(out)?, args),
+        Command::Forget(args) => forget::run(&session(out)?, args),
+        Command::Prune(args) => prune::run(&session(out)?, args),
+        Command::Pin(args) => pin::pin(&session(out)?, args),
+        Command::Unpin(args) => pin::unpin(&session(out)?, args),
         Command::Key(args) => key::run(&session(out)?, args),
         Command::Check(args) => check::run(&session(out)?, args),
         Command::Repair(args) => repair::run(&session(out)?, args),

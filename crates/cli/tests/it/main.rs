@@ -11,4 +11,5 @@ mod looking;
 mod plain;
 mod reference;
 mod refused;
+mod retention;
 mod vault;

@@ -228,7 +228,9 @@ fn trust(point: &Point, moment: &Moment, options: &Options) -> Trust {
     }
 }
 
-/// Judges points. `policy_of` says which policy is in force for a point; all of a group must have the same.
+/// Judges points. `policy_of` says which policy is in force for a point; all of a group must have the same. A point that
+/// has none stays and competes with nobody; but whether an app is gone, and which its newest complete point is, hangs on
+/// all points of the vault, so all are to be given.
 #[must_use]
 pub fn judge<'p>(
     points: &[Point],
@@ -253,8 +255,13 @@ pub fn judge<'p>(
             continue;
         }
         verdict.late = trust == Trust::Late;
-        let group = groups.entry((trust, options.group_by.key(point)));
-        group.or_default().push(place);
+        match policy_of(point).filter(|policy| !policy.is_empty()) {
+            Some(_) => {
+                let group = groups.entry((trust, options.group_by.key(point)));
+                group.or_default().push(place);
+            }
+            None => verdict.reasons.push(Reason::NoPolicy),
+        }
         lines.entry(point.line()).or_default().push(place);
     }
     for line in lines.values() {
@@ -265,12 +272,8 @@ pub fn judge<'p>(
     }
     for mut group in groups.into_values() {
         group.sort_by(|a, b| newer(&points[*b], &points[*a]));
-        let policy = group.first().and_then(|first| policy_of(&points[*first]));
-        match policy.filter(|policy| !policy.is_empty()) {
-            Some(policy) => keep_by_policy(points, &group, policy, options.now, &mut verdicts),
-            None => group
-                .iter()
-                .for_each(|place| verdicts[*place].reasons.push(Reason::NoPolicy)),
+        if let Some(policy) = group.first().and_then(|first| policy_of(&points[*first])) {
+            keep_by_policy(points, &group, policy, options.now, &mut verdicts);
         }
     }
     Judged { verdicts }

@@ -1,0 +1,39 @@
+use std::time::Duration;
+
+use clap::Args;
+
+use crate::human;
+
+/// Pins recovery points: no `forget` of ours takes them
+///
+/// The point gets the tag `pin` (and the mark by which rustic keeps it), and with it another id.
+/// restic knows no pins: give its `forget` `--keep-tag pin`.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  lifeboat pin shop                the newest point of `shop`
+  lifeboat pin shop@6f1d3c20 9a8b7c6d")]
+pub struct PinArgs {
+    /// Recovery points: `[[SITE/]HOST/]APP[@POINT]`, ids, `latest`
+    #[arg(value_name = "REF", required = true)]
+    pub references: Vec<String>,
+
+    /// Wait so long for a vault that somebody else holds
+    #[arg(long, value_name = "DURATION", default_value = "0s", value_parser = human::parse_duration)]
+    pub retry_lock: Duration,
+}
+
+/// Releases recovery points that were pinned
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  lifeboat unpin shop@6f1d3c20")]
+pub struct UnpinArgs {
+    /// Recovery points: `[[SITE/]HOST/]APP[@POINT]`, ids, `latest`
+    #[arg(value_name = "REF", required = true)]
+    pub references: Vec<String>,
+
+    /// Wait so long for a vault that somebody else holds
+    #[arg(long, value_name = "DURATION", default_value = "0s", value_parser = human::parse_duration)]
+    pub retry_lock: Duration,
+}
