@@ -10,7 +10,7 @@
 //! reading of the snapshots made under it nobody needs it; and, where a program that takes no lock has written
 //! (rustic), or no index names the pack, the mark is 23 hours old. What may not go yet waits for the next prune;
 //! what is needed again (restic does not see marks) loses its mark. Whom a mark waits for was written down with
-//! it ([`mark`]), so no clock of any host decides. Our own sessions go on beside both halves, and look again when they
+//! it (`mark`), so no clock of any host decides. Our own sessions go on beside both halves, and look again when they
 //! commit ([`crate::write`]).
 //!
 //! **Instantly** ([`PruneOptions::instant`]): alone in the vault from beginning to end, and no 23 hours. Programs that

@@ -11,7 +11,7 @@
 //! the commit fail with that error.
 //!
 //! What a session rests on without having written it (equal blobs, unchanged files of the parent) is noted, and its
-//! commit makes sure that it is still there ([`commit`]).
+//! commit makes sure that it is still there (`commit`).
 //!
 //! While a spool in the store holds packs back, neither `flush` nor `commit` can succeed: index
 //! files are written by these two alone, never in between.
