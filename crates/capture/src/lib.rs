@@ -27,7 +27,9 @@ pub use cancel::Cancel;
 pub use error::{CaptureError, Result};
 pub use estimate::{Size, estimate, estimate_within, estimate_without};
 pub use exclude::{Anchor, Excludes};
-pub use restore::{Overwrite, RestoreOptions, RestoreRoot, Restored, RestoredCounts, restore_tree};
+pub use restore::{
+    Overwrite, RestoreOptions, RestoreRoot, Restored, RestoredCounts, holds, restore_tree,
+};
 pub use skip::SkipSet;
 pub use sys::{now, syncfs};
 pub use walk::{CaptureOptions, Captured, Counts, Parent, Problem, RACY, Source, capture_tree};

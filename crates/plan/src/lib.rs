@@ -9,6 +9,7 @@
 
 pub mod app;
 pub mod bind;
+pub mod compose;
 pub mod coverage;
 pub mod discover;
 pub mod error;

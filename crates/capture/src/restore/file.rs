@@ -2,9 +2,9 @@
 
 use std::sync::Arc;
 
-use lifeboat_vault::{BlobId, BlobKind, Node, NodeKind};
+use lifeboat_vault::{BlobId, BlobKind, Node, NodeKind, Reader};
 use rustix::{
-    fd::OwnedFd,
+    fd::{AsFd, OwnedFd},
     fs::{AtFlags, Mode, OFlags},
     io::Errno,
 };
@@ -12,7 +12,7 @@ use sha2::{Digest, Sha256};
 
 use super::{Overwrite, Restore, dir::DirWork};
 use crate::{
-    CaptureError, Result,
+    Cancel, CaptureError, Result,
     sys::{self, FileType},
 };
 
@@ -154,28 +154,51 @@ impl Restore<'_> {
             Ok(opened) if (opened.st_dev, opened.st_ino) == (stat.st_dev, stat.st_ino) => {}
             _ => return Ok(None),
         }
-        let mut at = 0;
-        let mut buffer = Vec::new();
-        for id in content {
-            self.options.cancel.check()?;
-            let len = self
-                .reader
-                .blob_len(BlobKind::Data, *id)
-                .and_then(|l| usize::try_from(l).ok());
-            let Some(len) = len else { return Ok(None) };
-            buffer.resize(len, 0);
-            if read_at(&fd, &mut buffer, at).is_err() || Sha256::digest(&buffer)[..] != id.0[..] {
-                return Ok(None);
-            }
-            at += len as u64;
-        }
-        Ok((at == size).then_some(fd))
+        let equal = is_content(self.reader, &fd, size, content, self.options.cancel)?;
+        Ok(equal.then_some(fd))
     }
 }
 
-fn read_at(fd: &OwnedFd, mut bytes: &mut [u8], mut at: u64) -> rustix::io::Result<()> {
+/// Whether an open file holds what a node says, byte for byte. A node that is no regular file holds
+/// nothing.
+pub fn holds(reader: &Reader, file: impl AsFd, node: &Node, cancel: &Cancel) -> Result<bool> {
+    match &node.kind {
+        NodeKind::File { size, content } => is_content(reader, file, *size, content, cancel),
+        _ => Ok(false),
+    }
+}
+
+fn is_content(
+    reader: &Reader,
+    file: impl AsFd,
+    size: u64,
+    content: &[BlobId],
+    cancel: &Cancel,
+) -> Result<bool> {
+    let there = rustix::fs::fstat(&file).map(|stat| stat.st_size);
+    if there.ok().and_then(|n| u64::try_from(n).ok()) != Some(size) {
+        return Ok(false);
+    }
+    let mut at = 0;
+    let mut buffer = Vec::new();
+    for id in content {
+        cancel.check()?;
+        let len = reader
+            .blob_len(BlobKind::Data, *id)
+            .and_then(|l| usize::try_from(l).ok());
+        let Some(len) = len else { return Ok(false) };
+        buffer.resize(len, 0);
+        if read_at(&file, &mut buffer, at).is_err() || Sha256::digest(&buffer)[..] != id.0[..] {
+            return Ok(false);
+        }
+        at += len as u64;
+    }
+    Ok(at == size)
+}
+
+fn read_at(fd: impl AsFd, mut bytes: &mut [u8], mut at: u64) -> rustix::io::Result<()> {
     while !bytes.is_empty() {
-        match rustix::io::pread(fd, &mut *bytes, at) {
+        match rustix::io::pread(&fd, &mut *bytes, at) {
             Ok(0) => return Err(Errno::NODATA),
             Ok(n) => {
                 bytes = bytes.get_mut(n..).unwrap_or_default();

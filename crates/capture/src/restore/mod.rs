@@ -47,6 +47,7 @@ use rustix::{
     fs::{Mode, OFlags},
 };
 
+pub use file::holds;
 pub use options::{Overwrite, RestoreOptions, RestoreRoot, Restored, RestoredCounts};
 
 use crate::{CaptureError, Problem, Result, pool, sys};

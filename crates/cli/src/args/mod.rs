@@ -12,6 +12,7 @@ mod forget;
 mod init;
 mod key;
 mod ls;
+mod part;
 mod pin;
 mod points;
 mod ports;
@@ -41,6 +42,7 @@ pub use self::{
     init::InitArgs,
     key::{Key, KeyAddArgs, KeyArgs, KeyPasswdArgs, KeyRemoveArgs, NewPasswordArgs},
     ls::LsArgs,
+    part::{PartArgs, Which},
     pin::{PinArgs, UnpinArgs},
     points::PointsArgs,
     ports::PortsArgs,
@@ -247,6 +249,18 @@ mod tests {
             "restore shop --include x",
             "restore shop --target /t --dry-run",
             "restore shop --resume",
+            "restore shop --definition --into a:/b",
+            "restore shop --definition=other",
+            "restore shop --definition --as x",
+            "restore shop --images --target /t",
+            "restore shop --into a:/b --target /t",
+            "restore shop --into a",
+            "restore shop --from volumes/x",
+            "restore shop --no-backup",
+            "restore shop --volume x --target /t",
+            "restore shop --service x --as y",
+            "restore shop --bind /x --definition",
+            "restore shop --keep-data",
             "restore shop --network-access",
             "restore shop --allow devices",
             "restore shop --as x --allow everything",

@@ -1,7 +1,9 @@
 use std::path::PathBuf;
 
-use clap::{Args, ValueHint};
+use clap::{ArgGroup, Args, ValueHint};
 use lifeboat_recovery::restore::beside::Allow;
+
+use super::PartArgs;
 
 /// Brings an app back, whole and in one step; or the files of a point into a directory
 ///
@@ -20,6 +22,7 @@ use lifeboat_recovery::restore::beside::Allow;
 /// sources of its own, no port published, no way out of its networks, no label by which proxies,
 /// updaters or backup tools would act on it. It is never protected; `lifeboat rm` takes it away.
 #[derive(Debug, Args)]
+#[command(group(ArgGroup::new("files").args(["target", "into"]).multiple(true)))]
 #[command(after_help = "\
 REF is an app, `[[SITE/]HOST/]APP[@POINT]`; the id of a point, 8 digits or more; or `latest`.
 
@@ -36,7 +39,14 @@ Examples:
   lifeboat restore --continue                      the one that was interrupted
   lifeboat restore --undo                          or back to how it was before
   lifeboat restore shop --target /tmp/shop         its files only, no engine needed
-  lifeboat restore shop --target /tmp/shop --include '*.sql'")]
+  lifeboat restore shop --target /tmp/shop --include '*.sql'
+  lifeboat restore shop --into shop-web-1:/www/index.html
+                                                   one file back into a container that runs
+  lifeboat restore shop --volume shop_db --as db-then
+                                                   a volume of it beside the original
+  lifeboat restore shop --service web              one service that is gone
+  lifeboat restore shop --definition > compose.yaml
+  lifeboat restore shop --images                   its images only")]
 pub struct RestoreArgs {
     /// Recovery point
     #[arg(value_name = "REF", required_unless_present_any = ["go_on", "undo"])]
@@ -80,17 +90,21 @@ pub struct RestoreArgs {
     #[arg(long, value_name = "WHAT", requires = "copy")]
     pub allow: Vec<Allow>,
 
-    /// Restore files into this directory, which is never left, instead of the app
+    /// Restore files into this directory, which is never left, instead of the app; with --definition
+    /// the file or folder that it is written to
     #[arg(short, long, value_name = "DIR", value_hint = ValueHint::DirPath)]
     pub target: Option<PathBuf>,
 
-    /// Only files that match this pattern
-    #[arg(short, long = "include", value_name = "PATTERN", requires = "target")]
+    /// Only files that match this pattern (with --target or --into)
+    #[arg(short, long = "include", value_name = "PATTERN", requires = "files")]
     pub includes: Vec<String>,
 
     /// Continue an interrupted restore of files: keep what is there already and equal
     #[arg(long, requires = "target")]
     pub resume: bool,
+
+    #[command(flatten)]
+    pub part: PartArgs,
 }
 
 impl RestoreArgs {

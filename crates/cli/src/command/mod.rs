@@ -15,6 +15,8 @@ mod interrupted;
 mod key;
 mod ls;
 mod over;
+mod part;
+mod pieces;
 mod pin;
 mod points;
 mod ports;

@@ -9,7 +9,7 @@ use lifeboat_recovery::{
 
 use crate::{
     args::RestoreArgs,
-    command::{asides, beside, interrupted, over},
+    command::{asides, beside, interrupted, over, part, pieces},
     exit::{Exit, Failure, Result},
     human,
     session::{Session, absolute},
@@ -21,11 +21,23 @@ pub fn run(session: &Session, args: &RestoreArgs) -> Result<Exit> {
     if args.undo {
         return interrupted::undo(session, args.reference.as_deref());
     }
+    if let Some(which) = args.part.definition {
+        return part::definition(session, args, which);
+    }
     if !args.dry_run {
         asides::expire(session);
     }
     if args.go_on {
         return interrupted::go_on(session, args.reference.as_deref());
+    }
+    if args.part.images {
+        return part::images(session, args);
+    }
+    if let Some(wanted) = &args.part.into {
+        return part::into(session, args, wanted);
+    }
+    if !args.part.pieces().is_empty() {
+        return pieces::run(session, args);
     }
     if let Some(target) = &args.target {
         return to_directory(session, args, &absolute(target)?);

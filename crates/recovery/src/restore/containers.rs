@@ -71,7 +71,7 @@ pub struct Containers {
 impl ContainerStage<'_> {
     /// Creates every container that is not there yet; none is started.
     pub fn create(&self, journal: &mut RestoreJournal, done: &mut Containers) -> Result<()> {
-        let mut ids = BTreeMap::new();
+        let mut ids = self.point.definitions.present.clone();
         for (_, record) in self.in_order() {
             if self.later.contains(&record.name) {
                 continue;

@@ -75,6 +75,10 @@ pub enum Intent {
     Passed,
     /// The old ones come back, because of this.
     GoingBack(String),
+    /// Only this part of the point is restored, as it was said on the command line.
+    Part(String),
+    /// This container is stopped and started again once the part is there.
+    Around(String),
 }
 
 /// What a restore is of: the app itself, or a copy beside it.
@@ -85,6 +89,8 @@ pub struct Subject {
     copy: Option<String>,
     /// Address of an engine whose files are not ours.
     at: Option<String>,
+    /// A part of it alone.
+    part: bool,
 }
 
 impl Subject {
@@ -94,6 +100,15 @@ impl Subject {
             app: app.to_owned(),
             copy: None,
             at: None,
+            part: false,
+        }
+    }
+
+    /// A part of the app alone.
+    pub fn part(app: &str) -> Self {
+        Self {
+            part: true,
+            ..Self::app(app)
         }
     }
 
@@ -111,12 +126,18 @@ impl Subject {
             app: app.to_owned(),
             copy: Some(name.to_owned()),
             at: None,
+            part: false,
         }
     }
 
     /// Name of the journal. A copy is taken away without its vault.
     fn journal(&self, ctx: &Context) -> String {
         match &self.copy {
+            None if self.part => format!(
+                "part-{}-{}",
+                &ctx.vault.id().get(..8).unwrap_or(""),
+                file_name(&self.app)
+            ),
             Some(name) => copy_journal(name),
             None => app_journal(ctx.vault.id(), &self.app, self.at.as_deref()),
         }
@@ -287,6 +308,35 @@ pub fn of_another_kind(ctx: &Context, subject: &Subject, replace: bool) -> Optio
             if replace { "onto free names" } else { "with --replace" }
         )
     })
+}
+
+/// The point and the options of a part whose restore was interrupted.
+pub fn interrupted_part(ctx: &Context, subject: &Subject) -> Option<(SnapshotId, String)> {
+    let records = read(ctx, subject);
+    let point = records.iter().find_map(|intent| match intent {
+        Intent::Begin(point) => Some(*point),
+        _ => None,
+    })?;
+    let options = records.into_iter().find_map(|intent| match intent {
+        Intent::Part(options) => Some(options),
+        _ => None,
+    })?;
+    Some((point, options))
+}
+
+/// `true` if a restore of it was interrupted.
+pub fn has_begun(ctx: &Context, subject: &Subject) -> bool {
+    let records = read(ctx, subject);
+    records.iter().any(|i| matches!(i, Intent::Begin(_)))
+}
+
+/// Containers that are restarted around a part.
+pub fn around<'i>(intents: impl Iterator<Item = &'i Intent>) -> Vec<String> {
+    let name = |intent: &Intent| match intent {
+        Intent::Around(name) => Some(name.clone()),
+        _ => None,
+    };
+    intents.filter_map(name).collect()
 }
 
 /// The intents that an interrupted restore of this subject left.

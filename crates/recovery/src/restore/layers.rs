@@ -34,6 +34,7 @@ pub fn put_layer(
             reader,
             path.trim_start_matches('/').as_bytes(),
             &node,
+            true,
         )?;
     }
     let bytes = tar.into_inner()?;
@@ -43,8 +44,15 @@ pub fn put_layer(
     Ok(engine.archive_put(id, "/", &mut bytes.as_slice())?)
 }
 
-/// One node with everything below it. Bounded: what is captured of a layer is a few megabytes.
-fn append(tar: &mut Builder<Vec<u8>>, reader: &Reader, path: &[u8], node: &Node) -> Result<()> {
+/// One node, if `deep` with everything below it. Held in memory: for what is bounded, as what is captured of a
+/// layer is.
+pub(super) fn append(
+    tar: &mut Builder<Vec<u8>>,
+    reader: &Reader,
+    path: &[u8],
+    node: &Node,
+    deep: bool,
+) -> Result<()> {
     let mut header = Header::new_gnu();
     header.set_mode(node.meta.mode);
     header.set_uid(u64::from(node.meta.uid));
@@ -87,11 +95,16 @@ fn append(tar: &mut Builder<Vec<u8>>, reader: &Reader, path: &[u8], node: &Node)
             header.set_entry_type(EntryType::Directory);
             header.set_size(0);
             tar.append_data(&mut header, name, std::io::empty())?;
-            for child in reader.tree(*subtree)?.nodes {
+            let below = if deep {
+                reader.tree(*subtree)?.nodes
+            } else {
+                Vec::new()
+            };
+            for child in below {
                 let mut below = path.to_vec();
                 below.push(b'/');
                 below.extend_from_slice(&child.name);
-                append(tar, reader, &below, &child)?;
+                append(tar, reader, &below, &child, true)?;
             }
         }
         _ => {}
@@ -99,7 +112,7 @@ fn append(tar: &mut Builder<Vec<u8>>, reader: &Reader, path: &[u8], node: &Node)
     Ok(())
 }
 
-fn as_path(bytes: &[u8]) -> &std::path::Path {
+pub(super) fn as_path(bytes: &[u8]) -> &std::path::Path {
     use std::os::unix::ffi::OsStrExt;
     std::path::Path::new(std::ffi::OsStr::from_bytes(bytes))
 }

@@ -18,6 +18,7 @@ mod layers;
 mod networks;
 mod obstacles;
 pub mod over;
+pub mod part;
 mod point;
 mod reach;
 mod report;

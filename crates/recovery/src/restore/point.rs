@@ -46,6 +46,10 @@ pub struct Definitions {
     pub(super) fresh: BTreeMap<String, (String, String)>,
     /// What is called otherwise here than at the point; empty for an exact recovery.
     pub(super) renamed: Renamed,
+    /// Old id or name of a container that is not restored and is here, to its id.
+    pub(super) present: BTreeMap<String, String>,
+    /// Place that goes with a name, to another one where the point has it.
+    pub(super) found: BTreeMap<String, String>,
 }
 
 /// What is called otherwise here than at the point.
@@ -174,7 +178,8 @@ impl Definitions {
 
     /// Where the point has what would stand at this place under its present name.
     pub fn place<'a>(&'a self, place: &'a str) -> &'a str {
-        self.renamed.places.get(place).map_or(place, String::as_str)
+        let elsewhere = self.renamed.places.get(place).or(self.found.get(place));
+        elsewhere.map_or(place, String::as_str)
     }
 
     /// Raw inspect of a container.

@@ -1,0 +1,356 @@
+//! One volume, one bind, one service of a point; the rest of the app runs on.
+
+use lifeboat_testkit::engine::PrivateEngine;
+use serde_json::{Value, json};
+
+use crate::{
+    support::Lab,
+    tiny::{self, IDLE, refused},
+};
+
+const PROJECT: &str = "com.docker.compose.project";
+
+/// Three services: `db` with a volume of its own, `web` with a bind and a volume that `db` has too, and
+/// `side`, which shares the network of `web`.
+pub fn small(lab: &Lab, engine: &PrivateEngine) {
+    let html = lab.path("html");
+    fs_err::create_dir_all(&html).unwrap();
+    fs_err::write(html.join("index.html"), "from the bind").unwrap();
+    let network =
+        json!({"Name": "app_net", "Labels": {PROJECT: "app", "com.docker.compose.network": "net"}});
+    engine.api().post("/networks/create", &network).unwrap();
+    for (name, key) in [("app_data", "data"), ("app_shared", "shared")] {
+        let volume =
+            json!({"Name": name, "Labels": {PROJECT: "app", "com.docker.compose.volume": key}});
+        engine.api().post("/volumes/create", &volume).unwrap();
+    }
+    let service = |name: &str, depends_on: &str, script: &str, mut host: Value| {
+        if host["NetworkMode"].is_null() {
+            host["NetworkMode"] = json!("app_net");
+        }
+        let labels = json!({
+            PROJECT: "app", "com.docker.compose.service": name, "com.docker.compose.container-number": "1",
+            "com.docker.compose.oneoff": "False", "com.docker.compose.config-hash": "h",
+            "com.docker.compose.depends_on": depends_on,
+        });
+        let body = json!({"Cmd": ["sh", "-c", script], "Labels": labels, "HostConfig": host});
+        tiny::create(engine, &format!("app-{name}-1"), body);
+        tiny::start(engine, &format!("app-{name}-1"));
+    };
+    let script = format!("test -e /data/row || echo first >/data/row; {IDLE}");
+    service(
+        "db",
+        "",
+        &script,
+        json!({"Binds": ["app_data:/data", "app_shared:/shared"]}),
+    );
+    let binds = [
+        format!("{}:/www", html.display()),
+        "app_shared:/shared".to_owned(),
+    ];
+    service(
+        "web",
+        "db:service_started:true",
+        IDLE,
+        json!({"Binds": binds}),
+    );
+    service(
+        "side",
+        "",
+        IDLE,
+        json!({"NetworkMode": "container:app-web-1"}),
+    );
+    let api = engine.api();
+    for _ in 0..100 {
+        if api
+            .exec("app-db-1", &["test", "-s", "/data/row"])
+            .unwrap()
+            .code
+            == 0
+        {
+            break;
+        }
+        std::thread::sleep(std::time::Duration::from_millis(50));
+    }
+    api.exec_ok(
+        "app-web-1",
+        &["sh", "-c", "echo both >/shared/file; echo layer >/opt-file"],
+    )
+    .unwrap();
+}
+
+fn started(engine: &PrivateEngine, name: &str) -> (String, String) {
+    let raw = tiny::inspect(engine, name);
+    let text = |v: &Value| v.as_str().unwrap().to_owned();
+    (text(&raw["Id"]), text(&raw["State"]["StartedAt"]))
+}
+
+#[test]
+fn a_volume_comes_back_beside_the_original_and_rm_takes_it_away() {
+    let lab = Lab::new();
+    lab.init();
+    let engine = tiny::engine(&lab, "a");
+    let some = Some(&engine);
+    small(&lab, &engine);
+    lab.json(some, &["backup", "app"], 0);
+    let names = tiny::names(&engine);
+    let before = started(&engine, "app-db-1");
+    let row =
+        |volume: &str| fs_err::read_to_string(engine.volume_path(volume).unwrap().join("row"));
+    fs_err::write(engine.volume_path("app_data").unwrap().join("row"), "later").unwrap();
+
+    // Its name in the compose file will do.
+    let args = ["restore", "app", "--volume", "data", "--as", "data-then"];
+    let planned = lab.json(some, &[&args[..], &["--dry-run"]].concat(), 0);
+    assert_eq!(planned["steps"].as_array().unwrap().len(), 1, "{planned:#}");
+    assert_eq!(tiny::names(&engine), names);
+    for step in ["restore-volumes", "restore-project", "restore-validate"] {
+        let killed = lab
+            .command(some, &args)
+            .env("LIFEBOAT_TEST_KILL_AT", step)
+            .output()
+            .unwrap();
+        assert_eq!(
+            killed.status.code(),
+            None,
+            "{step}: {}",
+            tiny::stderr(&killed)
+        );
+        lab.json(some, &args, 0);
+        assert_eq!(row("data-then").unwrap(), "first\n", "{step}");
+        let raw = engine.api().get("/volumes/data-then").unwrap();
+        assert_eq!(raw["Labels"]["lifeboat.copy"], "data-then");
+        assert_eq!(raw["Labels"][PROJECT], Value::Null);
+        lab.run(some, &["rm", "data-then", "--yes"], 0);
+        assert_eq!(tiny::names(&engine), names, "{step}");
+    }
+    lab.json(some, &args, 0);
+    refused(
+        &lab,
+        some,
+        "restore app --volume data --as data-then",
+        1,
+        &["a copy named data-then is there already"],
+    );
+    refused(
+        &lab,
+        some,
+        "restore app --volume data --as app_data",
+        1,
+        &["app_data is there already"],
+    );
+    refused(
+        &lab,
+        some,
+        "restore app --volume none --as x-y",
+        1,
+        &["no volume `none`", "app_data, app_shared"],
+    );
+    refused(
+        &lab,
+        some,
+        "restore app --volume data --volume shared --as x-y",
+        2,
+        &["--volume once"],
+    );
+    assert_eq!(row("app_data").unwrap(), "later");
+    assert_eq!(started(&engine, "app-db-1"), before);
+    engine.destroy().unwrap();
+}
+
+#[test]
+fn a_volume_or_a_bind_that_is_gone_comes_back_and_one_that_is_there_is_not_touched() {
+    let lab = Lab::new();
+    lab.init();
+    let engine = tiny::engine(&lab, "a");
+    let some = Some(&engine);
+    small(&lab, &engine);
+    lab.json(some, &["backup", "app"], 0);
+    refused(
+        &lab,
+        some,
+        "restore app --volume data",
+        1,
+        &["app_data is there already", "nothing was changed"],
+    );
+    let html = lab.path("html");
+    refused(
+        &lab,
+        some,
+        &format!("restore app --bind {}", html.display()),
+        1,
+        &["is there already"],
+    );
+    refused(
+        &lab,
+        some,
+        "restore app --bind /none",
+        1,
+        &["no bind source `/none`", "html"],
+    );
+
+    tiny::remove(&engine, "app-db-1");
+    tiny::remove_volume(&engine, "app_data");
+    fs_err::remove_dir_all(&html).unwrap();
+    let web = started(&engine, "app-web-1");
+    let both = format!("restore app --volume data --bind {}", html.display());
+    let both: Vec<&str> = both.split(' ').collect();
+    for step in ["restore-volumes", "restore-binds", "restore-containers"] {
+        let killed = lab
+            .command(some, &both)
+            .env("LIFEBOAT_TEST_KILL_AT", step)
+            .output()
+            .unwrap();
+        assert_eq!(
+            killed.status.code(),
+            None,
+            "{step}: {}",
+            tiny::stderr(&killed)
+        );
+        refused(
+            &lab,
+            some,
+            "restore app --volume shared",
+            1,
+            &["--volume data", "finish it first"],
+        );
+        lab.json(some, &both, 0);
+        let row = engine.volume_path("app_data").unwrap().join("row");
+        assert_eq!(fs_err::read_to_string(row).unwrap(), "first\n", "{step}");
+        let page = fs_err::read_to_string(html.join("index.html")).unwrap();
+        assert_eq!(page, "from the bind", "{step}");
+        tiny::remove_volume(&engine, "app_data");
+        fs_err::remove_dir_all(&html).unwrap();
+    }
+    assert_eq!(started(&engine, "app-web-1"), web);
+    let journals = fs_err::read_dir(lab.path("state/journal")).unwrap().count();
+    assert_eq!(journals, 0);
+    engine.destroy().unwrap();
+}
+
+#[test]
+fn a_service_that_is_gone_comes_back_and_the_others_run_on() {
+    let lab = Lab::new();
+    lab.init();
+    let engine = tiny::engine(&lab, "a");
+    let some = Some(&engine);
+    small(&lab, &engine);
+    lab.json(some, &["backup", "app"], 0);
+    refused(
+        &lab,
+        some,
+        "restore app --service db",
+        1,
+        &["app-db-1 is there already"],
+    );
+    refused(
+        &lab,
+        some,
+        "restore app --service none",
+        1,
+        &["no service or container `none`", "db, side, web"],
+    );
+
+    // Gone with its data: made again, and `web`, which asks for it, is restarted around it.
+    let (web, side) = (
+        started(&engine, "app-web-1"),
+        started(&engine, "app-side-1"),
+    );
+    for step in [
+        "restore-volumes",
+        "restore-containers",
+        "restore-start",
+        "restore-validate",
+        "part-around",
+    ] {
+        tiny::remove(&engine, "app-db-1");
+        tiny::remove_volume(&engine, "app_data");
+        let args = ["restore", "app", "--service", "db"];
+        let planned = lab.json(some, &[&args[..], &["--dry-run"]].concat(), 0);
+        let around = json!({"kind": "around", "name": "app-web-1", "bytes": null, "action": "stop and start again after it, as its depends_on asks"});
+        assert!(
+            planned["steps"].as_array().unwrap().contains(&around),
+            "{planned:#}"
+        );
+        let killed = lab
+            .command(some, &args)
+            .env("LIFEBOAT_TEST_KILL_AT", step)
+            .output()
+            .unwrap();
+        assert_eq!(
+            killed.status.code(),
+            None,
+            "{step}: {}",
+            tiny::stderr(&killed)
+        );
+        let done = lab.json(some, &args, 0);
+        assert_eq!(done["running"], json!(["app-db-1"]), "{step}");
+        let row = engine
+            .api()
+            .exec_ok("app-db-1", &["cat", "/data/row", "/shared/file"])
+            .unwrap();
+        assert_eq!(row, "first\nboth\n", "{step}");
+        let now = started(&engine, "app-web-1");
+        assert_eq!(now.0, web.0, "{step}");
+        assert_ne!(now.1, web.1, "{step}: it was not restarted");
+        assert!(
+            tiny::runs(&engine, "app-web-1") && tiny::runs(&engine, "app-side-1"),
+            "{step}"
+        );
+    }
+    assert_eq!(started(&engine, "app-side-1").0, side.0);
+
+    // Only the container is gone: its data is in the way, or kept.
+    fs_err::write(engine.volume_path("app_data").unwrap().join("row"), "later").unwrap();
+    tiny::remove(&engine, "app-db-1");
+    refused(
+        &lab,
+        some,
+        "restore app --service db",
+        1,
+        &["app_data is there already"],
+    );
+    lab.json(
+        some,
+        &["restore", "app", "--service", "db", "--keep-data"],
+        0,
+    );
+    let row = engine
+        .api()
+        .exec_ok("app-db-1", &["cat", "/data/row"])
+        .unwrap();
+    assert_eq!(row, "later");
+
+    // Parent and child of one network.
+    tiny::remove(&engine, "app-side-1");
+    tiny::remove(&engine, "app-web-1");
+    refused(
+        &lab,
+        some,
+        "restore app --service side",
+        1,
+        &["cannot be made without app-web-1", "--service app-web-1"],
+    );
+    lab.json(
+        some,
+        &[
+            "restore",
+            "app",
+            "--service",
+            "web",
+            "--service",
+            "side",
+            "--keep-data",
+        ],
+        0,
+    );
+    let id = started(&engine, "app-web-1").0;
+    let side = tiny::inspect(&engine, "app-side-1");
+    assert_eq!(side["HostConfig"]["NetworkMode"], format!("container:{id}"));
+    let said = engine
+        .api()
+        .exec_ok("app-web-1", &["cat", "/opt-file", "/www/index.html"])
+        .unwrap();
+    assert_eq!(said, "layer\nfrom the bind");
+    engine.destroy().unwrap();
+}

@@ -1,0 +1,80 @@
+//! `restore --images`: a point's images onto the engine, and nothing else. Nothing is journaled:
+//! an engine takes an image whole or not at all, and one that is there is not loaded again.
+
+use lifeboat_vault::{id::SnapshotId, snapshot::Snapshot};
+use serde::Serialize;
+
+use crate::{
+    Context, Result,
+    restore::{images::restore_images, point::OpenPoint},
+};
+
+/// One image of a point.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct ImageLine {
+    /// Its tags, or its id.
+    pub name: String,
+    /// Id at the point.
+    pub id: String,
+    /// Bytes on the engine.
+    pub size: u64,
+    /// It is on the engine already.
+    pub is_there: bool,
+}
+
+/// What will come of the images, or did.
+#[derive(Debug, Clone, Serialize)]
+pub struct Images {
+    /// `site/host/app`.
+    pub app: String,
+    /// The point.
+    pub id: SnapshotId,
+    /// Its images, and whether they were there before.
+    pub images: Vec<ImageLine>,
+    /// What is missing. Not empty: exit code 3.
+    pub incomplete: Vec<String>,
+    /// What a person should know.
+    pub warnings: Vec<String>,
+}
+
+/// Looks, and with `run` loads what the engine does not have.
+pub fn images(ctx: &Context, id: SnapshotId, snapshot: &Snapshot, run: bool) -> Result<Images> {
+    let engine = ctx.engine()?.as_ref();
+    let reader = ctx.vault.reader()?;
+    let point = OpenPoint::open(&reader, id, snapshot, engine.api())?;
+    let here = engine.inventory()?;
+    let app = point.manifest.identity.to_string();
+    let line = |image: &lifeboat_plan::manifest::ImageRecord| ImageLine {
+        name: if image.tags.is_empty() {
+            image.id.clone()
+        } else {
+            image.tags.join(", ")
+        },
+        id: image.id.clone(),
+        size: image.size,
+        is_there: here.images.iter().any(|i| i.id == image.id),
+    };
+    let mut done = Images {
+        images: point.manifest.images.iter().map(line).collect(),
+        app,
+        id,
+        incomplete: Vec::new(),
+        warnings: Vec::new(),
+    };
+    let (was, is) = (
+        &point.manifest.engine.architecture,
+        &here.engine.architecture,
+    );
+    if !was.is_empty() && was != is {
+        done.warnings.push(format!(
+            "the images are for {was}, this engine is {is}: they are loaded, and run nothing here"
+        ));
+    }
+    if run {
+        let restored = restore_images(ctx, engine, &reader, &point);
+        let restored = restored.map_err(|e| ctx.or_interrupted(e))?;
+        done.incomplete = restored.incomplete;
+        done.warnings.extend(restored.warnings);
+    }
+    Ok(done)
+}

@@ -1,0 +1,9 @@
+//! A part of a recovery point: some volumes, binds or services; its definition; its images; files into
+//! a container that is there.
+
+pub mod definition;
+pub mod images;
+pub mod into;
+mod narrow;
+pub mod pieces;
+pub mod volume_copy;
