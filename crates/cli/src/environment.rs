@@ -4,6 +4,10 @@
 
 use std::{ffi::OsString, os::unix::ffi::OsStringExt, path::PathBuf};
 
+use lifeboat_store::{
+    Access, SecretString,
+    access::{AzureAccess, GcsAccess, RestAccess, S3Access, SftpAccess},
+};
 use zeroize::Zeroizing;
 
 use crate::which_engine::DockerEnvironment;
@@ -32,6 +36,12 @@ pub const HOME: &str = "HOME";
 pub const CONFIG_DIR: &str = "LIFEBOAT_CONFIG_DIR";
 /// Folder of state (hidden `--state-dir`).
 pub const STATE_DIR: &str = "LIFEBOAT_STATE_DIR";
+/// Authorities that may vouch for the vault's server (`--cacert`).
+pub const CA_FILE: &str = "LIFEBOAT_CACERT";
+/// Shell command that stands for `ssh`, with options.
+pub const SSH: &str = "LIFEBOAT_SSH";
+/// Set to ask a machine of Amazon's, Google's or Azure's for the credentials that it has itself.
+pub const MACHINE_IDENTITY: &str = "LIFEBOAT_MACHINE_IDENTITY";
 /// Crash tests: the step, `STEP[:N]`, at which the program kills itself.
 #[cfg(debug_assertions)]
 pub const TEST_KILL_AT: &str = "LIFEBOAT_TEST_KILL_AT";
@@ -65,6 +75,42 @@ pub fn docker() -> DockerEnvironment {
         tls: var(TLS).is_some(),
         cert_path: var(CERT_PATH).map(PathBuf::from),
         config: var(DOCKER_CONFIG).map(PathBuf::from).or_else(home),
+    }
+}
+
+/// What reaches the stores, under the names that their own programs and restic read.
+pub fn access() -> Access {
+    let text = |name: &str| var(name).and_then(|value| value.into_string().ok());
+    let secret = |name: &str| text(name).map(SecretString::from);
+    let path = |name: &str| var(name).map(PathBuf::from);
+    Access {
+        s3: S3Access {
+            key_id: text("AWS_ACCESS_KEY_ID"),
+            secret: secret("AWS_SECRET_ACCESS_KEY"),
+            session_token: secret("AWS_SESSION_TOKEN"),
+            region: text("AWS_REGION").or_else(|| text("AWS_DEFAULT_REGION")),
+            web_identity: path("AWS_WEB_IDENTITY_TOKEN_FILE").zip(text("AWS_ROLE_ARN")),
+            container_uri: text("AWS_CONTAINER_CREDENTIALS_RELATIVE_URI"),
+        },
+        gcs: GcsAccess {
+            credentials_file: path("GOOGLE_APPLICATION_CREDENTIALS"),
+            token: secret("GOOGLE_ACCESS_TOKEN"),
+            emulator: text("STORAGE_EMULATOR_HOST"),
+        },
+        azure: AzureAccess {
+            account: text("AZURE_ACCOUNT_NAME"),
+            key: secret("AZURE_ACCOUNT_KEY"),
+            sas: secret("AZURE_ACCOUNT_SAS"),
+            endpoint_suffix: text("AZURE_ENDPOINT_SUFFIX"),
+            emulator: text("AZURITE_BLOB_STORAGE_URL"),
+        },
+        rest: RestAccess {
+            user: text("RESTIC_REST_USERNAME"),
+            password: secret("RESTIC_REST_PASSWORD"),
+        },
+        sftp: SftpAccess { command: text(SSH) },
+        machine_identity: var(MACHINE_IDENTITY).is_some(),
+        ..Access::default()
     }
 }
 

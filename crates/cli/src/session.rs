@@ -4,12 +4,13 @@
 use std::{
     path::{Path, PathBuf},
     sync::Arc,
+    time::Duration,
 };
 
 use lifeboat_capture::{Cancel, SkipSet};
 use lifeboat_engine::{DockerEngine, Engine};
 use lifeboat_recovery::{Context, ErrorKind, Places, RecoveryError, Settings, context::open_spool};
-use lifeboat_store::{ObjectName, Store, StoreError};
+use lifeboat_store::{Access, Limits, ObjectName, Place, RetryPolicy, Store, StoreError};
 use lifeboat_vault::{Environment, Vault, VaultError};
 
 use crate::{
@@ -34,6 +35,8 @@ pub struct Session {
     pub reporter: Arc<Reporter>,
     pub places: Places,
     pub settings: Settings,
+    /// What reaches a vault that is not in a directory.
+    access: Access,
 }
 
 impl Session {
@@ -54,13 +57,20 @@ impl Session {
             places.state = dir;
         }
         let settings = Settings::load(&places.settings())?;
+        let access = access(&global);
         Ok(Self {
             global,
             out,
             reporter,
             places,
             settings,
+            access,
         })
+    }
+
+    /// What reaches the vault, wherever it is.
+    pub fn access(&self) -> &Access {
+        &self.access
     }
 
     /// The vault that was named by flag or environment.
@@ -79,15 +89,27 @@ impl Session {
         }
     }
 
-    /// Free bytes where the vault lies, if there is one.
+    /// The vault's directory, if it is one of this machine.
+    pub fn vault_directory(&self) -> Option<PathBuf> {
+        let place = Place::parse(&self.vault_location()).ok()?;
+        place.directory().map(Path::to_owned)
+    }
+
+    /// Free bytes where the vault lies, if there is one and it can be told.
     pub fn vault_free_space(&self) -> Option<u64> {
+        self.vault_directory()?;
         let store = self.store().ok()?;
         store.size(&ObjectName::config()).ok()?;
         store.free_space()
     }
 
     fn store(&self) -> Result<Arc<dyn Store>> {
-        lifeboat_store::open(&self.vault_location()).map_err(|e| Failure::new(e.to_string()))
+        self.store_at(&self.vault_location())
+    }
+
+    /// The store at a place, whether there is a vault or not.
+    pub fn store_at(&self, place: &str) -> Result<Arc<dyn Store>> {
+        lifeboat_store::open(place, &self.access).map_err(|e| Failure::new(e.to_string()))
     }
 
     /// Opens the vault.
@@ -102,8 +124,11 @@ impl Session {
 
     /// Opens another vault with this password.
     pub fn open_other(&self, place: &str, password: &Password) -> Result<Vault> {
-        let store = lifeboat_store::open(place).map_err(|e| Failure::new(e.to_string()))?;
-        Ok(Vault::open(store, password, Environment::system(PROGRAM))?)
+        Ok(Vault::open(
+            self.store_at(place)?,
+            password,
+            Environment::system(PROGRAM),
+        )?)
     }
 
     /// Whether the vault is the one that `init` remembered.
@@ -111,7 +136,7 @@ impl Session {
         self.settings.vault.is_some()
             && self
                 .named_vault()
-                .is_none_or(|place| self.settings.vault.as_deref() == Some(place))
+                .is_none_or(|place| self.settings.vault == Some(shown(place)))
     }
 
     /// Reminds of the recovery sheet, until somebody has said that it is kept.
@@ -130,8 +155,14 @@ impl Session {
 
     /// Whether there is a vault is looked at before anybody is asked for a password.
     fn open_with_password_in(&self, store: Arc<dyn Store>) -> Result<(Vault, Password)> {
-        if let Err(StoreError::NotFound { .. }) = store.size(&ObjectName::config()) {
-            return Err(VaultError::NoVault(store.location()).into());
+        match store.size(&ObjectName::config()) {
+            Ok(_) => {}
+            Err(StoreError::NotFound(_)) => {
+                return Err(VaultError::NoVault(store.location()).into());
+            }
+            // Of a directory, opening says more.
+            Err(e) if store.is_remote() => return Err(Failure::new(e.to_string())),
+            Err(_) => {}
         }
         let open = |password: Password| {
             Vault::open(Arc::clone(&store), &password, Environment::system(PROGRAM))
@@ -208,8 +239,11 @@ impl Session {
             None => (self.open_vault()?, None),
         };
         let cancel = Cancel::new();
-        let on_signal = cancel.clone();
-        signals::on_first(move || on_signal.cancel())?;
+        let (on_signal, stop) = (cancel.clone(), self.access.stop.clone());
+        signals::on_first(move || {
+            on_signal.cancel();
+            stop.set();
+        })?;
         let system = Environment::system(PROGRAM);
         let given = |flag: &Option<String>, remembered: &Option<String>| {
             flag.clone()
@@ -255,9 +289,7 @@ impl Session {
         if let Some(password::Source::File(path)) = password::named_source(&self.global) {
             ours.push(path);
         }
-        if let Ok(store) = self.store() {
-            ours.push(PathBuf::from(store.location()));
-        }
+        ours.extend(self.vault_directory());
         let mut real: Vec<PathBuf> = ours
             .iter()
             .filter_map(|path| {
@@ -275,10 +307,34 @@ impl Session {
     pub fn command_prefix(&self) -> String {
         match self.named_vault() {
             Some(place) if self.settings.vault.as_deref() != Some(place) => {
-                format!("lifeboat --vault {}", shell_word(place))
+                // As it is shown: without a password.
+                let shown =
+                    Place::parse(place).map_or_else(|_| place.to_owned(), |p| p.to_string());
+                format!("lifeboat --vault {}", shell_word(&shown))
             }
             _ => "lifeboat".to_owned(),
         }
+    }
+}
+
+/// A place as it is shown and remembered: without a password.
+fn shown(place: &str) -> String {
+    Place::parse(place).map_or_else(|_| place.to_owned(), |place| place.to_string())
+}
+
+/// The environment's credentials, and what the flags say of the way.
+fn access(global: &GlobalArgs) -> Access {
+    let store = &global.store;
+    let kib = |n: Option<u64>| n.map(|n| n.saturating_mul(1024));
+    Access {
+        ca_file: store.cacert.clone(),
+        insecure_http: store.insecure_http,
+        limits: Limits::new(kib(store.limit_upload), kib(store.limit_download)),
+        retry: store
+            .retry_store
+            .map(|seconds| RetryPolicy::within(Duration::from_secs(seconds)))
+            .unwrap_or_default(),
+        ..environment::access()
     }
 }
 

@@ -6,6 +6,7 @@
 //! progress goes to a [`Progress`], results come back as values.
 
 pub mod asides;
+pub mod capabilities;
 pub mod context;
 pub mod copies;
 pub mod error;

@@ -10,12 +10,12 @@ use std::{
     sync::Arc,
 };
 
-use lifeboat_store::Store;
+use lifeboat_store::{Access, Capabilities, ObjectName, Place, Store, StoreError};
 use lifeboat_vault::{Environment, Vault};
 use rustix::fs::{CWD, RenameFlags, renameat_with};
 use zeroize::Zeroizing;
 
-use crate::{Places, RecoveryError, Result, Settings};
+use crate::{Places, RecoveryError, Result, Settings, capabilities};
 
 /// What to make.
 #[derive(Clone, Default)]
@@ -26,6 +26,8 @@ pub struct InitOptions {
     pub password: Option<Vec<u8>>,
     /// File that the password came from, remembered in the settings.
     pub password_file: Option<PathBuf>,
+    /// What is needed to reach a vault that is not in a directory.
+    pub access: Access,
     /// Name of the site to remember.
     pub site: Option<String>,
     /// Name of this host to remember.
@@ -42,6 +44,8 @@ pub struct Initialised {
     pub key_file: Option<PathBuf>,
     /// What to keep in a safe place. Holds the key: for a terminal or a private file only.
     pub sheet: RecoverySheet,
+    /// What the store can do, where that was found out by trying.
+    pub capabilities: Option<Capabilities>,
     /// Sentences that a person should read (e.g. that the vault lies on the same disk as the data).
     pub warnings: Vec<String>,
 }
@@ -63,26 +67,36 @@ impl RecoverySheet {
 
 /// Makes a vault, its key where none is given, the settings, and the recovery sheet.
 pub fn init(places: &Places, env: Environment, options: InitOptions) -> Result<Initialised> {
-    let location = absolute(
-        &options
-            .vault
-            .unwrap_or_else(|| places.vault().display().to_string()),
-    )?;
-    let store: Arc<dyn Store> =
-        lifeboat_store::open(&location).map_err(|e| RecoveryError::Failed(e.to_string()))?;
+    let given = options
+        .vault
+        .unwrap_or_else(|| places.vault().display().to_string());
+    let place = absolute(Place::parse(&given).map_err(failed)?)?;
+    // Without a password, and so what is shown, remembered and put on the sheet.
+    let location = place.to_string();
+    let store = match place.directory() {
+        Some(_) => lifeboat_store::open(&location, &options.access),
+        None => lifeboat_store::open(&given, &options.access),
+    };
+    let store = store.map_err(failed)?;
     let mut key_file = None;
     let password = match options.password {
         Some(password) => Zeroizing::new(password),
         None => {
             let path = places.key();
-            refuse_key_in_vault(&path, &location)?;
+            if let Some(directory) = place.directory() {
+                refuse_key_in_vault(&path, directory)?;
+            }
             let key = existing_or_new_key(&path, &env, store.as_ref(), &location)?;
             key_file = Some(path);
             key
         }
     };
+    let capabilities = probe(&*store)?;
     let vault = Vault::create(Arc::clone(&store), &password, env)?;
     let before = Settings::load(&places.settings())?;
+    if let Some(capabilities) = &capabilities {
+        capabilities::remember(places, vault.id(), &location, capabilities)?;
+    }
     let settings = Settings {
         retention: before.retention.clone(),
         vault: Some(location.clone()),
@@ -91,7 +105,7 @@ pub fn init(places: &Places, env: Environment, options: InitOptions) -> Result<I
         host: options.host,
         sheet_saved: Some(false),
     };
-    let mut warnings: Vec<String> = same_disk_warning(&location).into_iter().collect();
+    let mut warnings = warnings(&place, capabilities.as_ref());
     match before.vault.filter(|other| *other != location) {
         // A second vault, to copy to. What commands do without --vault does not change behind anybody's back.
         Some(other) => warnings.push(format!(
@@ -106,6 +120,7 @@ pub fn init(places: &Places, env: Environment, options: InitOptions) -> Result<I
     Ok(Initialised {
         vault_id: vault.id().to_owned(),
         warnings,
+        capabilities,
         sheet: sheet(
             vault.id(),
             &location,
@@ -117,20 +132,59 @@ pub fn init(places: &Places, env: Environment, options: InitOptions) -> Result<I
     })
 }
 
-/// A plain path is made absolute, so that the settings mean the same from every folder.
-fn absolute(location: &str) -> Result<String> {
-    let plain = location.strip_prefix("local:").unwrap_or(location);
-    if plain.contains("://") || (plain.len() != location.len()) && plain.is_empty() {
-        return Ok(location.to_owned());
-    }
-    Ok(std::path::absolute(plain)?.display().to_string())
+fn failed(error: StoreError) -> RecoveryError {
+    RecoveryError::Failed(error.to_string())
 }
 
-fn refuse_key_in_vault(key: &Path, location: &str) -> Result<()> {
-    if key.starts_with(location) {
+/// A plain path is made absolute, so that the settings mean the same from every folder.
+fn absolute(place: Place) -> Result<Place> {
+    Ok(match place {
+        Place::Local(path) => Place::Local(std::path::absolute(path)?),
+        other => other,
+    })
+}
+
+/// Tries out a store that is reached over a network, if there is no vault yet.
+fn probe(store: &dyn Store) -> Result<Option<Capabilities>> {
+    if !store.is_remote() {
+        return Ok(None);
+    }
+    match store.size(&ObjectName::config()) {
+        Err(StoreError::NotFound(_)) => {}
+        // Making the vault says so.
+        Ok(_) => return Ok(None),
+        Err(e) => return Err(failed(e)),
+    }
+    store.create().map_err(failed)?;
+    store.probe().map(Some).map_err(failed)
+}
+
+fn warnings(place: &Place, capabilities: Option<&Capabilities>) -> Vec<String> {
+    let mut warnings = Vec::new();
+    warnings.extend(place.directory().and_then(same_disk_warning));
+    if capabilities.is_some_and(|can| !can.exclusive_create) {
+        warnings.push(format!(
+            "{place} replaces what is there when it is written again (it knows no conditional writes): two `lifeboat init` at once can be noticed there, not prevented"
+        ));
+    }
+    if let Place::Rest {
+        password: Some(_), ..
+    } = place
+    {
+        warnings.push(
+            "the password in the URL is remembered nowhere; set RESTIC_REST_PASSWORD for the commands that follow"
+                .to_owned(),
+        );
+    }
+    warnings
+}
+
+fn refuse_key_in_vault(key: &Path, vault: &Path) -> Result<()> {
+    if key.starts_with(vault) {
         return Err(RecoveryError::Refused(format!(
-            "the key {} would lie inside the vault {location}, where whoever steals the vault finds it; name another vault or another --config-dir",
-            key.display()
+            "the key {} would lie inside the vault {}, where whoever steals the vault finds it; name another vault or another --config-dir",
+            key.display(),
+            vault.display()
         )));
     }
     Ok(())
@@ -144,7 +198,7 @@ fn existing_or_new_key(
     location: &str,
 ) -> Result<Zeroizing<Vec<u8>>> {
     if path.exists() {
-        if store.size(&lifeboat_store::ObjectName::config()).is_ok() {
+        if store.size(&ObjectName::config()).is_ok() {
             return Err(RecoveryError::Refused(format!(
                 "there is a vault at {location} already, and its key is {}; use it, or name another place with --vault and a password with --password-file",
                 path.display()
@@ -206,14 +260,15 @@ pub fn generate_key(env: &Environment) -> Result<Zeroizing<Vec<u8>>> {
 }
 
 /// A vault on the disk that it protects is lost with it: say so.
-fn same_disk_warning(location: &str) -> Option<String> {
-    let vault = fs_err::metadata(location).ok()?;
+fn same_disk_warning(directory: &Path) -> Option<String> {
+    let vault = fs_err::metadata(directory).ok()?;
     let data = ["/var/lib/docker/volumes", "/var/lib/docker", "/"]
         .iter()
         .find_map(|path| fs_err::metadata(path).ok())?;
     (vault.dev() == data.dev()).then(|| {
         format!(
-            "{location} lies on the same disk as the data of this host: that is a copy, not a backup; put a vault on another disk or machine as well"
+            "{} lies on the same disk as the data of this host: that is a copy, not a backup; put a vault on another disk or machine as well",
+            directory.display()
         )
     })
 }
@@ -315,7 +370,7 @@ mod tests {
         let settings = Settings::load(&places.settings()).unwrap();
         assert_eq!(settings.vault.as_deref(), Some(made.location.as_str()));
         assert_eq!(settings.password_file, Some(places.key()));
-        let store = lifeboat_store::open(&made.location).unwrap();
+        let store = lifeboat_store::open(&made.location, &Access::default()).unwrap();
         assert!(Vault::open(store, key.trim().as_bytes(), env.clone()).is_ok());
         let again = init(&places, env, InitOptions::default()).err().unwrap();
         assert!(again.to_string().contains("already"), "{again}");

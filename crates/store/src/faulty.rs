@@ -262,6 +262,10 @@ impl Store for FaultyStore {
         self.inner.modified(name)
     }
 
+    fn is_remote(&self) -> bool {
+        self.inner.is_remote()
+    }
+
     fn free_space(&self) -> Option<u64> {
         self.inner.free_space()
     }

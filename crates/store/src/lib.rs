@@ -7,26 +7,44 @@
 //!   data, name and folder have reached stable storage.
 //! - `put` of a name that is there already fails with [`StoreError::AlreadyExists`] and leaves it
 //!   untouched. Nothing is ever overwritten.
-//! - `delete` of a name that is not there fails with [`StoreError::NotFound`].
+//! - `delete` of a name that is not there fails with [`StoreError::NotFound`], or succeeds where the
+//!   store does not tell (most object stores).
 //! - `list` shows every object whose `put` has returned and none that is half written.
+//!
+//! What a place is called and what is needed to reach it are two things: a [`Place`] can be shown and
+//! remembered, an [`Access`] holds secrets and limits. [`open`] puts them together, with
+//! [`RetryStore`] around what is reached over a network.
 //!
 //! What a crash leaves: at most temporary files, which `list` never shows and which the backend
 //! clears when they are old.
 
+pub mod access;
+mod cloud;
 pub mod conformance;
 mod faulty;
+mod http;
 mod local;
 mod memory;
 mod object;
 mod open;
+mod place;
+mod probe;
+mod rest;
+mod retry;
 mod simulated;
 mod spool;
 
+pub use access::{Access, ExposeSecret, Limits, RetryPolicy, SecretString, Stop};
+pub use cloud::CloudStore;
 pub use faulty::{Fault, FaultyStore};
 pub use local::LocalStore;
 pub use memory::MemoryStore;
 pub use object::{Area, ObjectInfo, ObjectName, StoreError};
 pub use open::open;
+pub use place::Place;
+pub use probe::Capabilities;
+pub use rest::RestStore;
+pub use retry::RetryStore;
 pub use simulated::{Dice, SimulatedStore, Simulation, Weather};
 pub use spool::SpoolStore;
 
@@ -69,6 +87,20 @@ pub trait Store: Send + Sync {
     /// told. A client cannot choose it, where the server is another machine.
     fn modified(&self, _name: &ObjectName) -> Result<Option<i64>> {
         Ok(None)
+    }
+
+    /// What the place can do, found out by trying where that is not known. Only before a vault is
+    /// made there: for a moment there is a lock that no program can read.
+    fn probe(&self) -> Result<Capabilities> {
+        Ok(Capabilities {
+            lists_at_once: self.lists_at_once(),
+            ..Capabilities::DIRECTORY
+        })
+    }
+
+    /// Whether it is reached over a network of our own making, and so may be slow at any time.
+    fn is_remote(&self) -> bool {
+        false
     }
 
     /// Free bytes where this lies, if that can be told.

@@ -133,6 +133,24 @@ pub enum StoreError {
         /// What the system said.
         reason: String,
     },
+    /// It does not answer, for now. Nothing is known of what was asked for; it can be asked again.
+    #[error(
+        "{place} does not answer ({reason}); what is stored there is safe: run the command again when it can be reached"
+    )]
+    Unreachable {
+        /// Where.
+        place: String,
+        /// What was seen.
+        reason: String,
+    },
+    /// It answers, and what should hold the vault (a bucket, a container, a folder) is not there.
+    #[error("{place} cannot hold a vault: {reason}")]
+    NoPlace {
+        /// Where.
+        place: String,
+        /// What is missing.
+        reason: String,
+    },
     /// An object ended before the range that was asked for.
     #[error("{name} is shorter than expected: wanted {wanted} bytes at {offset}")]
     ShortRead {

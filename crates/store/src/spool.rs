@@ -22,7 +22,7 @@ use std::{
 
 use parking_lot::RwLock;
 
-use crate::{Area, LocalStore, ObjectInfo, ObjectName, Result, Store, StoreError};
+use crate::{Area, Capabilities, LocalStore, ObjectInfo, ObjectName, Result, Store, StoreError};
 
 /// Objects that are uploaded at the same time.
 const UPLOADS: usize = 4;
@@ -105,7 +105,7 @@ impl SpoolStore {
     pub fn is_slow(&self) -> bool {
         let [bytes, nanos] = [0, 1].map(|at| self.measured[at].load(Ordering::Relaxed));
         let slow = nanos > 0 && u128::from(bytes) * 1_000_000_000 < u128::from(nanos) * SLOW;
-        slow || !self.inner.lists_at_once()
+        slow || self.inner.is_remote() || !self.inner.lists_at_once()
     }
 
     fn put_measured(&self, name: &ObjectName, bytes: &[u8]) -> Result<()> {
@@ -212,6 +212,14 @@ impl Store for SpoolStore {
 
     fn modified(&self, name: &ObjectName) -> Result<Option<i64>> {
         self.inner.modified(name)
+    }
+
+    fn probe(&self) -> Result<Capabilities> {
+        self.inner.probe()
+    }
+
+    fn is_remote(&self) -> bool {
+        self.inner.is_remote()
     }
 
     fn free_space(&self) -> Option<u64> {

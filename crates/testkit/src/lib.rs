@@ -12,6 +12,7 @@
 //! * [`remote`] is a machine that has nothing but a network to an engine: over TLS with [`certificates`],
 //!   and over SSH.
 //! * [`images`] makes the images; [`sample_app`] the app; [`compose`] a project of Docker Compose.
+//! * [`go`] builds programs from source; [`server`] starts the servers that keep vaults.
 //! * [`oddities`] makes a tree with everything a file system can hold, and compares two such trees.
 #![allow(
     clippy::disallowed_methods,
@@ -24,6 +25,7 @@ pub mod certificates;
 pub mod command;
 pub mod compose;
 pub mod engine;
+pub mod go;
 
 mod error;
 pub mod images;
@@ -31,5 +33,6 @@ pub mod oddities;
 pub mod packages;
 pub mod remote;
 pub mod sample_app;
+pub mod server;
 
 pub use error::{Error, Result};

@@ -97,6 +97,11 @@ pub struct Cli {
 #[command(next_help_heading = "Global options")]
 pub struct GlobalArgs {
     /// Place of the vault [default: as `init` remembered it, else /var/lib/lifeboat/vault]
+    ///
+    /// A directory, or as restic has it: s3:https://host/bucket/prefix, s3:bucket/prefix (Amazon's),
+    /// gs:bucket:/prefix, azure:container:/prefix, rest:https://user@host/path,
+    /// sftp:user@host:/path. Credentials come from the environment, under the names that restic and
+    /// the stores' own programs use.
     #[arg(long, value_name = "PLACE", global = true, env = environment::VAULT, hide_env_values = true, value_hint = ValueHint::DirPath)]
     pub vault: Option<String>,
 
@@ -115,6 +120,9 @@ pub struct GlobalArgs {
         value_hint = ValueHint::CommandString
     )]
     pub password_command: Option<OsString>,
+
+    #[command(flatten)]
+    pub store: StoreArgs,
 
     /// Address of the container engine: unix:///PATH, tcp://HOST[:PORT] or ssh://[USER@]HOST[:PORT]
     /// [env: DOCKER_HOST] [default: the current Docker context, else unix:///var/run/docker.sock]
@@ -172,6 +180,30 @@ pub struct GlobalArgs {
     /// Folder of journals, spool and default vault
     #[arg(long, value_name = "DIR", global = true, env = environment::STATE_DIR, hide_env_values = true, hide = true)]
     pub state_dir: Option<OsString>,
+}
+
+/// How a vault that is not in a directory is reached.
+#[derive(Debug, Clone, Default, Args)]
+pub struct StoreArgs {
+    /// File of authorities (PEM) that may vouch for the vault's server, beside the system's
+    #[arg(long, value_name = "FILE", global = true, env = environment::CA_FILE, hide_env_values = true, value_hint = ValueHint::FilePath)]
+    pub cacert: Option<PathBuf>,
+
+    /// Reach the vault's server without TLS, though it is another machine
+    #[arg(long, global = true)]
+    pub insecure_http: bool,
+
+    /// Send no more than so many KiB a second to the vault's server
+    #[arg(long, value_name = "KIB", global = true)]
+    pub limit_upload: Option<u64>,
+
+    /// Read no more than so many KiB a second from the vault's server
+    #[arg(long, value_name = "KIB", global = true)]
+    pub limit_download: Option<u64>,
+
+    /// How many seconds to go on trying where the vault's server stops answering [default: 900]
+    #[arg(long, value_name = "SECONDS", global = true)]
+    pub retry_store: Option<u64>,
 }
 
 /// One variant a command.

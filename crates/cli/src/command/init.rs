@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use lifeboat_recovery::setup::{self, InitOptions, Initialised};
+use lifeboat_store::Capabilities;
 use lifeboat_vault::Environment;
 use serde::Serialize;
 
@@ -21,6 +22,47 @@ struct Report<'a> {
     key_file: Option<&'a Path>,
     sheet: Option<&'a Path>,
     warnings: &'a [String],
+    /// What the store can do; of a directory it is known.
+    store: Option<StoreReport>,
+}
+
+#[derive(Serialize)]
+struct StoreReport {
+    exclusive_create: bool,
+    append_only: bool,
+    lists_at_once: bool,
+}
+
+impl From<Capabilities> for StoreReport {
+    fn from(can: Capabilities) -> Self {
+        Self {
+            exclusive_create: can.exclusive_create,
+            append_only: can.append_only,
+            lists_at_once: can.lists_at_once,
+        }
+    }
+}
+
+/// For people.
+fn sentence(can: &Capabilities) -> String {
+    let words = [
+        if can.exclusive_create {
+            "never replaces what is there"
+        } else {
+            "replaces what is written again"
+        },
+        if can.append_only {
+            "is append-only (forget and prune must run where it is not)"
+        } else {
+            "lets objects be deleted"
+        },
+        if can.lists_at_once {
+            "lists at once what was written"
+        } else {
+            "lists only later what was written"
+        },
+    ];
+    format!("the store {}", words.join(", "))
 }
 
 /// Makes a vault.
@@ -43,6 +85,7 @@ pub fn run(session: &Session, args: &InitArgs) -> Result<Exit> {
                 Some(Source::File(path)) => Some(absolute(path)?),
                 _ => None,
             },
+            access: session.access().clone(),
             site: session.global.site.clone(),
             host: session.global.host.clone(),
         },
@@ -71,12 +114,16 @@ fn show(session: &Session, made: &Initialised, sheet: Option<&Path>) -> Result<(
             key_file: made.key_file.as_deref(),
             sheet,
             warnings: &made.warnings,
+            store: made.capabilities.map(StoreReport::from),
         })?;
     } else {
         out.line(&format!(
             "vault {} made at {}",
             made.vault_id, made.location
         ))?;
+        if let Some(can) = &made.capabilities {
+            out.line(&sentence(can))?;
+        }
         if let Some(key) = &made.key_file {
             out.line(&format!("key generated in {}", key.display()))?;
         }
@@ -125,9 +172,10 @@ pub(super) fn new_file(session: &Session, path: &Path) -> Result<PathBuf> {
             folder.display()
         )));
     }
-    let vault = absolute(Path::new(
-        session.vault_location().trim_start_matches("local:"),
-    ))?;
+    let Some(vault) = session.vault_directory() else {
+        return Ok(path);
+    };
+    let vault = absolute(&vault)?;
     if path.starts_with(&vault) {
         return Err(Failure::usage(format!(
             "the recovery sheet holds the key and must not lie in the vault; name a place outside {}",

@@ -149,7 +149,7 @@ fn wrong_input_is_one_sentence_and_nothing_is_written() {
             "shop",
         ),
         ("copy --to var/vault", 1, "another place"),
-        ("copy --to s3:nothing", 1, ""),
+        ("copy --to b2:nothing", 1, ""),
     ] {
         let text = stderr(&host.run(line).code(code));
         assert!(

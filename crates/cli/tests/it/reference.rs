@@ -69,6 +69,8 @@ fn subcommands(help: &str) -> Vec<String> {
         .skip_while(|line| *line != "Commands:")
         .skip(1)
         .take_while(|line| !line.is_empty())
+        // Not what goes on in the next line.
+        .filter(|line| !line.starts_with("   "))
         .filter_map(|line| line.strip_prefix("  ")?.split_whitespace().next())
         .filter(|name| *name != "help")
         .map(str::to_owned)

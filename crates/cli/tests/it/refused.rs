@@ -51,9 +51,9 @@ fn a_directory_that_is_no_vault_is_10() {
 fn a_place_that_cannot_be_a_vault_is_named() {
     refused(
         &Host::new(),
-        "points --vault s3:bucket/x",
+        "points --vault b2:bucket/x",
         1,
-        &["s3", "not supported yet"],
+        &["`b2:`", "s3:"],
     );
 }
 

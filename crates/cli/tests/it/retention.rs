@@ -287,7 +287,11 @@ fn restic_judges_as_we_do() {
     let host = with_points(&["2025-06-01 10:00:00"]);
     let mut dice = Dice(0x5eed_5eed);
     let vault = lifeboat_vault::Vault::open(
-        lifeboat_store::open(host.path("var/vault").to_str().unwrap()).unwrap(),
+        lifeboat_store::open(
+            host.path("var/vault").to_str().unwrap(),
+            &Default::default(),
+        )
+        .unwrap(),
         fs_err::read_to_string(host.path("etc/key"))
             .unwrap()
             .trim()

@@ -84,7 +84,7 @@ fn a_hostile_point_leaves_its_target_alone() {
 
 fn vault(lab: &Lab) -> Vault {
     let key = fs_err::read_to_string(lab.key()).unwrap();
-    let store = lifeboat_store::open(lab.vault().to_str().unwrap()).unwrap();
+    let store = lifeboat_store::open(lab.vault().to_str().unwrap(), &Default::default()).unwrap();
     Vault::open(store, key.trim().as_bytes(), Environment::system("hostile")).unwrap()
 }
 

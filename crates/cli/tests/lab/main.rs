@@ -27,6 +27,8 @@ mod sharing;
 mod signals;
 mod slow_vault;
 mod soak;
+mod stores;
+mod stores_wrong;
 mod support;
 mod tiny;
 mod wrong_input;

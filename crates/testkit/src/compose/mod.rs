@@ -6,8 +6,6 @@
 //! relative and absolute paths, a named volume. After a recovery `up -d` must find nothing to change:
 //! [`Project::up_dry_run_changes`].
 
-mod build;
-
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -15,9 +13,24 @@ use fs_err as fs;
 
 use crate::command::run;
 use crate::engine::PrivateEngine;
+use crate::go::GoTool;
 use crate::{Result, images};
 
-pub use build::{VERSION, docker_compose};
+/// The version of Docker Compose that the tests use. 5.7 wants a newer Go.
+pub const VERSION: &str = "v5.6.0";
+
+/// The program `docker-compose`, built if it is not in the cache.
+pub fn docker_compose() -> Result<PathBuf> {
+    GoTool {
+        program: "docker-compose",
+        module: "github.com/docker/compose/v5",
+        version: VERSION,
+        package: "github.com/docker/compose/v5/cmd",
+        flags: "-X github.com/docker/compose/v5/internal.Version=v5.6.0",
+        main: "",
+    }
+    .ensure()
+}
 
 /// The project's name.
 pub const PROJECT: &str = "notes";

@@ -1,0 +1,322 @@
+//! HTTP as every networked store here speaks it: one client, one way of waiting, one way of failing.
+//!
+//! - Bodies pass in small pieces through the bandwidth limits.
+//! - There is no bound on how long a request may take, only on how long nothing may move: a slow line
+//!   is no fault, a silent one is.
+//! - Redirects are not followed: a POST would silently become a GET.
+//! - No error holds a URL: it could hold a password.
+
+mod body;
+mod limit;
+mod runtime;
+
+use std::{
+    error::Error,
+    net::IpAddr,
+    path::Path,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::{Duration, Instant},
+};
+
+use bytes::{Bytes, BytesMut};
+use http::{HeaderMap, Method, StatusCode};
+use reqwest::{Certificate, Client, Url};
+
+pub use self::limit::Bucket;
+pub(crate) use self::runtime::Waiter;
+use crate::{Access, Limits, Result, StoreError, place::refused};
+
+/// A connection that is not there after so long does not come.
+const CONNECT: Duration = Duration::from_secs(20);
+/// So long nothing may move in a request.
+const IDLE: Duration = Duration::from_secs(60);
+/// Nothing that a vault holds, and no listing, is larger.
+const LARGEST_ANSWER: usize = 4 << 30;
+
+/// An HTTP client with the limits of one store.
+#[derive(Clone, Debug)]
+pub(crate) struct Http {
+    client: Client,
+    limits: Limits,
+}
+
+/// What a server answered, whole.
+#[derive(Debug)]
+pub(crate) struct Answer {
+    pub status: StatusCode,
+    pub headers: HeaderMap,
+    pub body: Bytes,
+}
+
+/// Why there is no answer.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum NoAnswer {
+    /// It may be there later.
+    #[error("{0}")]
+    Unreachable(String),
+    /// It is there, and we cannot talk to it.
+    #[error("{0}")]
+    Refused(String),
+}
+
+impl Http {
+    /// A client for a server at `url`.
+    pub(crate) fn new(url: &Url, access: &Access) -> Result<Self> {
+        refuse_open_lines(url, access.insecure_http)?;
+        let mut builder = Client::builder()
+            .user_agent(concat!("lifeboat/", env!("CARGO_PKG_VERSION")))
+            .redirect(reqwest::redirect::Policy::none())
+            .retry(reqwest::retry::never())
+            .connect_timeout(CONNECT)
+            .tcp_keepalive(Duration::from_secs(15))
+            .pool_idle_timeout(Duration::from_secs(50));
+        if is_loopback(url) {
+            builder = builder.no_proxy();
+        }
+        builder = if url.scheme() == "http" {
+            // A machine without any authorities can talk to itself all the same.
+            builder.tls_certs_only([])
+        } else {
+            match &access.ca_file {
+                Some(path) => builder.tls_certs_merge(certificates(path)?),
+                None => builder,
+            }
+        };
+        let client = builder.build().map_err(|e| {
+            refused(&format!(
+                "TLS cannot be set up: {}; install the package ca-certificates or name a file with --cacert",
+                reason(&e)
+            ))
+        })?;
+        Ok(Self {
+            client,
+            limits: access.limits.clone(),
+        })
+    }
+
+    /// Sends a request and reads the whole answer, whatever its status is.
+    pub(crate) async fn exchange(
+        &self,
+        method: Method,
+        url: Url,
+        headers: HeaderMap,
+        body: Bytes,
+    ) -> Result<Answer, NoAnswer> {
+        let moved = Arc::new(Moved::now());
+        let work = self.talk(method, url, headers, body, Arc::clone(&moved));
+        tokio::pin!(work);
+        loop {
+            tokio::select! {
+                answer = &mut work => return answer,
+                () = tokio::time::sleep(IDLE.saturating_sub(moved.ago())) => {
+                    if moved.ago() >= IDLE {
+                        let seconds = IDLE.as_secs();
+                        return Err(NoAnswer::Unreachable(format!("nothing came for {seconds} seconds")));
+                    }
+                }
+            }
+        }
+    }
+
+    async fn talk(
+        &self,
+        method: Method,
+        url: Url,
+        headers: HeaderMap,
+        body: Bytes,
+        moved: Arc<Moved>,
+    ) -> Result<Answer, NoAnswer> {
+        let mut request = reqwest::Request::new(method, url);
+        *request.headers_mut() = headers;
+        if !body.is_empty() {
+            let upload = body::Upload::new(body, self.limits.upload.clone(), Arc::clone(&moved));
+            *request.body_mut() = Some(reqwest::Body::wrap(upload));
+        } else if !matches!(
+            *request.method(),
+            Method::GET | Method::HEAD | Method::DELETE
+        ) {
+            *request.body_mut() = Some(Bytes::new().into());
+        }
+        let mut response = self.client.execute(request).await.map_err(no_answer)?;
+        moved.mark();
+        let (status, headers) = (response.status(), response.headers().clone());
+        let mut read = BytesMut::new();
+        while let Some(piece) = response.chunk().await.map_err(no_answer)? {
+            if read.len() + piece.len() > LARGEST_ANSWER {
+                return Err(NoAnswer::Refused("the answer does not end".to_owned()));
+            }
+            read.extend_from_slice(&piece);
+            if let Some(bucket) = &self.limits.download {
+                tokio::time::sleep(bucket.take(Instant::now(), piece.len())).await;
+            }
+            moved.mark();
+        }
+        Ok(Answer {
+            status,
+            headers,
+            body: read.freeze(),
+        })
+    }
+}
+
+/// When something last moved.
+#[derive(Debug)]
+pub(crate) struct Moved {
+    began: Instant,
+    /// Milliseconds after that.
+    at: AtomicU64,
+}
+
+impl Moved {
+    fn now() -> Self {
+        Self {
+            began: Instant::now(),
+            at: AtomicU64::new(0),
+        }
+    }
+
+    pub(crate) fn mark(&self) {
+        let millis = u64::try_from(self.began.elapsed().as_millis()).unwrap_or(u64::MAX);
+        self.at.store(millis, Ordering::Relaxed);
+    }
+
+    fn ago(&self) -> Duration {
+        let at = Duration::from_millis(self.at.load(Ordering::Relaxed));
+        self.began.elapsed().saturating_sub(at)
+    }
+}
+
+impl NoAnswer {
+    /// For the caller of a store at `place`.
+    pub(crate) fn at(self, place: &str) -> StoreError {
+        match self {
+            Self::Unreachable(reason) => StoreError::Unreachable {
+                place: place.to_owned(),
+                reason,
+            },
+            Self::Refused(reason) => StoreError::Io {
+                context: format!("talk to {place}"),
+                source: std::io::Error::other(reason),
+            },
+        }
+    }
+}
+
+fn no_answer(error: reqwest::Error) -> NoAnswer {
+    let connecting = error.is_connect();
+    let reason = reason(&error.without_url());
+    // rustls says so; nothing of it is to be had as a type here.
+    if reason.contains("CaUsedAsEndEntity") {
+        return NoAnswer::Refused(
+            "its certificate is that of an authority; a server's own has to be made with basicConstraints=CA:FALSE".to_owned(),
+        );
+    }
+    if let Some(at) = reason.find("invalid peer certificate") {
+        return NoAnswer::Refused(format!(
+            "its certificate is not trusted ({}); name the file of the authority that signed it with --cacert",
+            &reason[at + "invalid peer certificate: ".len()..]
+        ));
+    }
+    if connecting && reason.contains("received corrupt message") {
+        return NoAnswer::Refused(
+            "it does not speak TLS; a place with http:// is one without".to_owned(),
+        );
+    }
+    NoAnswer::Unreachable(reason)
+}
+
+/// The innermost reasons: the outer ones only say that a request was sent.
+fn reason(error: &dyn Error) -> String {
+    let mut chain = vec![error.to_string()];
+    let mut at = error.source();
+    while let Some(inner) = at {
+        let text = inner.to_string();
+        if chain.last() != Some(&text) {
+            chain.push(text);
+        }
+        at = inner.source();
+    }
+    let from = chain.len().saturating_sub(2);
+    let inner = &chain[from..];
+    match inner {
+        [outer, inner] if outer.contains(inner.as_str()) => outer.clone(),
+        parts => parts.join(": "),
+    }
+}
+
+/// Keys and passwords do not travel readable, but to this very machine.
+fn refuse_open_lines(url: &Url, allowed: bool) -> Result<()> {
+    if url.scheme() == "https" || allowed || is_loopback(url) {
+        return Ok(());
+    }
+    Err(refused(&format!(
+        "{} is reached without TLS, so that others on the way could change or delete the vault; use https://, or say --insecure-http if the way is safe",
+        url.host_str().unwrap_or_default()
+    )))
+}
+
+fn is_loopback(url: &Url) -> bool {
+    let host = url.host_str().unwrap_or_default();
+    let address = host.trim_start_matches('[').trim_end_matches(']');
+    host == "localhost" || address.parse::<IpAddr>().is_ok_and(|a| a.is_loopback())
+}
+
+fn certificates(path: &Path) -> Result<Vec<Certificate>> {
+    let pem = fs_err::read(path).map_err(|source| StoreError::Io {
+        context: "read the certificates".to_owned(),
+        source,
+    })?;
+    match Certificate::from_pem_bundle(&pem) {
+        Ok(found) if !found.is_empty() => Ok(found),
+        _ => Err(refused(&format!(
+            "{} holds no certificate in PEM form",
+            path.display()
+        ))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn open_lines_are_for_this_machine_alone() {
+        for (url, fine) in [
+            ("https://h.example/", true),
+            ("http://127.0.0.1:9000/", true),
+            ("http://127.7.7.7/", true),
+            ("http://[::1]:9000/", true),
+            ("http://localhost/", true),
+            ("http://h.example/", false),
+            ("http://10.0.0.1/", false),
+            ("http://127.0.0.1.example/", false),
+            ("http://localhost.example/", false),
+        ] {
+            let url: Url = url.parse().unwrap();
+            let said = Http::new(&url, &Access::default()).map(drop);
+            assert_eq!(said.is_ok(), fine, "{url}: {said:?}");
+            let access = Access {
+                insecure_http: true,
+                ..Access::default()
+            };
+            assert!(refuse_open_lines(&url, access.insecure_http).is_ok());
+        }
+    }
+
+    #[test]
+    fn a_file_without_certificates_is_named() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("ca.pem");
+        fs_err::write(&path, "nothing").unwrap();
+        let access = Access {
+            ca_file: Some(path),
+            ..Access::default()
+        };
+        let url = "https://h.example/".parse().unwrap();
+        let error = Http::new(&url, &access).unwrap_err().to_string();
+        assert!(error.contains("ca.pem"), "{error}");
+    }
+}
