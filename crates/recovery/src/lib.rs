@@ -24,6 +24,7 @@ pub mod restore;
 pub mod selection;
 pub mod setup;
 pub mod survey;
+pub mod verified;
 pub mod watchdog;
 
 pub use context::{Context, Places, Settings};

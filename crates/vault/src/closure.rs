@@ -5,6 +5,7 @@
 use std::collections::HashMap;
 
 use crate::{
+    bits::Bits,
     blob::BlobKind,
     error::{Result, VaultError},
     id::BlobId,
@@ -83,7 +84,7 @@ impl<'a> Closure<'a> {
     }
 
     /// Marks every blob at and below a tree that was read.
-    pub(crate) fn mark(&self, root: BlobId, bits: &mut Bits) -> Result<()> {
+    pub(crate) fn mark(&self, root: BlobId, bits: &Bits) -> Result<()> {
         let mut open = vec![root];
         while let Some(id) = open.pop() {
             // What was marked once was marked with all below it.
@@ -112,30 +113,5 @@ fn missing(kind: BlobKind, id: BlobId) -> VaultError {
     VaultError::MissingBlob {
         kind: kind.as_str(),
         id,
-    }
-}
-
-/// One bit for each blob of an index.
-pub(crate) struct Bits(Vec<u64>);
-
-impl Bits {
-    pub(crate) fn new(length: usize) -> Bits {
-        Bits(vec![0; length.div_ceil(64)])
-    }
-
-    pub(crate) fn get(&self, number: usize) -> bool {
-        self.0
-            .get(number / 64)
-            .is_some_and(|word| word >> (number % 64) & 1 == 1)
-    }
-
-    /// Whether it was not set before.
-    pub(crate) fn set(&mut self, number: usize) -> bool {
-        let Some(word) = self.0.get_mut(number / 64) else {
-            return false;
-        };
-        let before = *word;
-        *word |= 1 << (number % 64);
-        *word != before
     }
 }

@@ -22,8 +22,9 @@ use std::{
 };
 
 use crate::{
+    bits::Bits,
     blob::BlobKind,
-    closure::{Bits, Closure},
+    closure::Closure,
     error::{ErrorKind, Result, VaultError},
     id::{BlobId, PackId, SnapshotId},
     index::{BlobLocation, Index},
@@ -207,8 +208,8 @@ impl Source<'_> {
             }
         };
         closure.read(root, &mut see).map_err(Failed::Here)?;
-        let mut bits = Bits::new(self.index.len());
-        closure.mark(root, &mut bits).map_err(Failed::Here)?;
+        let bits = Bits::new(self.index.len());
+        closure.mark(root, &bits).map_err(Failed::Here)?;
 
         // The session begins before the other vault is asked what it holds, so that this stays true until the end.
         let writer = target
@@ -218,7 +219,7 @@ impl Source<'_> {
             .index
             .iter()
             .enumerate()
-            .filter(|(number, (kind, id, _))| bits.get(*number) && !writer.has(*kind, *id))
+            .filter(|(number, (kind, id, _))| bits.has(*number) && !writer.has(*kind, *id))
             .map(|(_, blob)| blob)
             .collect();
         let blobs = wanted.len() as u64;

@@ -31,6 +31,7 @@ pub mod pack;
 pub mod progress;
 pub mod prune;
 pub mod read;
+pub mod repair;
 pub mod repo;
 pub mod seal;
 pub mod snapshot;

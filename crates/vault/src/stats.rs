@@ -9,7 +9,8 @@ use std::collections::{HashMap, HashSet};
 use lifeboat_store::Area;
 
 use crate::{
-    closure::{Bits, Closure},
+    bits::Bits,
+    closure::Closure,
     error::{Result, VaultError},
     id::BlobId,
     node::{NodeKind, Tree},
@@ -84,22 +85,22 @@ impl Vault {
             below: HashMap::new(),
         };
         let mut stats = VaultStats::default();
-        let mut all = Bits::new(index.len());
-        let mut twice = Bits::new(index.len());
+        let all = Bits::new(index.len());
+        let twice = Bits::new(index.len());
         let mut used = Vec::new();
         for roots in groups {
             let mut group = GroupStats::default();
-            let mut bits = Bits::new(index.len());
+            let bits = Bits::new(index.len());
             for root in roots {
                 sizes.read(*root, progress)?;
                 let (entries, bytes) = sizes.sum(*root);
                 group.points += 1;
                 group.entries += entries;
                 group.logical_bytes += bytes;
-                sizes.closure.mark(*root, &mut bits)?;
+                sizes.closure.mark(*root, &bits)?;
             }
             for number in 0..index.len() {
-                if bits.get(number) && !all.set(number) {
+                if bits.has(number) && !all.set(number) {
                     twice.set(number);
                 }
             }
@@ -111,7 +112,7 @@ impl Vault {
         }
         for (number, (_, _, location)) in index.iter().enumerate() {
             let (plain, stored) = (location.plain_len(), u64::from(location.length));
-            if !all.get(number) {
+            if !all.has(number) {
                 stats.unused_bytes += stored;
                 continue;
             }
@@ -123,8 +124,8 @@ impl Vault {
             };
             count(&mut stats.total, true);
             for (group, bits) in stats.groups.iter_mut().zip(&used) {
-                if bits.get(number) {
-                    count(group, !twice.get(number));
+                if bits.has(number) {
+                    count(group, !twice.has(number));
                 }
             }
         }

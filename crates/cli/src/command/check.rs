@@ -1,5 +1,6 @@
 //! `check`.
 
+use lifeboat_recovery::verified::Verified;
 use lifeboat_vault::{CheckOptions, CheckReport, check::Finding};
 use serde::Serialize;
 
@@ -20,6 +21,12 @@ struct Report<'a> {
     packs: u64,
     blobs: u64,
     bytes: u64,
+    read_packs: u64,
+    read_bytes: u64,
+    /// Packs that no check of this host has read and found whole.
+    never_read: u64,
+    /// Seconds since 1970: no pack that was read was read longer ago.
+    oldest_read: Option<i64>,
     errors: Vec<Damage<'a>>,
     notes: &'a [String],
 }
@@ -53,29 +60,45 @@ impl<'a> Damage<'a> {
 /// Checks the vault.
 pub fn run(session: &Session, args: &CheckArgs) -> Result<Exit> {
     let vault = session.open_vault()?;
+    let subset = args.read_data_subset.or(args.read_data_rolling);
+    let remembered = Verified::load(&session.places, vault.id());
+    if let Some(sentence) = &remembered.problem {
+        session.reporter.warn_once(sentence);
+    }
     let options = CheckOptions {
-        read_data: args.read_data,
+        read_data: args.read_data || subset.is_some(),
+        subset,
+        verified: remembered.packs,
         ..CheckOptions::default()
     };
     let report = vault.check(&options, session.reporter.as_ref());
     session.reporter.finish();
     let report = report?;
+    if options.read_data
+        && let Err(error) = Verified::save(&session.places, vault.id(), &report.verified)
+    {
+        session.reporter.warn_once(&format!(
+            "what was read when cannot be remembered: {error}; --read-data-rolling begins anew"
+        ));
+    }
     if session.out.is_json() {
         session.out.json(&Report {
             location: vault.location(),
-            read_data: args.read_data,
+            read_data: options.read_data,
             snapshots: report.snapshots,
             trees: report.trees,
             packs: report.packs,
             blobs: report.blobs,
             bytes: report.bytes,
+            read_packs: report.read_packs,
+            read_bytes: report.read_bytes,
+            never_read: report.packs.saturating_sub(report.verified.len() as u64),
+            oldest_read: report.verified.values().min().copied(),
             errors: report.errors.iter().map(Damage::new).collect(),
             notes: &report.notes,
         })?;
     } else {
-        session
-            .out
-            .text(&render(&report, &vault.location(), args.read_data))?;
+        session.out.text(&render(&report, &vault.location()))?;
     }
     match report.errors.len() as u64 {
         0 => Ok(Exit::Done),
@@ -87,7 +110,7 @@ pub fn run(session: &Session, args: &CheckArgs) -> Result<Exit> {
     }
 }
 
-fn render(report: &CheckReport, location: &str, read_data: bool) -> String {
+fn render(report: &CheckReport, location: &str) -> String {
     let mut text = String::new();
     for finding in &report.errors {
         text.push_str(&format!("{}\n", finding.sentence));
@@ -115,14 +138,43 @@ fn render(report: &CheckReport, location: &str, read_data: bool) -> String {
         human::plural(report.packs, "pack"),
         human::size(report.bytes)
     ));
+    if report.read_packs > 0 {
+        text.push_str(&read(report));
+    }
     if report.errors.is_empty() {
-        let how = if read_data {
-            "every byte was read"
-        } else {
-            "the data was not read: that is --read-data"
+        let how = match report.read_packs {
+            _ if report.packs == report.read_packs => "every byte was read",
+            0 => "the data was not read: that is --read-data",
+            _ => "of the data, what was read",
         };
         text.push_str(&format!("the vault at {location} is whole; {how}\n"));
     }
+    text
+}
+
+/// How much was read, now and before.
+fn read(report: &CheckReport) -> String {
+    let never = report.packs.saturating_sub(report.verified.len() as u64);
+    let mut text = format!(
+        "read: {} of {}, {}",
+        human::count(report.read_packs),
+        human::plural(report.packs, "pack"),
+        human::size(report.read_bytes)
+    );
+    if report.read_packs < report.packs {
+        match report.verified.values().min() {
+            _ if never > 0 => text.push_str(&format!(
+                "; {} never read from this host",
+                human::plural(never, "pack")
+            )),
+            Some(oldest) => text.push_str(&format!(
+                "; everything since {}",
+                human::local_seconds(*oldest)
+            )),
+            None => {}
+        }
+    }
+    text.push('\n');
     text
 }
 
@@ -146,7 +198,7 @@ mod tests {
             snapshots: 1,
             ..CheckReport::default()
         };
-        insta::assert_snapshot!(render(&report, "/v", true), @r"
+        insta::assert_snapshot!(render(&report, "/v"), @r"
         pack 12 is not what its name says
           needed by point 01010101
           needed by /a\nb

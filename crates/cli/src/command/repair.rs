@@ -8,6 +8,7 @@ use std::sync::{
 use lifeboat_vault::RebuiltIndex;
 use serde::Serialize;
 
+use super::mend;
 use crate::{
     args::{Repair, RepairArgs, RepairIndexArgs},
     exit::{Exit, Result},
@@ -28,6 +29,8 @@ struct Report {
     removed: Vec<String>,
     /// Index files that cannot be read and are left.
     kept: Vec<Unreadable>,
+    /// Packs that are gone and in the index no more.
+    gone: Vec<String>,
     /// Packs that cannot be read and are in no index.
     unreadable: Vec<Unreadable>,
 }
@@ -55,6 +58,7 @@ impl Report {
                 .iter()
                 .map(|(id, e)| unreadable((id.to_string(), e)))
                 .collect(),
+            gone: rebuilt.gone.iter().map(ToString::to_string).collect(),
             unreadable: rebuilt
                 .unreadable
                 .iter()
@@ -68,15 +72,22 @@ impl Report {
 pub fn run(session: &Session, args: &RepairArgs) -> Result<Exit> {
     match &args.what {
         Repair::Index(args) => index(session, args),
+        Repair::Packs(args) => mend::packs(session, args),
+        Repair::Points(args) => mend::points(session, args),
     }
+}
+
+/// A repair that is ended by force leaves its lock behind, and that one keeps everybody out.
+pub(super) fn stop_on_signal() -> Result<Arc<AtomicBool>> {
+    let stop = Arc::new(AtomicBool::new(false));
+    let on_signal = Arc::clone(&stop);
+    signals::on_first(move || on_signal.store(true, Ordering::Relaxed))?;
+    Ok(stop)
 }
 
 fn index(session: &Session, args: &RepairIndexArgs) -> Result<Exit> {
     let vault = session.open_vault()?;
-    // A repair that is ended by force leaves its lock behind, and that one keeps everybody out.
-    let stop = Arc::new(AtomicBool::new(false));
-    let on_signal = Arc::clone(&stop);
-    signals::on_first(move || on_signal.store(true, Ordering::Relaxed))?;
+    let stop = stop_on_signal()?;
     let rebuilt = vault.rebuild_index(args.retry_lock, &stop, session.reporter.as_ref());
     session.reporter.finish();
     let rebuilt = rebuilt?;
@@ -102,6 +113,11 @@ fn render(report: &Report) -> String {
         text.push_str(&format!(
             "index/{} stays, for it may name what is in the packs that cannot be read: {}\n",
             file.id, file.sentence
+        ));
+    }
+    for id in &report.gone {
+        text.push_str(&format!(
+            "pack {id} is gone; it is taken out of the index, and `lifeboat check` says which points need what it held\n"
         ));
     }
     for pack in &report.unreadable {
@@ -145,11 +161,13 @@ mod tests {
             blobs: 1200,
             removed: vec![IndexId([1; 32])],
             kept: vec![],
+            gone: vec![PackId([7; 32])],
             unreadable: vec![(PackId([2; 32]), error)],
         };
         let report = Report::new("/v".into(), &rebuilt);
         insta::assert_snapshot!(render(&report), @r"
         index/0101010101010101010101010101010101010101010101010101010101010101 was damaged and is deleted
+        pack 0707070707070707070707070707070707070707070707070707070707070707 is gone; it is taken out of the index, and `lifeboat check` says which points need what it held
         pack 02 is damaged: its header does not open; run `lifeboat check` to see what else is affected; it is in no index
         added to the index: 1,200 blobs in 2 packs
         the index of the vault at /v names everything but what is in 1 damaged pack; `lifeboat check` says which points need it

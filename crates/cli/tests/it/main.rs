@@ -8,6 +8,7 @@ mod help;
 mod host;
 mod keys;
 mod looking;
+mod mending;
 mod plain;
 mod reference;
 mod refused;

@@ -3,7 +3,7 @@
 //! Without `read_data`: every file but the packs is read and opened; every tree of every snapshot is read; every
 //! blob that it names is in the index; every pack that the index names is there with the size that follows
 //! from its blobs. With `read_data`: every such pack is read whole, its hash taken, its header held against
-//! the index, every blob in it opened, decompressed and hashed.
+//! the index, every blob in it opened, decompressed and hashed; or some packs, by [`Subset`].
 //!
 //! What is found is told with the recovery points and files that it touches. Nothing is changed. Findings are
 //! not errors of the check itself: it fails only where it cannot do its work.
@@ -14,10 +14,13 @@
 //! Memory: the index, 32 bytes for each directory, and a window of 16 MiB for each thread.
 
 mod packs;
+mod select;
 mod structure;
 mod touch;
 
 use std::collections::{HashMap, HashSet};
+
+pub use select::{Share, Subset};
 
 use lifeboat_store::{Area, ObjectInfo, ObjectName, StoreError};
 use sha2::{Digest, Sha256};
@@ -42,8 +45,12 @@ const SMALL_FILE: u64 = 1 << 20;
 /// What to check.
 #[derive(Debug, Clone, Default)]
 pub struct CheckOptions {
-    /// Reads all packs, too.
+    /// Reads packs, too.
     pub read_data: bool,
+    /// Not all of them, but these.
+    pub subset: Option<Subset>,
+    /// When packs were read and found whole, in seconds since 1970, as an earlier [`CheckReport::verified`] said.
+    pub verified: HashMap<PackId, i64>,
     /// Threads; 0 for one a core.
     pub threads: usize,
 }
@@ -79,8 +86,17 @@ pub struct CheckReport {
     pub packs: u64,
     /// Blobs in the index.
     pub blobs: u64,
-    /// Bytes of packs: read with `read_data`, else listed.
+    /// Bytes of these packs.
     pub bytes: u64,
+    /// Packs that were read.
+    pub read_packs: u64,
+    /// Bytes of them.
+    pub read_bytes: u64,
+    /// When each pack that is there was last read and found whole, in seconds since 1970. One that is not here never
+    /// was, or is damaged.
+    pub verified: HashMap<PackId, i64>,
+    /// Packs with damage, ascending by id.
+    pub damaged_packs: Vec<PackId>,
 }
 
 impl CheckReport {
@@ -219,23 +235,36 @@ impl Vault {
         let trees: HashSet<BlobId> = roots.iter().map(|(_, tree)| *tree).collect();
         report.trees = structure::check(core, &index, trees, threads, &mut damage, progress);
 
+        let mut read = Vec::new();
         if options.read_data {
             progress.step("check packs");
-            packs::read_all(
-                core,
-                &index,
-                &facts,
-                &present,
-                threads,
-                &mut damage,
-                progress,
-            );
+            read = match options.subset {
+                Some(subset) => {
+                    select::select(present.clone(), subset, &options.verified, &core.env)?
+                }
+                None => present.clone(),
+            };
+            report.read_packs = read.len() as u64;
+            report.read_bytes = read.iter().map(|(_, size)| size).sum();
+            packs::read_all(core, &index, &facts, &read, threads, &mut damage, progress);
         }
         packs::find_bad_blobs(core, &index, &mut damage);
         if !damage.findings.is_empty() {
             progress.step("check what is touched");
             touch::attribute(core, &index, &roots, &mut damage);
         }
+        let now = core.env.clock.now().secs;
+        let read: HashSet<PackId> = read.into_iter().map(|(pack, _)| pack).collect();
+        report.verified = present
+            .iter()
+            .filter(|(pack, _)| !damage.packs.contains_key(pack))
+            .filter_map(|(pack, _)| match read.contains(pack) {
+                true => Some((*pack, now)),
+                false => Some((*pack, *options.verified.get(pack)?)),
+            })
+            .collect();
+        report.damaged_packs = damage.packs.keys().copied().collect();
+        report.damaged_packs.sort_unstable();
         report.errors = damage.findings;
         Ok(report)
     }

@@ -10,6 +10,7 @@
 mod json;
 mod load;
 mod rebuild;
+mod rewrite;
 
 pub use json::{IndexFile, IndexedPack, MAX_BLOBS_PER_FILE};
 pub use load::LoadedIndex;

@@ -5,6 +5,7 @@
 //! can be run again.
 
 use std::{
+    collections::HashSet,
     sync::atomic::{AtomicBool, Ordering},
     time::Duration,
 };
@@ -34,6 +35,8 @@ pub struct RebuiltIndex {
     /// Index files that the medium does not give. They stay, because packs are unreadable too, and these may
     /// name what is in them.
     pub kept: Vec<(IndexId, VaultError)>,
+    /// Packs that the index named and that are gone: they are in it no more.
+    pub gone: Vec<PackId>,
     /// Packs whose header cannot be read. They stay where they are, and are in no index.
     pub unreadable: Vec<(PackId, VaultError)>,
 }
@@ -104,6 +107,16 @@ impl Vault {
         })?;
         lock.confirm()?;
         write_index(&self.0, found)?;
+        // Should they turn up again, they are packs that no index names.
+        let there: HashSet<[u8; 32]> = self.0.list(Area::Data)?.into_iter().collect();
+        let named = loaded.index.packs().iter().copied();
+        let gone: HashSet<PackId> = named.filter(|pack| !there.contains(&pack.0)).collect();
+        if !gone.is_empty() {
+            let broken: HashSet<IndexId> = loaded.unreadable.iter().map(|(id, _)| *id).collect();
+            self.0.drop_from_index(&gone, &broken, &|| lock.confirm())?;
+            result.gone = gone.into_iter().collect();
+            result.gone.sort_unstable();
+        }
         for (id, error) in loaded.unreadable {
             // What a medium does not give today it may give tomorrow.
             if error.kind() != ErrorKind::Damaged && !result.unreadable.is_empty() {

@@ -160,7 +160,7 @@ impl Writer {
 
     /// Whether a blob need not be stored, because the vault had it when the session began.
     pub fn has(&self, kind: BlobKind, id: BlobId) -> bool {
-        self.session.index.find(kind, &id).is_some()
+        self.reader.has(kind, id)
     }
 
     /// Begins a file. `size_hint` is the size that is expected; nothing depends on its being right.

@@ -131,6 +131,7 @@ fn offsets_and_lengths_near_the_end_of_numbers() {
     let options = CheckOptions {
         read_data: true,
         threads: 1,
+        ..CheckOptions::default()
     };
     let (report, mib) = peak(|| vault.check(&options, &Silent).unwrap());
     assert!(!report.is_healthy());

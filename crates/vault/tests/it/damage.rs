@@ -100,6 +100,7 @@ impl Lab {
                 &CheckOptions {
                     read_data,
                     threads: 2,
+                    ..CheckOptions::default()
                 },
                 &Silent,
             )

@@ -2,6 +2,7 @@
 #![allow(clippy::disallowed_methods, reason = "tests run other programs")]
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+mod copying;
 mod crash;
 mod damage;
 mod lost_index;
@@ -10,6 +11,7 @@ mod opening;
 mod oracle;
 mod prune;
 mod reading;
+mod repairing;
 mod restic_trees;
 mod support;
 mod writing;

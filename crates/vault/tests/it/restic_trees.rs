@@ -73,6 +73,7 @@ fn check(vault: &Vault) {
             &CheckOptions {
                 read_data: true,
                 threads: 0,
+                ..CheckOptions::default()
             },
             &Silent,
         )

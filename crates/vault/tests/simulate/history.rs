@@ -179,6 +179,7 @@ impl History {
         let options = CheckOptions {
             read_data: true,
             threads: 1,
+            ..CheckOptions::default()
         };
         let report = vault
             .check(&options, &Silent)

@@ -101,6 +101,7 @@ pub fn is_sound(vault: &Vault) {
     let options = CheckOptions {
         read_data: true,
         threads: 1,
+        ..CheckOptions::default()
     };
     let report = vault.check(&options, &Silent).unwrap();
     assert!(report.is_healthy(), "{report:?}");
