@@ -8,7 +8,7 @@ use lifeboat_plan::inventory::{EngineFacts, Inventory};
 use serde_json::Value;
 
 use crate::Result;
-use crate::docker::{ApiVersion, LoadedImages, OwnPath, OwnPathQuery};
+use crate::docker::{ApiVersion, HostNetwork, LoadedImages, OwnPath, OwnPathQuery};
 
 /// How a path in a writable layer differs from the image.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -107,6 +107,8 @@ pub trait Engine: Send + Sync {
     fn api(&self) -> ApiVersion;
     /// Where it listens, as [`crate::Endpoint`] reads it.
     fn endpoint(&self) -> String;
+    /// `None` where it cannot be seen.
+    fn host_network(&self) -> Option<HostNetwork>;
     fn facts(&self) -> Result<EngineFacts>;
     fn inventory(&self) -> Result<Inventory>;
     fn fingerprints(&self) -> Result<Fingerprints>;

@@ -30,11 +30,11 @@ impl Journal {
         fs_err::create_dir_all(dir)?;
         let path = dir.join(format!("{name}.jsonl"));
         let mut file = loop {
-            let file = fs_err::OpenOptions::new()
-                .read(true)
-                .append(true)
-                .create(true)
-                .open(&path)?;
+            let mut options = fs_err::OpenOptions::new();
+            options.read(true).append(true).create(true);
+            // Mappings may hold what is nobody else's.
+            fs_err::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+            let file = options.open(&path)?;
             if !locked(&file) {
                 return Err(RecoveryError::Refused(format!(
                     "another lifeboat process is at work on this ({} is locked); wait until it has ended",

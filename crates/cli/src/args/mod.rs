@@ -12,6 +12,7 @@ mod forget;
 mod init;
 mod key;
 mod ls;
+mod maps;
 mod part;
 mod pin;
 mod points;
@@ -42,6 +43,7 @@ pub use self::{
     init::InitArgs,
     key::{Key, KeyAddArgs, KeyArgs, KeyPasswdArgs, KeyRemoveArgs, NewPasswordArgs},
     ls::LsArgs,
+    maps::MapArgs,
     part::{PartArgs, Which},
     pin::{PinArgs, UnpinArgs},
     points::PointsArgs,
@@ -308,6 +310,9 @@ mod tests {
             "restore shop --ports",
             "restore shop --as x --ports --dry-run",
             "restore shop --as x --ports --network-access",
+            "restore shop --target /t --map-port 1:2",
+            "restore shop --replace --map-port 1:2",
+            "restore shop --volume v --map-port 1:2",
             "ports",
             "rm",
             "rm x --yes --dry-run",

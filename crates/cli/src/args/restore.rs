@@ -3,7 +3,7 @@ use std::path::PathBuf;
 use clap::{ArgGroup, Args, ValueHint};
 use lifeboat_recovery::restore::beside::Allow;
 
-use super::PartArgs;
+use super::{MapArgs, PartArgs};
 
 /// Brings an app back, whole and in one step; or the files of a point into a directory
 ///
@@ -38,6 +38,8 @@ Examples:
   lifeboat restore shop@6f1d3c20 --replace         over the one that runs
   lifeboat restore --continue                      the one that was interrupted
   lifeboat restore --undo                          or back to how it was before
+  lifeboat restore shop --map-port 8080:8081 --map-bind /srv:/data --dry-run
+                                                   otherwise than at the point, shown first
   lifeboat restore shop --target /tmp/shop         its files only, no engine needed
   lifeboat restore shop --target /tmp/shop --include '*.sql'
   lifeboat restore shop --into shop-web-1:/www/index.html
@@ -53,7 +55,7 @@ pub struct RestoreArgs {
     pub reference: Option<String>,
 
     /// Put the point in the place of the app that is here
-    #[arg(long, conflicts_with_all = ["copy", "target"])]
+    #[arg(long, conflicts_with_all = ["copy", "target", "MapArgs"])]
     pub replace: bool,
 
     /// Do not save the app as it is first
@@ -61,11 +63,11 @@ pub struct RestoreArgs {
     pub no_safety_point: bool,
 
     /// Finish a restore that was interrupted on this host: the only one, or that of REF
-    #[arg(long = "continue", conflicts_with_all = ["replace", "copy", "target", "dry_run"])]
+    #[arg(long = "continue", conflicts_with_all = ["replace", "copy", "target", "dry_run", "MapArgs"])]
     pub go_on: bool,
 
     /// Take back a restore that was interrupted on this host: the only one, or that of REF
-    #[arg(long, conflicts_with_all = ["go_on", "replace", "copy", "target", "dry_run"])]
+    #[arg(long, conflicts_with_all = ["go_on", "replace", "copy", "target", "dry_run", "MapArgs"])]
     pub undo: bool,
 
     /// Show the plan, change nothing; exit code 1 if it would be refused
@@ -90,9 +92,12 @@ pub struct RestoreArgs {
     #[arg(long, value_name = "WHAT", requires = "copy")]
     pub allow: Vec<Allow>,
 
+    #[command(flatten)]
+    pub maps: MapArgs,
+
     /// Restore files into this directory, which is never left, instead of the app; with --definition
     /// the file or folder that it is written to
-    #[arg(short, long, value_name = "DIR", value_hint = ValueHint::DirPath)]
+    #[arg(short, long, value_name = "DIR", conflicts_with = "MapArgs", value_hint = ValueHint::DirPath)]
     pub target: Option<PathBuf>,
 
     /// Only files that match this pattern (with --target or --into)

@@ -2,7 +2,10 @@
 
 use lifeboat_recovery::{
     Context,
-    restore::beside::{self, Beside, BesidePlan, Rename, Wanted},
+    restore::{
+        beside::{self, Beside, BesidePlan, Rename, Wanted},
+        maps::Maps,
+    },
 };
 use lifeboat_vault::{SnapshotId, snapshot::Snapshot};
 
@@ -22,6 +25,7 @@ use crate::{
 pub fn run(
     session: &Session,
     args: &RestoreArgs,
+    maps: Maps,
     ctx: &Context,
     id: SnapshotId,
     snapshot: &Snapshot,
@@ -31,6 +35,7 @@ pub fn run(
         name: name.to_owned(),
         network_access: args.network_access,
         allow: args.allow.iter().cloned().collect(),
+        maps,
     };
     if args.dry_run {
         let plan = beside::plan(ctx, id, snapshot, &wanted);

@@ -32,8 +32,8 @@ pub fn go_on(session: &Session, name: Option<&str>) -> Result<Exit> {
         session.global.quiet,
     );
     match &one.kind {
-        Kind::Plain => {
-            let done = restore::restore(&ctx, id, &snapshot);
+        Kind::Plain(maps) => {
+            let done = restore::restore(&ctx, id, &snapshot, maps);
             session.reporter.finish();
             show_restored(session, &done?)
         }

@@ -14,6 +14,7 @@ mod init;
 mod interrupted;
 mod key;
 mod ls;
+mod mapped;
 mod mend;
 mod over;
 mod part;

@@ -4,12 +4,12 @@ use std::path::Path;
 
 use lifeboat_recovery::{
     files, points,
-    restore::{self, RestorePlan, Restored},
+    restore::{self, RestorePlan, Restored, maps::Mapped},
 };
 
 use crate::{
     args::RestoreArgs,
-    command::{asides, beside, interrupted, over, part, pieces},
+    command::{asides, beside, interrupted, mapped, over, part, pieces},
     exit::{Exit, Failure, Result},
     human,
     session::{Session, absolute},
@@ -42,10 +42,11 @@ pub fn run(session: &Session, args: &RestoreArgs) -> Result<Exit> {
     if let Some(target) = &args.target {
         return to_directory(session, args, &absolute(target)?);
     }
+    let maps = mapped::read(&args.maps)?;
     let ctx = session.context(Some(session.connect()?))?;
     let (id, snapshot) = points::resolve(&ctx.vault, args.reference())?;
     if let Some(name) = &args.copy {
-        return beside::run(session, args, &ctx, id, &snapshot, name);
+        return beside::run(session, args, maps, &ctx, id, &snapshot, name);
     }
     if args.replace {
         let options = restore::over::Options {
@@ -54,11 +55,16 @@ pub fn run(session: &Session, args: &RestoreArgs) -> Result<Exit> {
         return over::run(session, &ctx, id, &snapshot, &options, args.dry_run);
     }
     if args.dry_run {
-        let plan = restore::plan(&ctx, id, &snapshot);
+        let plan = restore::plan(&ctx, id, &snapshot, &maps);
         session.reporter.finish();
         return show_plan(session, &plan?);
     }
-    let done = restore::restore(&ctx, id, &snapshot);
+    if !maps.is_empty() && !session.global.quiet {
+        let plan = restore::plan(&ctx, id, &snapshot, &maps)?;
+        let text = mapped::render(&plan.mappings, session.out.width());
+        session.reporter.above(text.trim_start());
+    }
+    let done = restore::restore(&ctx, id, &snapshot, &maps);
     session.reporter.finish();
     show_restored(session, &done?)
 }
@@ -169,6 +175,7 @@ pub(super) fn render_plan(plan: &RestorePlan, width: Option<u16>) -> String {
         ]);
     }
     text.push_str(&table.render());
+    text.push_str(&mapped::render(&plan.mappings, width));
     list(
         &mut text,
         "Will differ, or is not in the point",
@@ -207,6 +214,15 @@ pub(super) fn render_restored(done: &Restored) -> String {
         human::seconds(done.rto_seconds),
         segments.join(", ")
     ));
+    for Mapped { kind, of, old, new } in &done.mappings {
+        let of = of.as_ref().map(|of| format!(" of {of}"));
+        text.push_str(&format!(
+            "  mapped: {kind}{} {} -> {}\n",
+            of.unwrap_or_default(),
+            human::escape(old.as_bytes()),
+            human::escape(new.as_bytes())
+        ));
+    }
     if !done.incomplete.is_empty() {
         text.push_str(&format!(
             "  INCOMPLETE: {}\n",
@@ -248,6 +264,12 @@ mod tests {
                 "a volume shop_db is there already; remove it, or restore elsewhere".to_owned(),
             ],
             warnings: vec!["bind mount /srv/films is not in the point".to_owned()],
+            mappings: vec![Mapped {
+                kind: "port",
+                of: Some("shop-web-1".to_owned()),
+                old: "8080".to_owned(),
+                new: "8081".to_owned(),
+            }],
             continues: true,
         };
         insta::assert_snapshot!(render_plan(&plan, None), @r"
@@ -283,6 +305,12 @@ mod tests {
             bytes: 3 << 30,
             incomplete: vec!["x".to_owned()],
             warnings: Vec::new(),
+            mappings: vec![Mapped {
+                kind: "volume",
+                of: None,
+                old: "shop_db".to_owned(),
+                new: "db".to_owned(),
+            }],
         };
         insta::assert_snapshot!(render_restored(&done), @r"
         default/web1/shop is back from point 6f6f6f6f of then, which was 4 min 05 s old

@@ -16,6 +16,7 @@ mod identity;
 mod kill_backup;
 mod kill_over;
 mod kill_restore;
+mod maps;
 mod over;
 mod own_path;
 mod parts;

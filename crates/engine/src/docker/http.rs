@@ -30,6 +30,8 @@ use crate::{Endpoint, Error, Result};
 pub(crate) const ORDINARY: Duration = Duration::from_secs(120);
 /// How long nothing may move on a stream. `save` on 20.10 writes all layers to disk before its first byte.
 pub(crate) const STREAM: Duration = Duration::from_secs(1800);
+/// How long a socket of this machine may take to say who listens on it.
+const PEER: Duration = Duration::from_secs(10);
 /// Size of the pieces in which a body is uploaded.
 const PIECE: usize = 256 << 10;
 
@@ -83,6 +85,14 @@ impl Http {
 
     pub(crate) fn endpoint(&self) -> &Endpoint {
         self.wire.endpoint()
+    }
+
+    /// The process that listens on the engine's socket; 0 in another process namespace.
+    pub(crate) fn peer_pid(&self) -> Option<u32> {
+        let socket = self.endpoint().socket()?;
+        let connecting = async { timeout(PEER, tokio::net::UnixStream::connect(socket)).await };
+        let stream = self.runtime.block_on(connecting).ok()?.ok()?;
+        stream.peer_cred().ok()?.pid()?.try_into().ok()
     }
 
     /// Sends a request and waits for the head of its answer, whatever its status.

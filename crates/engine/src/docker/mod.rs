@@ -16,6 +16,7 @@ mod container;
 mod exec;
 mod facts;
 mod helper;
+mod host_network;
 mod http;
 mod image;
 mod inventory;
@@ -32,6 +33,7 @@ use hyper::Method;
 use serde_json::Value;
 
 pub use facts::container as container_facts;
+pub use host_network::{HostNetwork, Listening};
 pub use image::LoadedImages;
 pub use own_path::{OwnPath, OwnPathQuery, Reason as OwnPathReason};
 pub use version::ApiVersion;

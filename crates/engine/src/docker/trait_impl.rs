@@ -7,7 +7,7 @@ use lifeboat_plan::fingerprint::Fingerprints;
 use lifeboat_plan::inventory::{EngineFacts, Inventory};
 use serde_json::Value;
 
-use super::{ApiVersion, DockerEngine, LoadedImages, OwnPath, OwnPathQuery};
+use super::{ApiVersion, DockerEngine, HostNetwork, LoadedImages, OwnPath, OwnPathQuery};
 use crate::{Change, Engine, ExecOutput, ExecRequest, Health, HostPath, Result};
 
 impl Engine for DockerEngine {
@@ -17,6 +17,10 @@ impl Engine for DockerEngine {
 
     fn endpoint(&self) -> String {
         self.endpoint().to_string()
+    }
+
+    fn host_network(&self) -> Option<HostNetwork> {
+        Self::host_network(self)
     }
 
     fn facts(&self) -> Result<EngineFacts> {

@@ -13,6 +13,7 @@ use super::{
     journal::{
         Intent, RestoreJournal, is_of_vault, parse_app_journal, point_of, read_file, replace_of,
     },
+    maps::Maps,
     over::{self, Back},
     undo::take_back,
 };
@@ -21,8 +22,8 @@ use crate::{Context, Places, RecoveryError, Result, copies};
 /// What kind of restore it is.
 #[derive(Debug, Clone)]
 pub enum Kind {
-    /// Onto free names.
-    Plain,
+    /// Onto free names, so mapped.
+    Plain(Maps),
     /// `--as`, so.
     Beside(Wanted),
     /// `--replace`.
@@ -74,7 +75,7 @@ impl Interrupted {
                 Some(replace) => Kind::Over(over::Options {
                     safety_point: replace.safety_point,
                 }),
-                None => Kind::Plain,
+                None => Kind::Plain(Maps::of_journal(intents).unwrap_or_default()),
             };
             (app, kind, Some(vault), at)
         };
@@ -95,7 +96,7 @@ impl Interrupted {
     /// What the person did, in words.
     pub fn what(&self) -> String {
         match &self.kind {
-            Kind::Plain => format!("the restore of {}", self.name),
+            Kind::Plain(_) => format!("the restore of {}", self.name),
             Kind::Beside(_) => format!("the restore as {}", self.name),
             Kind::Over(_) => format!("the replacement of {}", self.name),
         }
@@ -238,7 +239,7 @@ mod tests {
         write("frozen-1", "{}");
         let one = find(&places, None).unwrap();
         assert_eq!(one.name, "default/web1/shop");
-        assert!(one.point.is_some() && matches!(one.kind, Kind::Plain));
+        assert!(one.point.is_some() && matches!(one.kind, Kind::Plain(_)));
         let beside = "{\"beside\":\"network-access network:proxy\"}\n";
         write("copy-shop-try", &format!("{begin}{beside}"));
         assert!(

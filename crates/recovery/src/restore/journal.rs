@@ -79,6 +79,8 @@ pub enum Intent {
     Part(String),
     /// This container is stopped and started again once the part is there.
     Around(String),
+    /// These mappings are put on: going on with others would mix two.
+    Mapped(String),
 }
 
 /// What a restore is of: the app itself, or a copy beside it.

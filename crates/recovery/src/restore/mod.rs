@@ -15,10 +15,12 @@ mod images;
 pub mod interrupted;
 pub(crate) mod journal;
 mod layers;
+pub mod maps;
 mod networks;
 mod obstacles;
 pub mod over;
 pub mod part;
+mod planning;
 mod point;
 mod reach;
 mod report;
@@ -28,7 +30,6 @@ mod volumes;
 use std::collections::BTreeSet;
 
 use lifeboat_engine::Engine;
-use lifeboat_plan::manifest::{BindDecision, RunState};
 use lifeboat_vault::{Reader, id::SnapshotId, snapshot::Snapshot};
 
 pub use report::{RestorePlan, Restored, Segment, Step};
@@ -37,7 +38,8 @@ use self::{
     containers::{ContainerStage, Containers},
     data::{Data, DataStage},
     journal::{Intent, RestoreJournal, Subject},
-    obstacles::Ground,
+    maps::{Applied, Maps, Scope},
+    planning::make_plan,
     point::OpenPoint,
     reach::Reach,
     report::Stopwatch,
@@ -45,123 +47,51 @@ use self::{
 use crate::{Context, RecoveryError, Result};
 
 /// Looks, and changes nothing.
-pub fn plan(ctx: &Context, id: SnapshotId, snapshot: &Snapshot) -> Result<RestorePlan> {
+pub fn plan(
+    ctx: &Context,
+    id: SnapshotId,
+    snapshot: &Snapshot,
+    maps: &Maps,
+) -> Result<RestorePlan> {
     let engine = ctx.engine()?;
     let reader = ctx.vault.reader()?;
-    let point = OpenPoint::open(&reader, id, snapshot, engine.api())?;
+    let mut point = OpenPoint::open(&reader, id, snapshot, engine.api())?;
+    let applied = put_on(engine.as_ref(), &mut point, maps, Scope::App)?;
     let reach = Reach::presume(engine.as_ref(), &point.manifest)?;
     let subject = Subject::app(&point.manifest.identity.to_string()).at(reach.address());
-    make_plan(ctx, engine.as_ref(), &point, &subject, &reach)
+    let plan = make_plan(ctx, engine.as_ref(), &point, &subject, &reach)?;
+    let ours = journal::peek(ctx, &subject, id);
+    Ok(plan.mapped(applied, maps, Some(&ours)))
 }
 
-fn make_plan(
-    ctx: &Context,
+/// Puts mappings on a point, and lets its networks give way, before anything else is looked at.
+fn put_on(
     engine: &dyn Engine,
-    point: &OpenPoint,
-    subject: &Subject,
-    reach: &Reach,
-) -> Result<RestorePlan> {
-    let here = engine.inventory()?;
-    let manifest = &point.manifest;
-    let app = manifest.identity.to_string();
-    let ours = journal::peek(ctx, subject, point.id);
-    let other = journal::of_another_point(ctx, subject, point.id)
-        .or_else(|| journal::of_another_kind(ctx, subject, false));
-    let obstacles = match other {
-        Some(first) => vec![first],
-        None => obstacles::obstacles(&Ground {
-            manifest,
-            definitions: &point.definitions,
-            here: &here,
-            ours: &ours,
-            paths: &reach.states(engine, manifest)?,
-        }),
-    };
-    let mut steps = Vec::new();
-    let mut step = |kind: &str, name: &str, bytes: Option<u64>, action: &str| {
-        steps.push(Step {
-            kind: kind.to_owned(),
-            name: name.to_owned(),
-            bytes,
-            action: action.to_owned(),
-        });
-    };
-    for image in &manifest.images {
-        let name = image.tags.first().unwrap_or(&image.id);
-        let there = here.images.iter().any(|i| i.id == image.id);
-        step(
-            "image",
-            name,
-            Some(image.size),
-            if there { "is there already" } else { "load" },
-        );
-    }
-    for network in &manifest.networks {
-        step("network", &network.name, None, "create");
-    }
-    for volume in &manifest.volumes {
-        step(
-            "volume",
-            &volume.name,
-            Some(volume.bytes),
-            if reach.volumes() {
-                "create and fill"
-            } else {
-                "create, and fill through the engine"
-            },
-        );
-    }
-    for root in manifest.project.iter().flat_map(|p| &p.roots) {
-        step("project", root, None, "put back where nothing is");
-    }
-    for bind in manifest
-        .binds
-        .iter()
-        .filter(|b| b.decision == BindDecision::Captured)
-    {
-        let action = if reach.path(&bind.source) {
-            "put back"
-        } else {
-            "put back through the engine"
-        };
-        step("bind", &bind.source, Some(bind.bytes), action);
-    }
-    for container in &manifest.containers {
-        let action = match container.state {
-            RunState::Running => "create and start",
-            RunState::Paused => "create, start and pause",
-            RunState::Stopped => "create; it had been stopped and stays so",
-        };
-        step("container", &container.name, None, action);
-    }
-    let mut warnings = manifest.warnings.clone();
-    warnings.extend(
-        manifest
-            .left_out
-            .iter()
-            .map(|l| format!("not in the point: {} ({})", l.what, l.reason)),
-    );
-    Ok(RestorePlan {
-        app,
-        id: point.id,
-        time: point.time.clone(),
-        steps,
-        obstacles,
-        warnings,
-        continues: ours.contains(&Intent::Begin(point.id)),
-    })
+    point: &mut OpenPoint,
+    maps: &Maps,
+    scope: Scope,
+) -> Result<Applied> {
+    Ok(maps::apply(point, maps, &engine.inventory()?, scope))
 }
 
 /// Brings the app back. Refuses, with all obstacles at once, before anything is touched.
-pub fn restore(ctx: &Context, id: SnapshotId, snapshot: &Snapshot) -> Result<Restored> {
+pub fn restore(
+    ctx: &Context,
+    id: SnapshotId,
+    snapshot: &Snapshot,
+    maps: &Maps,
+) -> Result<Restored> {
     let mut watch = Stopwatch::start();
     let engine = ctx.engine()?;
     let reader = ctx.vault.reader()?;
-    let point = OpenPoint::open(&reader, id, snapshot, engine.api())?;
+    let mut point = OpenPoint::open(&reader, id, snapshot, engine.api())?;
+    let applied = put_on(engine.as_ref(), &mut point, maps, Scope::App)?;
     let app = point.manifest.identity.to_string();
     let reach = Reach::prove(engine.as_ref(), &point.manifest)?;
     let subject = Subject::app(&app).at(reach.address());
     let plan = make_plan(ctx, engine.as_ref(), &point, &subject, &reach)?;
+    let ours = journal::peek(ctx, &subject, id);
+    let plan = plan.mapped(applied, maps, Some(&ours));
     if !plan.obstacles.is_empty() {
         return Err(RecoveryError::Refused(format!(
             "{app} cannot be restored here, and nothing was changed: {}",
@@ -171,6 +101,9 @@ pub fn restore(ctx: &Context, id: SnapshotId, snapshot: &Snapshot) -> Result<Res
     let mut journal = RestoreJournal::open(ctx, &subject, id)?;
     if let Some(root) = engine.fingerprints()?.data_root {
         journal.intend(Intent::Engine(root))?;
+    }
+    if !maps.is_empty() {
+        journal.intend(Intent::Mapped(maps.journaled()))?;
     }
     watch.split("plan");
     let recovery = Recovery {
@@ -183,7 +116,7 @@ pub fn restore(ctx: &Context, id: SnapshotId, snapshot: &Snapshot) -> Result<Res
     let (outcome, journal) = recovery.run_or_undo(journal, &mut watch)?;
     // What did not become healthy is there and complete: running the restore again would not help.
     journal.finish()?;
-    Ok(report::report(&point, plan.warnings, outcome, watch))
+    Ok(report::report(&point, plan, outcome, watch))
 }
 
 /// What the stages produced together.

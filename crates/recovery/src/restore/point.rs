@@ -43,6 +43,8 @@ pub struct Definitions {
     pub(super) containers: BTreeMap<String, Value>,
     pub(super) networks: BTreeMap<String, Value>,
     pub(super) volumes: BTreeMap<String, Value>,
+    /// By id.
+    pub(super) images: BTreeMap<String, Value>,
     pub(super) fresh: BTreeMap<String, (String, String)>,
     /// What is called otherwise here than at the point; empty for an exact recovery.
     pub(super) renamed: Renamed,
@@ -57,6 +59,10 @@ pub struct Definitions {
 pub struct Renamed {
     /// Old volume name to new.
     pub volumes: BTreeMap<String, String>,
+    /// Old network name or id to new name, where that is not in the definitions already.
+    pub networks: BTreeMap<String, String>,
+    /// New port of the host to the one that was published at the point.
+    pub ports: BTreeMap<u16, u16>,
     /// Old path of the host to new; a folder stands for all below it.
     pub paths: BTreeMap<String, String>,
     /// Place in a point's tree that goes with a new name, to the place where this point has it.
@@ -133,6 +139,13 @@ impl Definitions {
             let raw = load(layout::volume_definition(&volume.name))?;
             read.volumes.insert(volume.name.clone(), raw);
         }
+        for image in &manifest.images {
+            // What an image sets is needed only where another one takes its place.
+            let path = layout::image_definition(&image.id);
+            if let Ok(raw) = load(path) {
+                read.images.insert(image.id.clone(), raw);
+            }
+        }
         read.find_fresh(manifest);
         Ok(read)
     }
@@ -169,9 +182,10 @@ impl Definitions {
         let renamed = &self.renamed;
         Mapping {
             volumes: renamed.volumes.clone(),
+            networks: renamed.networks.clone(),
             binds: renamed.paths.clone(),
             fresh: self.fresh.keys().cloned().collect(),
-            transformed: !renamed.places.is_empty(),
+            transformed: !renamed.places.is_empty() || !renamed.networks.is_empty(),
             ..Mapping::exact(self.api.unwrap_or(ApiVersion::new(1, 41)))
         }
     }

@@ -1,11 +1,16 @@
 //! What a restore will do, and what it did.
 
-use std::time::Instant;
+use std::{collections::BTreeSet, time::Instant};
 
 use lifeboat_vault::{id::SnapshotId, node::Timestamp};
 use serde::Serialize;
 
-use super::{Outcome, point::OpenPoint};
+use super::{
+    Outcome,
+    journal::Intent,
+    maps::{Applied, Mapped, Maps},
+    point::OpenPoint,
+};
 
 /// One step that a restore will take.
 #[derive(Debug, Clone, Serialize)]
@@ -35,8 +40,39 @@ pub struct RestorePlan {
     pub obstacles: Vec<String>,
     /// What will differ from the original or is not in the point.
     pub warnings: Vec<String>,
+    /// What is otherwise than at the point because somebody asked for it.
+    pub mappings: Vec<Mapped>,
     /// An interrupted restore of this point is continued.
     pub continues: bool,
+}
+
+impl RestorePlan {
+    /// Adds what mapping the point did. `ours` are the intents of an interrupted run, where
+    /// these tell the mappings that it had.
+    pub(super) fn mapped(
+        mut self,
+        applied: Applied,
+        maps: &Maps,
+        ours: Option<&BTreeSet<Intent>>,
+    ) -> Self {
+        let differs = ours.is_some_and(|ours| {
+            let begun = |i: &Intent| !matches!(i, Intent::Begin(_) | Intent::Engine(_));
+            ours.iter().any(begun) && Maps::of_journal(ours).unwrap_or_default() != *maps
+        });
+        if differs {
+            self.obstacles.insert(
+                0,
+                "the restore that was interrupted had other mappings; run it again with those, or with `lifeboat restore --continue`"
+                    .to_owned(),
+            );
+        }
+        let found = std::mem::take(&mut self.obstacles);
+        self.obstacles = applied.problems;
+        self.obstacles.extend(found);
+        self.warnings.extend(applied.warnings);
+        self.mappings = applied.mapped;
+        self
+    }
 }
 
 /// One measured part of a recovery.
@@ -73,6 +109,8 @@ pub struct Restored {
     pub incomplete: Vec<String>,
     /// Other things worth knowing.
     pub warnings: Vec<String>,
+    /// What is otherwise than at the point because somebody asked for it.
+    pub mappings: Vec<Mapped>,
 }
 
 /// Measures segments, one after another.
@@ -104,13 +142,39 @@ impl Stopwatch {
     }
 }
 
+/// What was said before the run and belongs into its report.
+#[derive(Default)]
+pub(super) struct Said {
+    warnings: Vec<String>,
+    mappings: Vec<Mapped>,
+}
+
+impl From<Vec<String>> for Said {
+    fn from(warnings: Vec<String>) -> Self {
+        Self {
+            warnings,
+            ..Self::default()
+        }
+    }
+}
+
+impl From<RestorePlan> for Said {
+    fn from(plan: RestorePlan) -> Self {
+        Self {
+            warnings: plan.warnings,
+            mappings: plan.mappings,
+        }
+    }
+}
+
 /// Puts the report together.
 pub(super) fn report(
     point: &OpenPoint,
-    warnings: Vec<String>,
+    said: impl Into<Said>,
     outcome: Outcome,
     watch: Stopwatch,
 ) -> Restored {
+    let said = said.into();
     let age_seconds = Timestamp::parse_rfc3339(&point.time).map_or(0.0, |time| {
         (watch.began_at.as_nanosecond() - time.as_nanos()) as f64 / 1e9
     });
@@ -143,12 +207,13 @@ pub(super) fn report(
             .chain(containers.incomplete)
             .collect(),
         warnings: [
-            warnings,
+            said.warnings,
             image_warnings,
             data.warnings,
             containers.data.warnings,
             containers.warnings,
         ]
         .concat(),
+        mappings: said.mappings,
     }
 }

@@ -162,18 +162,36 @@ impl Job<'_> {
         if !ports.is_empty() && !publish {
             self.changed(format!("{new} publishes no port ({})", ports.join(", ")));
         }
-        if on_own {
-            self.said.ports.extend(ports.iter().map(|port| CopyPort {
+        let mut bindings = Map::new();
+        for port in ports.into_iter().filter(|_| on_own) {
+            let local = self.local_port(host, &port);
+            if publish {
+                let number = local.map(|l| l.to_string()).unwrap_or_default();
+                let at = json!([{"HostIp": "127.0.0.1", "HostPort": number}]);
+                bindings.insert(port.clone(), at);
+            }
+            self.said.ports.push(CopyPort {
                 container: new.to_owned(),
-                port: port.clone(),
-                local: None,
-            }));
+                port,
+                local,
+            });
         }
-        let free = json!([{"HostIp": "127.0.0.1", "HostPort": ""}]);
-        let ports = ports.into_iter().filter(|_| publish);
-        let bindings: Map<String, Value> = ports.map(|port| (port, free.clone())).collect();
         host.insert("PortBindings".to_owned(), Value::Object(bindings));
         host.insert("PublishAllPorts".to_owned(), false.into());
+    }
+
+    /// The port of 127.0.0.1 that was asked for in the place of one that the original publishes.
+    fn local_port(&mut self, host: &Map<String, Value>, port: &str) -> Option<u16> {
+        let protocol = port.split_once('/').map_or("tcp", |(_, p)| p);
+        let bindings = host.get("PortBindings")?.get(port)?.as_array()?;
+        let numbers = bindings
+            .iter()
+            .filter_map(|b| b["HostPort"].as_str()?.parse::<u16>().ok());
+        let (old, new) = numbers
+            .filter_map(|old| Some((old, self.wanted.maps.local_port(old, protocol)?)))
+            .next()?;
+        self.renamed.ports.insert(new, old);
+        Some(new)
     }
 
     /// Refuses what reaches the host itself.

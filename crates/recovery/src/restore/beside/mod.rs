@@ -31,9 +31,11 @@ use serde::Serialize;
 use super::{
     Recovery, RestorePlan, Restored,
     journal::{self, Intent, RestoreJournal, Subject},
-    make_plan,
+    maps::{Applied, Scope},
     obstacles::PathState,
+    planning::make_plan,
     point::OpenPoint,
+    put_on,
     reach::Reach,
     report::{self, Stopwatch},
 };
@@ -92,11 +94,18 @@ struct Copy {
     folders: Vec<String>,
     others_networks: Vec<String>,
     ports: Vec<CopyPort>,
+    applied: Applied,
     subject: Subject,
 }
 
 impl Copy {
-    fn open(ctx: &Context, point: OpenPoint, wanted: &Wanted) -> Self {
+    fn open(
+        ctx: &Context,
+        engine: &dyn Engine,
+        mut point: OpenPoint,
+        wanted: &Wanted,
+    ) -> Result<Self> {
+        let applied = put_on(engine, &mut point, &wanted.maps, Scope::Copy)?;
         let OpenPoint {
             id,
             time,
@@ -115,7 +124,8 @@ impl Copy {
             others_networks,
             ports,
         } = transform(&manifest, definitions, id, wanted, &ctx.places.copies());
-        Self {
+        Ok(Self {
+            applied,
             point: OpenPoint {
                 id,
                 time,
@@ -130,12 +140,12 @@ impl Copy {
             others_networks,
             ports,
             subject,
-        }
+        })
     }
 
     /// The plan, with everything that stands in the way of a copy.
     fn plan(
-        &self,
+        &mut self,
         ctx: &Context,
         engine: &dyn Engine,
         wanted: &Wanted,
@@ -152,6 +162,7 @@ impl Copy {
             );
         }
         found.extend(self.in_use(ctx, &here, &ours, wanted));
+        found.extend(self.local_ports(wanted));
         found.append(&mut plan.obstacles);
         let mut seen = BTreeSet::new();
         found.retain(|sentence| seen.insert(sentence.clone()));
@@ -159,7 +170,32 @@ impl Copy {
         for step in plan.steps.iter_mut().filter(|s| s.action == "put back") {
             step.action = "fill".to_owned();
         }
-        Ok(plan)
+        // Other mappings are other options, which are looked at above.
+        let applied = std::mem::take(&mut self.applied);
+        Ok(plan.mapped(applied, &wanted.maps, None))
+    }
+
+    /// Ports of 127.0.0.1 that were asked for and cannot be had. What the engine is to publish is
+    /// looked at with everything else.
+    fn local_ports(&self, wanted: &Wanted) -> Vec<String> {
+        let mut found = Vec::new();
+        let mut seen = BTreeSet::new();
+        for port in &self.ports {
+            let Some(local) = port.local else { continue };
+            let was = self.point.definitions.renamed.ports.get(&local);
+            let was = was.copied().unwrap_or(local);
+            let way_out = format!("choose another one (--map-port {was}:NEW)");
+            if !seen.insert(local) {
+                found.push(format!(
+                    "port {local} of 127.0.0.1 is asked for twice; {way_out}"
+                ));
+            } else if !wanted.network_access
+                && let Err(e) = std::net::TcpListener::bind(("127.0.0.1", local))
+            {
+                found.push(format!("127.0.0.1:{local} cannot be had ({e}); {way_out}"));
+            }
+        }
+        found
     }
 
     fn in_use(
@@ -238,7 +274,7 @@ pub fn plan(
     let engine = ctx.engine()?;
     let reader = ctx.vault.reader()?;
     let point = OpenPoint::open(&reader, id, snapshot, engine.api())?;
-    let copy = Copy::open(ctx, point, wanted);
+    let mut copy = Copy::open(ctx, engine.as_ref(), point, wanted)?;
     let reach = Reach::presume(engine.as_ref(), &copy.point.manifest)?;
     Ok(BesidePlan {
         name: wanted.name.clone(),
@@ -261,7 +297,7 @@ pub fn restore(
     let reader = ctx.vault.reader()?;
     let point = OpenPoint::open(&reader, id, snapshot, engine.api())?;
     let app = point.manifest.identity.to_string();
-    let copy = Copy::open(ctx, point, wanted);
+    let mut copy = Copy::open(ctx, engine, point, wanted)?;
     let reach = Reach::prove(engine, &copy.point.manifest)?;
     let plan = copy.plan(ctx, engine, wanted, &reach)?;
     if !plan.obstacles.is_empty() {
@@ -314,7 +350,7 @@ pub fn restore(
         ports: record.ports,
         renamed: copy.renamed,
         changes: copy.changes,
-        restored: report::report(&copy.point, plan.warnings, outcome, watch),
+        restored: report::report(&copy.point, plan, outcome, watch),
     })
 }
 

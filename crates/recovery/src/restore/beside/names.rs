@@ -19,6 +19,11 @@ impl Names {
         }
     }
 
+    /// Takes a name that somebody chose; `false` if it is given already.
+    pub fn take(&mut self, name: &str) -> bool {
+        self.given.insert(name.to_owned())
+    }
+
     /// The new name of `old`; `between` stands between the copy's name and a name that does not begin
     /// with the app's.
     pub fn give(&mut self, old: &str, between: char) -> String {

@@ -155,6 +155,7 @@ fn wanted(allow: &[&str]) -> Wanted {
         name: "shop-try".to_owned(),
         network_access: false,
         allow: allow.iter().map(|a| a.parse().unwrap()).collect(),
+        ..Wanted::default()
     }
 }
 

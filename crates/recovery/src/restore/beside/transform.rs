@@ -171,7 +171,18 @@ impl Job<'_> {
 
     /// Gives and notes a name.
     pub(super) fn rename(&mut self, kind: &'static str, old: &str, between: char) -> String {
-        let new = self.names.give(old, between);
+        let chosen = self.wanted.maps.name_of(kind, old);
+        let new = match chosen.map(str::to_owned) {
+            Some(new) => {
+                if !self.names.take(&new) {
+                    self.refuse(format!(
+                        "--map-{kind} {old}:{new}: something of the copy is called {new} already; choose another name"
+                    ));
+                }
+                new
+            }
+            None => self.names.give(old, between),
+        };
         let longest = match kind {
             "container" => LONGEST_IN_NETWORK,
             _ => LONGEST,

@@ -2,11 +2,14 @@
 
 use std::{collections::BTreeSet, fmt, str::FromStr};
 
-use crate::{RecoveryError, Result};
+use crate::{RecoveryError, Result, restore::maps::Maps};
 
 /// The longest name of a copy: names of containers begin with it, and a name in a network has at most
 /// 63 characters.
 const LONGEST: usize = 48;
+
+/// What begins the mappings in a line of options; nothing that is allowed holds it.
+const MAPS: &str = "maps=";
 
 /// Something of the host, or of others, that a copy gets only when it is named.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -86,6 +89,8 @@ pub struct Wanted {
     pub network_access: bool,
     /// What it may have of the host and of others.
     pub allow: BTreeSet<Allow>,
+    /// What is to be otherwise than at the point, and how new things are to be called.
+    pub maps: Maps,
 }
 
 impl Wanted {
@@ -101,17 +106,20 @@ impl Wanted {
         access
             .into_iter()
             .chain(allowed)
+            .chain((!self.maps.is_empty()).then(|| format!("{MAPS}{}", self.maps.journaled())))
             .collect::<Vec<_>>()
             .join(" ")
     }
 
     /// From the line in the journal.
     pub(crate) fn from_options(name: &str, options: &str) -> Self {
+        let (options, maps) = options.split_once(MAPS).unwrap_or((options, ""));
         let words = || options.split(' ').filter(|word| !word.is_empty());
         Self {
             name: name.to_owned(),
             network_access: words().any(|word| word == "network-access"),
             allow: words().filter_map(|word| word.parse().ok()).collect(),
+            maps: Maps::from_journal(maps).unwrap_or_default(),
         }
     }
 

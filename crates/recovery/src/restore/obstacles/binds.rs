@@ -15,8 +15,11 @@ pub(super) fn binds(on: &Ground<'_>, found: &mut Vec<String>) {
                     || far::began(on.ours.iter(), &bind.source);
                 if state == PathState::Something && !bind.shared && !is_ours {
                     found.push(format!(
-                        "{} is there already and is never overwritten; move it away (mv {} {}.old) first",
-                        bind.source, bind.source, bind.source
+                        "{} is there already and is never overwritten; move it away (mv {} {}.old) first, or put the app's elsewhere (--map-bind {}:NEW)",
+                        bind.source,
+                        bind.source,
+                        bind.source,
+                        on.was(&bind.source)
                     ));
                 }
             }
@@ -26,8 +29,9 @@ pub(super) fn binds(on: &Ground<'_>, found: &mut Vec<String>) {
                 let was_there = bind.content == BindContent::Present;
                 if was_there && state != PathState::Something {
                     found.push(format!(
-                        "{} held data when the point was made, is not in the point and is missing or empty here; put it there first, or the app starts with an empty folder",
-                        bind.source
+                        "{} held data when the point was made, is not in the point and is missing or empty here; put it there first, or say where it is here (--map-bind {}:NEW), or the app starts with an empty folder",
+                        bind.source,
+                        on.was(&bind.source)
                     ));
                 }
             }

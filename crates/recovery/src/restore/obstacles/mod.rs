@@ -6,9 +6,12 @@ mod binds;
 mod names;
 mod path_state;
 mod platform;
+mod ports;
+mod subnets;
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use lifeboat_engine::HostNetwork;
 use lifeboat_plan::{inventory::Inventory, manifest::Manifest};
 
 pub use self::path_state::PathState;
@@ -24,8 +27,20 @@ pub struct Ground<'a> {
     pub here: &'a Inventory,
     /// The intents of an interrupted run: what these name is ours and no obstacle.
     pub ours: &'a BTreeSet<Intent>,
+    /// The network of the engine's host, where it can be seen.
+    pub network: Option<&'a HostNetwork>,
     /// What stands at the bind sources on the engine's host.
     pub paths: &'a BTreeMap<String, PathState>,
+}
+
+impl Ground<'_> {
+    /// What a volume, network or path is called in the point: what a mapping names.
+    fn was<'a>(&'a self, name: &'a str) -> &'a str {
+        let renamed = &self.definitions.renamed;
+        let all = renamed.volumes.iter().chain(&renamed.paths);
+        let mut old = all.filter(|(_, new)| *new == name).map(|(old, _)| old);
+        old.next().map_or(name, String::as_str)
+    }
 }
 
 /// Everything in the way, one sentence each with a way out.
@@ -35,6 +50,8 @@ pub fn obstacles(on: &Ground<'_>) -> Vec<String> {
     names::volumes(on, &mut found);
     names::networks(on, &mut found);
     binds::binds(on, &mut found);
+    ports::ports(on, &mut found);
+    subnets::overlaps(on, &mut found);
     platform::platform(on, &mut found);
     found
 }

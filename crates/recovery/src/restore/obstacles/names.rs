@@ -30,8 +30,8 @@ pub(super) fn volumes(on: &Ground<'_>, found: &mut Vec<String>) {
         let there = on.here.volumes.iter().any(|v| v.name == volume.name);
         if there && !volume.shared && !on.ours.contains(&Intent::Volume(volume.name.clone())) {
             found.push(format!(
-                "a volume named {} is there already and is never overwritten; save what is in it and remove it (docker volume rm {}) first",
-                volume.name, volume.name
+                "a volume named {} is there already and is never overwritten; save what is in it and remove it (docker volume rm {}) first, or give the app's another name (--map-volume {}:NEW)",
+                volume.name, volume.name, on.was(&volume.name)
             ));
         }
     }
@@ -40,10 +40,13 @@ pub(super) fn volumes(on: &Ground<'_>, found: &mut Vec<String>) {
 pub(super) fn networks(on: &Ground<'_>, found: &mut Vec<String>) {
     for network in &on.manifest.networks {
         let there = on.here.networks.iter().any(|n| n.name == network.name);
+        // Named by `--map-network`, it is what the app is to be attached to.
+        let mut named = on.definitions.renamed.networks.values();
+        let there = there && !named.any(|name| *name == network.name);
         if there && !network.shared && !on.ours.contains(&Intent::Network(network.name.clone())) {
             found.push(format!(
-                "a network named {} is there already; remove it (docker network rm {}) first",
-                network.name, network.name
+                "a network named {} is there already; remove it (docker network rm {}) first, give the app's another name (--map-network {}:NEW), or attach it to one that is there (the same with its name)",
+                network.name, network.name, on.was(&network.name)
             ));
         }
     }

@@ -410,6 +410,8 @@ impl Looking<'_> {
             definitions: &self.point.definitions,
             here: &here,
             ours: self.ours,
+            // The old app's own ports are still open.
+            network: None,
             paths,
         }));
         let extra = self.scene.old.iter().filter(|old| {

@@ -126,6 +126,7 @@ pub fn plan(
         obstacles: scene.refused,
         warnings,
         continues: before.contains(&Intent::Begin(id)),
+        mappings: Vec::new(),
     })
 }
 
