@@ -18,6 +18,8 @@ mod kill_over;
 mod kill_restore;
 mod maps;
 mod over;
+mod over_apps;
+mod over_wrong;
 mod own_path;
 mod parts;
 mod parts_into;

@@ -46,6 +46,12 @@ impl<'e> Pair<'e> {
         );
         tiny::start(engine, "pair-db");
         tiny::start(engine, "pair-web");
+        Self::of(lab, engine)
+    }
+
+    /// The one that is there.
+    pub fn of(lab: &Lab, engine: &'e PrivateEngine) -> Self {
+        let html = lab.path("html");
         Self { engine, html }
     }
 

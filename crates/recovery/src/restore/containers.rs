@@ -15,6 +15,7 @@ use lifeboat_plan::{
     order::{Condition, Order, Step},
 };
 use lifeboat_vault::Reader;
+use serde_json::Value;
 
 use super::{
     data::{Data, DataStage},
@@ -26,6 +27,8 @@ use crate::{Context, RecoveryError, Result};
 
 /// How long a container may take to become healthy.
 const HEALTHY_WITHIN: Duration = Duration::from_secs(180);
+/// One that the engine had to start again so often is not coming up.
+const MOST_RESTARTS: u64 = 5;
 /// A container without a health check has to run for so long to count as up.
 const UP_FOR: Duration = Duration::from_millis(1500);
 
@@ -66,6 +69,19 @@ pub struct Containers {
     pub incomplete: Vec<String>,
     /// What a person should know.
     pub warnings: Vec<String>,
+}
+
+/// When it was started last, as the engine says.
+fn started_at(raw: &Value) -> String {
+    raw["State"]["StartedAt"]
+        .as_str()
+        .unwrap_or_default()
+        .to_owned()
+}
+
+fn has_ended_well(engine: &dyn Engine, id: &str) -> bool {
+    let raw = engine.inspect_container(id).unwrap_or_default();
+    raw["State"]["Status"] == "exited" && raw["State"]["ExitCode"] == 0
 }
 
 impl ContainerStage<'_> {
@@ -207,6 +223,13 @@ impl ContainerStage<'_> {
     /// Waits until everything that was started is up.
     pub fn validate(&self, done: &mut Containers) -> Result<()> {
         let began = Instant::now();
+        let mut started = BTreeMap::new();
+        for (name, id) in &done.ids {
+            started.insert(
+                name.clone(),
+                started_at(&self.engine.inspect_container(id)?),
+            );
+        }
         for record in &self.point.manifest.containers {
             let Some(id) = done.ids.get(&record.name).cloned() else {
                 continue;
@@ -219,7 +242,8 @@ impl ContainerStage<'_> {
             {
                 continue;
             }
-            match self.wait_up(&id, began) {
+            let seen = started.remove(&record.name).unwrap_or_default();
+            match self.wait_up(&id, seen, began) {
                 Ok(()) => done.running.push(record.name.clone()),
                 Err(why) => done.incomplete.push(format!("{} {why}", record.name)),
             }
@@ -231,30 +255,60 @@ impl ContainerStage<'_> {
         Ok(())
     }
 
-    fn wait_up(&self, id: &str, began: Instant) -> std::result::Result<(), String> {
-        match self.engine.wait_healthy(id, HEALTHY_WITHIN) {
-            Ok(Health::Healthy) => Ok(()),
-            Ok(Health::NoCheck) => {
-                if let Some(rest) = UP_FOR.checked_sub(began.elapsed()) {
-                    std::thread::sleep(rest);
+    /// Healthy, or up since the start that was seen, or ended well. What the engine starts again and
+    /// again is not up, though it runs whenever one looks.
+    fn wait_up(
+        &self,
+        id: &str,
+        mut started: String,
+        mut since: Instant,
+    ) -> std::result::Result<(), String> {
+        let began = Instant::now();
+        let mut code = Value::Null;
+        loop {
+            match self.engine.wait_healthy(id, HEALTHY_WITHIN) {
+                Ok(Health::Healthy) => return Ok(()),
+                Ok(Health::NoCheck) => {}
+                Err(lifeboat_engine::Error::NotHealthy { .. })
+                    if has_ended_well(self.engine, id) =>
+                {
+                    return Ok(());
                 }
-                let raw = self
-                    .engine
-                    .inspect_container(id)
-                    .map_err(|e| e.to_string())?;
-                let state = &raw["State"];
-                let ended = state["Status"] == "exited" && state["ExitCode"] == 0;
-                if state["Running"] == true || ended {
-                    Ok(())
-                } else {
-                    Err(format!(
-                        "is {} with exit code {}; look at `docker logs`",
-                        state["Status"].as_str().unwrap_or("down"),
-                        state["ExitCode"]
-                    ))
-                }
+                Err(e) => return Err(format!("is not up: {e}")),
             }
-            Err(e) => Err(format!("is not up: {e}")),
+            if let Some(rest) = UP_FOR.checked_sub(since.elapsed()) {
+                std::thread::sleep(rest);
+            }
+            let inspected = self.engine.inspect_container(id);
+            let raw = inspected.map_err(|e| e.to_string())?;
+            let state = &raw["State"];
+            let now = started_at(&raw);
+            let restarting = state["Restarting"] == true;
+            if state["Running"] == true && now == started && !restarting {
+                return Ok(());
+            }
+            if state["ExitCode"] != 0 {
+                code = state["ExitCode"].clone();
+            }
+            if state["Running"] != true && !restarting {
+                if state["Status"] == "exited" && state["ExitCode"] == 0 {
+                    return Ok(());
+                }
+                return Err(format!(
+                    "is {} with exit code {}; look at `docker logs`",
+                    state["Status"].as_str().unwrap_or("down"),
+                    state["ExitCode"]
+                ));
+            }
+            if raw["RestartCount"].as_u64() >= Some(MOST_RESTARTS)
+                || began.elapsed() > HEALTHY_WITHIN
+            {
+                return Err(format!(
+                    "ends and is started again and again, exit code {code}; look at `docker logs`"
+                ));
+            }
+            started = now;
+            since = Instant::now();
         }
     }
 
