@@ -19,6 +19,7 @@ mod kill_restore;
 mod maps;
 mod over;
 mod over_apps;
+mod over_data;
 mod over_wrong;
 mod own_path;
 mod parts;

@@ -228,12 +228,29 @@ fn not_part(c: &Container, all: &[Container]) -> Option<String> {
     if c.labels.contains_key(label::HOOK) {
         return Some("Compose made it for a hook".to_owned());
     }
+    if is_of_a_replacement(&c.name) {
+        return Some(
+            "`restore --replace` is in the middle of replacing an app by it, or it by another"
+                .to_owned(),
+        );
+    }
     let (old, name) = recreated(c)?;
     let original = all.iter().find(|o| o.id.starts_with(old) && o.id != c.id)?;
     Some(format!(
         "Compose is in the middle of replacing {} by it ({name})",
         original.name
     ))
+}
+
+/// The names that `restore --replace` gives while old and new stand side by side.
+fn is_of_a_replacement(name: &str) -> bool {
+    let tail = name.rsplit_once(".lifeboat-").map(|(_, tail)| tail);
+    let parts = tail.and_then(|tail| tail.split_once('-'));
+    parts.is_some_and(|(what, id)| {
+        ["new", "old", "keep"].contains(&what)
+            && id.len() == 8
+            && id.bytes().all(|b| b.is_ascii_hexdigit())
+    })
 }
 
 /// `<id12>_name` of Compose's recreate: the old container's id and the name to be.

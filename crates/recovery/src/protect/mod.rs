@@ -68,6 +68,9 @@ fn protect_app(ctx: &Context, app: &str, options: &ProtectOptions) -> Result<Pro
     ctx.progress.step("discover");
     let inventory = engine.inventory()?;
     let found = discover(&inventory);
+    if let Some(why) = crate::restore::over::in_the_cut(ctx, app) {
+        return Err(RecoveryError::Refused(why));
+    }
     let app = find(&found, app)?;
     let skip = skip_set(ctx);
     let policy = BindPolicy {

@@ -375,3 +375,32 @@ fn a_copy_is_shown_as_one_and_never_protected() {
     let found = discover(&inventory);
     assert!(!found.app("shop-try").unwrap().enabled);
 }
+
+#[test]
+fn what_a_replacement_keeps_for_the_moment_is_part_of_no_app() {
+    let name = |name: &str| container('1', name, &[(label::APP, "pair")]);
+    for ours in ["web.lifeboat-old-6b039d5b", "web.lifeboat-new-6b039d5b"] {
+        let here = Inventory {
+            containers: vec![name(ours)],
+            ..Inventory::default()
+        };
+        let found = discover(&here);
+        assert!(found.apps.is_empty(), "{ours}");
+        assert!(
+            found.notes[0].text.contains("--replace"),
+            "{:?}",
+            found.notes
+        );
+    }
+    for theirs in [
+        "web.lifeboat-old-x",
+        "web.lifeboat-6b039d5b",
+        "lifeboat-new-6b039d5b",
+    ] {
+        let here = Inventory {
+            containers: vec![name(theirs)],
+            ..Inventory::default()
+        };
+        assert_eq!(discover(&here).apps.len(), 1, "{theirs}");
+    }
+}

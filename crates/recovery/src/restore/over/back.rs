@@ -16,7 +16,7 @@ use crate::{
     Places, RecoveryError, Result,
     asides::{Aside, AsidePath},
     restore::{
-        exchange::{self, Pair},
+        exchange::{self, Lies, Pair},
         journal::{Intent, RestoreJournal, replace_of},
         undo::take_back,
     },
@@ -64,8 +64,16 @@ pub fn go_back(
     }
     step("back-exchange");
     if was_cut {
-        carries(journal.all()).try_for_each(Pair::put_back)?;
         let pairs: Vec<&Pair> = pairs(journal.all()).collect();
+        for carry in carries(journal.all()) {
+            // Once its folder is back, so is what was carried: taking it back again would lose it.
+            let of = pairs.iter().find(|p| carry.target.starts_with(&p.target));
+            if let Some(of) = of
+                && of.lies()? == Lies::New
+            {
+                carry.put_back()?;
+            }
+        }
         pairs.into_iter().rev().try_for_each(Pair::put_back)?;
     }
     remove_new(engine, &journal)?;

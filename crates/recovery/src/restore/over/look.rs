@@ -108,6 +108,7 @@ pub fn look(
     looking.reach(reach);
     looking.kinds();
     looking.volumes()?;
+    looking.newer_volumes();
     looking.binds()?;
     looking.within();
     looking.project();
@@ -197,6 +198,17 @@ impl Looking<'_> {
             ));
         }
         false
+    }
+
+    /// What came after the point stays.
+    fn newer_volumes(&mut self) {
+        let held = |name: &str| self.point.manifest.volumes.iter().any(|v| v.name == name);
+        let newer = self.app.into_iter().flat_map(|app| &app.volumes);
+        let newer: Vec<String> = newer
+            .filter(|v| !v.anonymous && !held(&v.name))
+            .map(|v| format!("volume {} is not in the point: it stays as it is", v.name))
+            .collect();
+        self.scene.notes.extend(newer);
     }
 
     fn volumes(&mut self) -> Result<()> {

@@ -485,6 +485,23 @@ pub fn safety_of(intents: &BTreeSet<Intent>) -> Option<SnapshotId> {
     })
 }
 
+/// Why an app of this name cannot be protected now: it is half one and half the other.
+pub(crate) fn in_the_cut(ctx: &Context, app: &str) -> Option<String> {
+    let entries = fs_err::read_dir(ctx.places.journal()).into_iter().flatten();
+    entries.flatten().find_map(|entry| {
+        let name = entry.file_name();
+        let (_, of, _) = journal::parse_app_journal(name.to_str()?.strip_suffix(".jsonl")?)?;
+        let intents = journal::read_file(&entry.path());
+        let is_it = of.rsplit('/').next() == Some(app);
+        let half = cut_of(&intents).is_some() && !intents.contains(&Intent::Passed);
+        (is_it && half).then(|| {
+            format!(
+                "a replacement of {of} was interrupted in the middle; finish it with `lifeboat restore --continue`, or go back with `lifeboat restore --undo`, and protect it then"
+            )
+        })
+    })
+}
+
 /// Why it is going back already.
 pub fn going_back(intents: &BTreeSet<Intent>) -> Option<String> {
     intents.iter().find_map(|intent| match intent {
