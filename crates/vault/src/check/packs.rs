@@ -291,13 +291,18 @@ pub(super) fn find_bad_blobs(core: &Core, index: &Index, damage: &mut Damage) {
         return;
     }
     let mut counts: HashMap<usize, (u64, u64)> = HashMap::new();
+    let copies = core.load_copies().unwrap_or_default();
+    let is_elsewhere = |kind, id| {
+        let mut copies = copies.copies(kind, &id);
+        copies.any(|(_, at)| core.blob_at(kind, id, &at).is_ok())
+    };
     for (kind, id, location) in index.iter() {
         let Some(&number) = damage.packs.get(&location.pack) else {
             continue;
         };
         let (all, lost) = counts.entry(number).or_default();
         *all += 1;
-        if core.blob_at(kind, id, &location).is_err() {
+        if core.blob_at(kind, id, &location).is_err() && !is_elsewhere(kind, id) {
             *lost += 1;
             damage.blobs.insert((kind, id), number);
         }

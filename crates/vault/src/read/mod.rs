@@ -29,7 +29,7 @@ pub use find::{Descend, MAX_DEPTH, MAX_PATH, VisitLimit, Visits};
 use crate::{
     bits::Bits,
     blob::BlobKind,
-    error::{Result, VaultError},
+    error::{ErrorKind, Result, VaultError},
     id::{BlobId, IndexId},
     index::{BlobLocation, Index, LoadedIndex},
     lock::HeldLock,
@@ -52,6 +52,8 @@ struct Shared {
     reused: Option<Arc<Bits>>,
     /// What the packs hold that the index does not name; read when something is missing.
     rescued: OnceLock<Index>,
+    /// With all copies of a blob; read when one is bad.
+    copies: OnceLock<Option<Index>>,
     _lock: Option<HeldLock>,
 }
 
@@ -100,6 +102,7 @@ impl Reader {
             }),
             reused,
             rescued: OnceLock::new(),
+            copies: OnceLock::new(),
             _lock: lock,
         }))
     }
@@ -180,7 +183,7 @@ impl Reader {
         };
         let core = &self.0.core;
         let location = self.find(kind, id).ok_or_else(missing)?;
-        match core.blob_at(kind, id, &location) {
+        let read = match core.blob_at(kind, id, &location) {
             Err(VaultError::PackGone(_)) if self.0.reused.is_none() => {
                 // Another thread may have read the index again already.
                 self.look_again();
@@ -188,7 +191,21 @@ impl Reader {
                 core.blob_at(kind, id, &location)
             }
             other => other,
+        };
+        match read {
+            Err(error) if error.kind() == ErrorKind::Damaged => {
+                self.other_copy(kind, id).ok_or(error)
+            }
+            other => other,
         }
+    }
+
+    /// A blob from another pack, where more than one have it and one of them is bad.
+    fn other_copy(&self, kind: BlobKind, id: BlobId) -> Option<Vec<u8>> {
+        let core = &self.0.core;
+        let copies = self.0.copies.get_or_init(|| core.load_copies().ok());
+        let mut copies = copies.as_ref()?.copies(kind, &id);
+        copies.find_map(|(_, at)| core.blob_at(kind, id, &at).ok())
     }
 
     /// A directory.

@@ -13,5 +13,6 @@ mod prune;
 mod reading;
 mod repairing;
 mod restic_trees;
+mod situations;
 mod support;
 mod writing;
