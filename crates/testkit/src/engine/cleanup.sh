@@ -4,7 +4,12 @@
 # each container. Nothing is ever found by its name. The process $3 is left alone.
 dir=$1 token=$2 except=$3
 
-ids() { ls "$dir/data/containers" 2>/dev/null; }
+# With mapped ids (userns-remap) an engine has a data root within its data root.
+ids() {
+    for all in "$dir"/data/containers "$dir"/data/[0-9]*.[0-9]*/containers; do
+        ls "$all" 2>/dev/null
+    done
+}
 patterns() {
     echo "/etc-docker-$token /etc/docker "
     for id in $(ids); do echo "/containers/$id/"; done

@@ -55,6 +55,8 @@ pub struct EngineOptions {
     pub programs: Option<PathBuf>,
     /// More arguments for `dockerd`.
     pub args: Vec<String>,
+    /// Files of ours that the engine sees in the place of the machine's: ours, the machine's.
+    pub instead: Vec<(PathBuf, PathBuf)>,
 }
 
 impl EngineOptions {
@@ -66,6 +68,7 @@ impl EngineOptions {
             hostname: None,
             programs: None,
             args: Vec::new(),
+            instead: Vec::new(),
         }
     }
 
@@ -95,6 +98,10 @@ impl PrivateEngine {
     /// When it does not come up, the error quotes the end of its log, and nothing is left of it.
     pub fn start(options: EngineOptions) -> Result<Self> {
         let mut engine = start::enter_namespaces(options)?;
+        for (ours, theirs) in &engine.options.instead {
+            let mut mount = engine.nsenter(&["-m"], "mount");
+            crate::command::run(mount.arg("--bind").arg(ours).arg(theirs))?;
+        }
         engine.start_dockerd()?; // On an error the drop takes everything away.
         Ok(engine)
     }

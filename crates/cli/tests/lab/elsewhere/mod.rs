@@ -2,6 +2,7 @@
 
 mod ids;
 mod inside;
+mod memory;
 mod oddities;
 mod refused;
 mod ssh;
@@ -29,14 +30,15 @@ pub struct Elsewhere {
 
 impl Elsewhere {
     pub fn start(lab: &Lab, name: &str) -> Self {
-        Self::start_with(lab, name, &[])
+        Self::start_with(lab, name, |_| {})
     }
 
-    pub fn start_with(lab: &Lab, name: &str, args: &[&str]) -> Self {
+    /// The same, with more that is special about the engine.
+    pub fn start_with(lab: &Lab, name: &str, change: impl FnOnce(&mut EngineOptions)) -> Self {
         let certificates = certificates::make(&lab.path("certs"), ENGINE_ADDRESS).unwrap();
         let mut options = EngineOptions::new(name, lab.path(name)).hostname("far");
         options.args = remote::tls_args(&certificates.server);
-        options.args.extend(args.iter().map(|&arg| arg.to_owned()));
+        change(&mut options);
         let engine = PrivateEngine::start(options).unwrap();
         let remote = Remote::connect(&engine).unwrap();
         let hidden = vec![engine.dir().to_owned(), lab.path("shop"), lab.path("srv")];

@@ -50,7 +50,7 @@ fn an_app_comes_back_over_ssh_and_no_key_is_taken_unseen() {
     let far = Elsewhere::start(&lab, "b");
     let server = SshServer::start(&far.engine, &lab.path("ssh")).unwrap();
     let address = server.address();
-    let mut try_it = |words: &[&str]| {
+    let try_it = |words: &[&str]| {
         let output = ended(
             &mut over_ssh(&lab, &far, &server, &address, &["restore", "one"]),
             1,

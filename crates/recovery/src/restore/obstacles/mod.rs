@@ -2,7 +2,9 @@
 //!
 //! One room for each kind of thing that is looked at. Each finding is one sentence with a way out.
 
+mod api;
 mod binds;
+mod drivers;
 mod names;
 mod path_state;
 mod platform;
@@ -53,5 +55,7 @@ pub fn obstacles(on: &Ground<'_>) -> Vec<String> {
     ports::ports(on, &mut found);
     subnets::overlaps(on, &mut found);
     platform::platform(on, &mut found);
+    drivers::drivers(on, &mut found);
+    api::api(on, &mut found);
     found
 }
