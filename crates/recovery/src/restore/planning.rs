@@ -5,7 +5,7 @@ use lifeboat_plan::manifest::{BindDecision, RunState};
 
 use super::{
     journal::{self, Intent, Subject},
-    obstacles::{Ground, obstacles},
+    obstacles::{Ground, notes, obstacles},
     point::OpenPoint,
     reach::Reach,
     report::{RestorePlan, Step},
@@ -27,16 +27,17 @@ pub(super) fn make_plan(
     let network = engine.host_network();
     let other = journal::of_another_point(ctx, subject, point.id)
         .or_else(|| journal::of_another_kind(ctx, subject, false));
+    let ground = Ground {
+        manifest,
+        definitions: &point.definitions,
+        here: &here,
+        ours: &ours,
+        network: network.as_ref(),
+        paths: &reach.states(engine, manifest)?,
+    };
     let obstacles = match other {
         Some(first) => vec![first],
-        None => obstacles(&Ground {
-            manifest,
-            definitions: &point.definitions,
-            here: &here,
-            ours: &ours,
-            network: network.as_ref(),
-            paths: &reach.states(engine, manifest)?,
-        }),
+        None => obstacles(&ground),
     };
     let mut steps = Vec::new();
     let mut step = |kind: &str, name: &str, bytes: Option<u64>, action: &str| {
@@ -96,6 +97,7 @@ pub(super) fn make_plan(
         step("container", &container.name, None, action);
     }
     let mut warnings = manifest.warnings.clone();
+    warnings.extend(notes(&ground));
     warnings.extend(
         manifest
             .left_out

@@ -32,6 +32,32 @@ const NEEDED: &[Feature] = &[
     },
 ];
 
+/// Without these it does its work, but not quite as before.
+const LOST: &[Feature] = &[
+    Feature {
+        since: ApiVersion::new(1, 43),
+        what: "annotations for the runtime",
+        used: |raw| {
+            let all = raw["HostConfig"]["Annotations"].as_object();
+            all.is_some_and(|all| !all.is_empty())
+        },
+    },
+    Feature {
+        since: ApiVersion::new(1, 44),
+        what: "a health check's start interval",
+        used: |raw| is_said(&raw["Config"]["Healthcheck"]["StartInterval"]),
+    },
+    Feature {
+        since: ApiVersion::new(1, 48),
+        what: "a network that is the way out before others (gateway priority)",
+        used: |raw| {
+            let all = raw["NetworkSettings"]["Networks"].as_object();
+            let mut all = all.into_iter().flatten();
+            all.any(|(_, network)| is_said(&network["GwPriority"]))
+        },
+    },
+];
+
 pub(super) fn api(on: &Ground<'_>, found: &mut Vec<String>) {
     for (name, feature, here) in newer(on, NEEDED) {
         found.push(format!(
@@ -39,6 +65,17 @@ pub(super) fn api(on: &Ground<'_>, found: &mut Vec<String>) {
             feature.what, feature.since
         ));
     }
+}
+
+/// What gets lost on the way, and stops nobody.
+pub(super) fn lost(on: &Ground<'_>) -> Vec<String> {
+    let lost = newer(on, LOST).map(|(name, feature, here)| {
+        format!(
+            "{name} uses {}, which needs API {}; this engine speaks {here} and takes no notice of it",
+            feature.what, feature.since
+        )
+    });
+    lost.collect()
 }
 
 fn newer<'a>(
@@ -79,12 +116,15 @@ mod tests {
     #[test]
     fn what_came_with_a_later_version_is_seen() {
         let raw = json!({
+            "Config": {"Healthcheck": {"StartInterval": 5}},
             "HostConfig": {"Mounts": [{"Type": "volume", "VolumeOptions": {"Subpath": "a"}}]},
+            "NetworkSettings": {"Networks": {"n": {"GwPriority": 0}}},
         });
         let used = |list: &[Feature]| -> Vec<String> {
             let used = list.iter().filter(|f| (f.used)(&raw));
             used.map(|f| f.since.to_string()).collect()
         };
         assert_eq!(used(NEEDED), ["1.45"]);
+        assert_eq!(used(LOST), ["1.44"]);
     }
 }

@@ -20,8 +20,8 @@ pub(super) fn drivers(on: &Ground<'_>, found: &mut Vec<String>) {
         let there = on.here.networks.iter().any(|n| n.name == network.name);
         if !(network.shared && there) && is_missing(&plugins["Network"], &network.driver) {
             found.push(format!(
-                "network {} needs the network driver {}, which this engine does not have; install it there, or create a network of that name with another driver and let the app share it",
-                network.name, network.driver
+                "network {} needs the network driver {}, which this engine does not have; install it there, or attach the app to another network (--map-network {}:OTHER)",
+                network.name, network.driver, network.name
             ));
         }
     }

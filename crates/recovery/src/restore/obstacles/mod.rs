@@ -59,3 +59,8 @@ pub fn obstacles(on: &Ground<'_>) -> Vec<String> {
     api::api(on, &mut found);
     found
 }
+
+/// What will be otherwise on this engine and stops nobody.
+pub fn notes(on: &Ground<'_>) -> Vec<String> {
+    api::lost(on)
+}
