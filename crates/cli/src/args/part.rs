@@ -7,38 +7,42 @@ use lifeboat_recovery::restore::part::{into::Wanted, pieces::Pieces};
 pub struct PartArgs {
     /// Only this volume, by name or as the compose file calls it; with --as under another name, beside
     /// the original, without containers
-    #[arg(long = "volume", value_name = "NAME", conflicts_with_all = ["target", "definition", "images", "into"])]
+    #[arg(long = "volume", value_name = "NAME", conflicts_with_all = ["target", "definition", "images", "into", "go_on", "undo", "MapArgs"])]
     pub volumes: Vec<String>,
 
     /// Only this bind source
-    #[arg(long = "bind", value_name = "PATH", conflicts_with_all = ["copy", "target", "definition", "images", "into"])]
+    #[arg(long = "bind", value_name = "PATH", conflicts_with_all = ["copy", "target", "definition", "images", "into", "go_on", "undo", "MapArgs"])]
     pub binds: Vec<String>,
 
     /// Only this Compose service or container: its containers and images, the volumes and binds that
     /// only it uses, and its networks where they are absent. The rest of the app runs on
-    #[arg(long = "service", value_name = "NAME", conflicts_with_all = ["copy", "target", "definition", "images", "into"])]
+    #[arg(long = "service", value_name = "NAME", conflicts_with_all = ["copy", "target", "definition", "images", "into", "go_on", "undo", "MapArgs"])]
     pub services: Vec<String>,
 
     /// The volumes and binds of the services stay as they are where they are there
     #[arg(long, requires = "services")]
     pub keep_data: bool,
 
+    /// Containers of other apps that use what is replaced may be stopped for it, and are started again
+    #[arg(long, requires = "replace")]
+    pub stop_users: bool,
+
     /// The compose file as it was, on standard output or in the file or folder --target; one made from
     /// the containers where the app had none. Holds secrets. WHICH is `any`, `own` or `made`
     #[arg(
         long, value_name = "WHICH", num_args = 0..=1, require_equals = true,
         default_missing_value = "any", value_enum,
-        conflicts_with_all = ["copy", "images", "into", "dry_run", "includes", "resume"]
+        conflicts_with_all = ["copy", "images", "into", "dry_run", "includes", "resume", "replace", "go_on", "undo", "MapArgs"]
     )]
     pub definition: Option<Which>,
 
     /// The images, and nothing else; tags are set where that takes nothing from another image
-    #[arg(long, conflicts_with_all = ["copy", "into", "target"])]
+    #[arg(long, conflicts_with_all = ["copy", "into", "target", "replace", "go_on", "undo", "MapArgs"])]
     pub images: bool,
 
     /// Files of the point into a container that is there, running or not: what it had at PATH then,
     /// or what --from names. What is overwritten is kept aside
-    #[arg(long, value_name = "CONTAINER:PATH", conflicts_with_all = ["copy", "target"])]
+    #[arg(long, value_name = "CONTAINER:PATH", conflicts_with_all = ["copy", "target", "replace", "go_on", "undo", "MapArgs"])]
     pub into: Option<Wanted>,
 
     /// A file or folder of the point, as `ls` shows it

@@ -25,6 +25,7 @@ mod own_path;
 mod parts;
 mod parts_into;
 mod parts_pieces;
+mod parts_swap;
 mod project;
 mod recover;
 mod sharing;

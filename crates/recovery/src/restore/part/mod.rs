@@ -6,4 +6,5 @@ pub mod images;
 pub mod into;
 mod narrow;
 pub mod pieces;
+pub mod swap;
 pub mod volume_copy;

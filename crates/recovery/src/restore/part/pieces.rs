@@ -70,7 +70,6 @@ struct Scene {
 
 impl Scene {
     fn open(
-        ctx: &Context,
         engine: &dyn Engine,
         reader: &Reader,
         id: SnapshotId,
@@ -81,7 +80,6 @@ impl Scene {
         let app = point.manifest.identity.to_string();
         let here = engine.inventory()?;
         let narrowed = narrow(reader, point, &here, pieces)?;
-        let _ = ctx;
         Ok(Self {
             narrowed,
             here,
@@ -188,7 +186,7 @@ pub fn plan(
 ) -> Result<RestorePlan> {
     let engine = ctx.engine()?.as_ref();
     let reader = ctx.vault.reader()?;
-    let scene = Scene::open(ctx, engine, &reader, id, snapshot, pieces)?;
+    let scene = Scene::open(engine, &reader, id, snapshot, pieces)?;
     let reach = Reach::presume(engine, &scene.narrowed.point.manifest)?;
     scene.plan(ctx, engine, &reach, pieces)
 }
@@ -203,7 +201,7 @@ pub fn restore(
     let mut watch = Stopwatch::start();
     let engine = ctx.engine()?.as_ref();
     let reader = ctx.vault.reader()?;
-    let scene = Scene::open(ctx, engine, &reader, id, snapshot, pieces)?;
+    let scene = Scene::open(engine, &reader, id, snapshot, pieces)?;
     let reach = Reach::prove(engine, &scene.narrowed.point.manifest)?;
     let plan = scene.plan(ctx, engine, &reach, pieces)?;
     if !plan.obstacles.is_empty() {
