@@ -133,10 +133,10 @@ impl Swap<'_> {
     fn run(&self, mut journal: RestoreJournal, mut watch: Stopwatch) -> Result<Swapped> {
         let mut data = Data::default();
         let begun = |i: &Intent| matches!(i, Intent::Cutting(_));
-        if !journal.intents().any(begun) {
-            if let Err(why) = self.prepare(&mut journal, &mut data, &mut watch) {
-                return Err(self.unprepared(journal, self.ctx.or_interrupted(why)));
-            }
+        if !journal.intents().any(begun)
+            && let Err(why) = self.prepare(&mut journal, &mut data, &mut watch)
+        {
+            return Err(self.unprepared(journal, self.ctx.or_interrupted(why)));
         }
         let going_back = journal.intents().find_map(|intent| match intent {
             Intent::GoingBack(why) => Some(why.clone()),
