@@ -95,6 +95,9 @@ pub fn run(args: &Args) -> Result<ExitCode> {
         images::busybox()?;
         images::services()?;
         lifeboat_testkit::compose::docker_compose()?;
+        for tool in lifeboat_testkit::server::TOOLS {
+            tool.ensure()?;
+        }
         return Ok(report(&outcomes, begin.elapsed()));
     }
     for suite in suites(args, &tools::path_with(&bins)?)? {

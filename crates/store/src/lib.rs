@@ -31,6 +31,7 @@ mod place;
 mod probe;
 mod rest;
 mod retry;
+mod sftp;
 mod simulated;
 mod spool;
 
@@ -45,6 +46,7 @@ pub use place::Place;
 pub use probe::Capabilities;
 pub use rest::RestStore;
 pub use retry::RetryStore;
+pub use sftp::SftpStore;
 pub use simulated::{Dice, SimulatedStore, Simulation, Weather};
 pub use spool::SpoolStore;
 

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::{Access, LocalStore, Place, Result, RetryStore, Store, cloud, rest};
+use crate::{Access, LocalStore, Place, Result, RetryStore, Store, cloud, rest, sftp};
 
 /// Opens the store at a place that a person wrote. Does not look whether anything is there.
 pub fn open(location: &str, access: &Access) -> Result<Arc<dyn Store>> {
@@ -11,7 +11,7 @@ pub fn open(location: &str, access: &Access) -> Result<Arc<dyn Store>> {
         Place::Local(path) => return Ok(Arc::new(LocalStore::new(path))),
         Place::S3 { .. } | Place::Gcs { .. } | Place::Azure { .. } => cloud::open(&place, access)?,
         Place::Rest { .. } => rest::open(&place, access)?,
-        Place::Sftp { .. } => return Err(crate::place::refused("sftp: is not there yet")),
+        Place::Sftp { .. } => sftp::open(&place, access)?,
     };
     let retried = RetryStore::new(remote, access.retry, access.stop.clone());
     Ok(Arc::new(retried))

@@ -8,7 +8,7 @@ use std::{
 
 use lifeboat_testkit::{
     engine::PrivateEngine,
-    server::{RestOptions, RestServer, S3Server},
+    server::{RestOptions, RestServer, S3Server, SftpServer},
 };
 use serde_json::Value;
 
@@ -25,6 +25,8 @@ pub struct Remote<'a> {
     /// What restic calls it, where that is another name (user and password stand in the URL).
     pub for_restic: Option<String>,
     pub ca: Option<PathBuf>,
+    /// What restic needs to be told beside that.
+    pub restic_options: Vec<String>,
 }
 
 impl<'a> Remote<'a> {
@@ -37,6 +39,20 @@ impl<'a> Remote<'a> {
                 .to_vec(),
             for_restic: None,
             ca: None,
+            restic_options: Vec::new(),
+        }
+    }
+
+    pub fn sftp(lab: &'a Lab, server: &SftpServer) -> Self {
+        let path = lab.path("far/away");
+        let command = format!("sftp.command={}", server.restic_command());
+        Self {
+            lab,
+            place: server.place(&path),
+            environment: vec![("LIFEBOAT_SSH", server.ssh())],
+            for_restic: Some(SftpServer::restic_place(&path)),
+            ca: None,
+            restic_options: vec!["-o".to_owned(), command],
         }
     }
 
@@ -51,6 +67,7 @@ impl<'a> Remote<'a> {
                 .map(|(name, value)| (name, value.to_owned()))
                 .to_vec(),
             ca: Some(server.authority()).filter(|ca| ca.exists()),
+            restic_options: Vec::new(),
         }
     }
 
@@ -110,7 +127,11 @@ impl<'a> Remote<'a> {
         if let Some(ca) = &self.ca {
             command.arg("--cacert").arg(ca);
         }
-        let output = command.args(args).output().unwrap();
+        let output = command
+            .args(&self.restic_options)
+            .args(args)
+            .output()
+            .unwrap();
         let text = stdout(&output) + &stderr(&output);
         assert!(output.status.success(), "restic {}: {text}", args.join(" "));
         text
@@ -206,7 +227,14 @@ fn stores_rest_files_there_and_back() {
     whole_way(&Remote::rest(&lab, &server));
 }
 
-/// An app on both: protected, lost, brought back on another engine.
+#[test]
+fn stores_sftp_files_there_and_back() {
+    let lab = Lab::new();
+    let server = SftpServer::start(&lab.path("ssh")).unwrap();
+    whole_way(&Remote::sftp(&lab, &server));
+}
+
+/// An app on each: protected, lost, brought back on another engine.
 #[test]
 fn stores_an_app_comes_back_from_each() {
     let lab = Lab::new();
@@ -216,7 +244,12 @@ fn stores_an_app_comes_back_from_each() {
     tiny::run(&engine, "shop", IDLE, &["shop_data:/data"]);
     let file = |engine: &PrivateEngine| engine.volume_path("shop_data").unwrap().join("big");
     fs_err::write(file(&engine), noise(20_000_000, 3)).unwrap();
-    let remotes = [Remote::s3(&lab, &s3), Remote::rest(&lab, &rest)];
+    let sftp = SftpServer::start(&lab.path("ssh")).unwrap();
+    let remotes = [
+        Remote::s3(&lab, &s3),
+        Remote::rest(&lab, &rest),
+        Remote::sftp(&lab, &sftp),
+    ];
     for remote in &remotes {
         remote.init();
         let report = remote.json(Some(&engine), &["backup", "shop"]);

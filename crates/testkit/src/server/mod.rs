@@ -6,6 +6,7 @@
 
 mod rest;
 mod s3;
+mod sftp;
 
 use std::net::{TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
@@ -16,6 +17,7 @@ use fs_err as fs;
 
 pub use rest::{RestOptions, RestServer};
 pub use s3::S3Server;
+pub use sftp::SftpServer;
 
 use crate::command::{line, run, tail};
 use crate::go::GoTool;
