@@ -64,6 +64,11 @@ impl Places {
         self.state.join("aside")
     }
 
+    /// Reports of restores.
+    pub fn reports(&self) -> PathBuf {
+        self.state.join("reports")
+    }
+
     /// Where packs wait while an app is frozen and the vault is slow.
     pub fn spool(&self) -> PathBuf {
         self.state.join("spool")

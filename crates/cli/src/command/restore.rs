@@ -4,7 +4,7 @@ use std::path::Path;
 
 use lifeboat_recovery::{
     files, points,
-    restore::{self, RestorePlan, Restored, maps::Mapped},
+    restore::{self, RestorePlan, Restored, history::Estimate, maps::Mapped},
 };
 
 use crate::{
@@ -175,6 +175,9 @@ pub(super) fn render_plan(plan: &RestorePlan, width: Option<u16>) -> String {
         ]);
     }
     text.push_str(&table.render());
+    if let Some(estimate) = &plan.estimate {
+        text.push_str(&render_estimate(estimate));
+    }
     text.push_str(&mapped::render(&plan.mappings, width));
     list(
         &mut text,
@@ -183,6 +186,29 @@ pub(super) fn render_plan(plan: &RestorePlan, width: Option<u16>) -> String {
     );
     list(&mut text, "In the way", &plan.obstacles);
     text
+}
+
+/// How long it will take; what is not known is said so.
+fn render_estimate(estimate: &Estimate) -> String {
+    let told = |seconds: f64| format!("about {} s", seconds.round().max(1.0));
+    let parts: Vec<String> = estimate
+        .parts
+        .iter()
+        .map(|part| match part.seconds {
+            Some(0.0) => format!("{} nothing", part.name),
+            Some(seconds) => format!("{} {}", part.name, told(seconds)),
+            None => format!("{} not known yet", part.name),
+        })
+        .collect();
+    match estimate.seconds {
+        Some(seconds) => format!(
+            "\nTakes {}, from {} here: {}\n",
+            told(seconds),
+            human::plural(estimate.runs() as u64, "run"),
+            parts.join(", ")
+        ),
+        None => format!("\nHow long it takes: {}\n", parts.join(", ")),
+    }
 }
 
 pub(super) fn render_restored(done: &Restored) -> String {
@@ -271,6 +297,7 @@ mod tests {
                 new: "8081".to_owned(),
             }],
             continues: true,
+            estimate: None,
         };
         insta::assert_snapshot!(render_plan(&plan, None), @r"
         default/web1/shop from point 6f6f6f6f of then, continuing an interrupted restore
@@ -278,6 +305,9 @@ mod tests {
         STEP  KIND    NAME          SIZE  ACTION
            1  volume  shop_db    3.0 GiB  create and fill
            2  start   shop-db-1        -  start and wait until it is healthy
+
+        MAPPED  OF          AT THE POINT  HERE
+        port    shop-web-1  8080          8081
 
         Will differ, or is not in the point:
           bind mount /srv/films is not in the point
@@ -311,6 +341,8 @@ mod tests {
                 old: "shop_db".to_owned(),
                 new: "db".to_owned(),
             }],
+            steps: Vec::new(),
+            probes: Vec::new(),
         };
         insta::assert_snapshot!(render_restored(&done), @r"
         default/web1/shop is back from point 6f6f6f6f of then, which was 4 min 05 s old
@@ -318,6 +350,7 @@ mod tests {
           stopped, as they had been: shop-cron-1
           3.0 GiB written and checked
           RTO 2.510 s: plan 0.010 s, data 2.500 s
+          mapped: volume shop_db -> db
           INCOMPLETE: 1 difference
         ");
     }

@@ -282,8 +282,32 @@ fn a_copy_is_mapped_as_well() {
         "--map-network",
         "web_net:trial_net",
     ];
+    // How long it takes is not known before it was done, and told from what was measured after.
+    let dry = ["restore", "web", "--as", "web-dry", "-n"];
+    let plan = lab.json(some, &dry, 0);
+    assert_eq!(plan["estimate"]["seconds"], Value::Null, "{plan:#}");
     let done = lab.json(some, &args, 0);
     assert_eq!(done["ports"][0]["local"], port, "{done:#}");
+    let start = lab.json(some, &dry, 0)["estimate"]["parts"][2].clone();
+    let measured: f64 = ["containers", "start", "validate"]
+        .iter()
+        .map(|name| {
+            let all = done["segments"].as_array().unwrap();
+            let segment = all.iter().find(|s| s["name"] == *name).unwrap();
+            segment["seconds"].as_f64().unwrap()
+        })
+        .sum();
+    assert!(
+        (start["seconds"].as_f64().unwrap() - measured).abs() < 1e-6,
+        "{start}"
+    );
+    assert_eq!(start["runs"], 1);
+    assert_eq!(done["probes"][0]["passed"], true, "{done:#}");
+    let mut kept = fs_err::read_dir(lab.path("state/reports")).unwrap();
+    let kept = fs_err::read_to_string(kept.next().unwrap().unwrap().path()).unwrap();
+    let mut kept: Value = serde_json::from_str(&kept).unwrap();
+    assert_eq!(kept["mappings"].take(), done["mappings"]);
+    assert!(!kept.to_string().contains("new.example"), "{kept:#}");
     let raw = tiny::inspect(&engine, "web-try");
     assert!(
         raw["Config"]["Env"]

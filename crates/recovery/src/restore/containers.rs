@@ -22,6 +22,7 @@ use super::{
     journal::{Intent, RestoreJournal},
     layers::put_layer,
     point::OpenPoint,
+    report::Probe,
 };
 use crate::{Context, RecoveryError, Result};
 
@@ -69,6 +70,8 @@ pub struct Containers {
     pub incomplete: Vec<String>,
     /// What a person should know.
     pub warnings: Vec<String>,
+    /// What was probed at the end.
+    pub probes: Vec<Probe>,
 }
 
 /// When it was started last, as the engine says.
@@ -243,7 +246,13 @@ impl ContainerStage<'_> {
                 continue;
             }
             let seen = started.remove(&record.name).unwrap_or_default();
-            match self.wait_up(&id, seen, began) {
+            let found = self.wait_up(&id, seen, began);
+            done.probes.push(Probe {
+                container: record.name.clone(),
+                passed: found.is_ok(),
+                seconds: began.elapsed().as_secs_f64(),
+            });
+            match found {
                 Ok(()) => done.running.push(record.name.clone()),
                 Err(why) => done.incomplete.push(format!("{} {why}", record.name)),
             }

@@ -10,10 +10,12 @@ mod containers;
 mod data;
 pub mod exchange;
 mod far;
+pub mod history;
 mod ids;
 mod images;
 pub mod interrupted;
 pub(crate) mod journal;
+mod kept;
 mod layers;
 pub mod maps;
 mod networks;
@@ -32,7 +34,7 @@ use std::collections::BTreeSet;
 use lifeboat_engine::Engine;
 use lifeboat_vault::{Reader, id::SnapshotId, snapshot::Snapshot};
 
-pub use report::{RestorePlan, Restored, Segment, Step};
+pub use report::{Probe, RestorePlan, Restored, Segment, Step};
 
 use self::{
     containers::{ContainerStage, Containers},
@@ -61,7 +63,7 @@ pub fn plan(
     let subject = Subject::app(&point.manifest.identity.to_string()).at(reach.address());
     let plan = make_plan(ctx, engine.as_ref(), &point, &subject, &reach)?;
     let ours = journal::peek(ctx, &subject, id);
-    Ok(plan.mapped(applied, maps, Some(&ours)))
+    Ok(plan.mapped(applied, maps, Some(&ours)).estimated(ctx))
 }
 
 /// Puts mappings on a point, and lets its networks give way, before anything else is looked at.
@@ -91,7 +93,7 @@ pub fn restore(
     let subject = Subject::app(&app).at(reach.address());
     let plan = make_plan(ctx, engine.as_ref(), &point, &subject, &reach)?;
     let ours = journal::peek(ctx, &subject, id);
-    let plan = plan.mapped(applied, maps, Some(&ours));
+    let plan = plan.mapped(applied, maps, Some(&ours)).estimated(ctx);
     if !plan.obstacles.is_empty() {
         return Err(RecoveryError::Refused(format!(
             "{app} cannot be restored here, and nothing was changed: {}",
@@ -116,7 +118,10 @@ pub fn restore(
     let (outcome, journal) = recovery.run_or_undo(journal, &mut watch)?;
     // What did not become healthy is there and complete: running the restore again would not help.
     journal.finish()?;
-    Ok(report::report(&point, plan, outcome, watch))
+    let done = report::report(&point, plan.clone(), outcome, watch);
+    history::remember(ctx, &plan, &done);
+    kept::keep(ctx, &app, &done);
+    Ok(done)
 }
 
 /// What the stages produced together.

@@ -112,6 +112,7 @@ pub(super) fn make_plan(
         obstacles,
         warnings,
         mappings: Vec::new(),
+        estimate: None,
         continues: ours.contains(&Intent::Begin(point.id)),
     })
 }

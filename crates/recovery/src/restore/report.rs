@@ -7,6 +7,7 @@ use serde::Serialize;
 
 use super::{
     Outcome,
+    history::Estimate,
     journal::Intent,
     maps::{Applied, Mapped, Maps},
     point::OpenPoint,
@@ -44,6 +45,9 @@ pub struct RestorePlan {
     pub mappings: Vec<Mapped>,
     /// An interrupted restore of this point is continued.
     pub continues: bool,
+    /// How long it will take, by what earlier ones took here.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub estimate: Option<Estimate>,
 }
 
 impl RestorePlan {
@@ -73,6 +77,17 @@ impl RestorePlan {
         self.mappings = applied.mapped;
         self
     }
+}
+
+/// Whether a container was found to be up: healthy where it has a health check, running otherwise.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Probe {
+    /// Container.
+    pub container: String,
+    /// It passed.
+    pub passed: bool,
+    /// Seconds since everything was started.
+    pub seconds: f64,
 }
 
 /// One measured part of a recovery.
@@ -111,6 +126,10 @@ pub struct Restored {
     pub warnings: Vec<String>,
     /// What is otherwise than at the point because somebody asked for it.
     pub mappings: Vec<Mapped>,
+    /// What was done, as it was planned.
+    pub steps: Vec<Step>,
+    /// What was probed at the end.
+    pub probes: Vec<Probe>,
 }
 
 /// Measures segments, one after another.
@@ -153,6 +172,7 @@ impl Stopwatch {
 pub(super) struct Said {
     warnings: Vec<String>,
     mappings: Vec<Mapped>,
+    steps: Vec<Step>,
 }
 
 impl From<Vec<String>> for Said {
@@ -169,6 +189,7 @@ impl From<RestorePlan> for Said {
         Self {
             warnings: plan.warnings,
             mappings: plan.mappings,
+            steps: plan.steps,
         }
     }
 }
@@ -221,5 +242,7 @@ pub(super) fn report(
         ]
         .concat(),
         mappings: said.mappings,
+        steps: said.steps,
+        probes: containers.probes,
     }
 }

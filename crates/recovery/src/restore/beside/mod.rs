@@ -29,8 +29,9 @@ use lifeboat_vault::{id::SnapshotId, snapshot::Snapshot};
 use serde::Serialize;
 
 use super::{
-    Recovery, RestorePlan, Restored,
+    Recovery, RestorePlan, Restored, history,
     journal::{self, Intent, RestoreJournal, Subject},
+    kept,
     maps::{Applied, Scope},
     obstacles::PathState,
     planning::make_plan,
@@ -172,7 +173,7 @@ impl Copy {
         }
         // Other mappings are other options, which are looked at above.
         let applied = std::mem::take(&mut self.applied);
-        Ok(plan.mapped(applied, &wanted.maps, None))
+        Ok(plan.mapped(applied, &wanted.maps, None).estimated(ctx))
     }
 
     /// Ports of 127.0.0.1 that were asked for and cannot be had. What the engine is to publish is
@@ -343,15 +344,19 @@ pub fn restore(
     };
     record.save(&ctx.places)?;
     journal.finish()?;
-    Ok(Beside {
+    let restored = report::report(&copy.point, plan.clone(), outcome, watch);
+    history::remember(ctx, &plan, &restored);
+    let done = Beside {
         name: wanted.name.clone(),
         network_access: wanted.network_access,
         addresses,
         ports: record.ports,
         renamed: copy.renamed,
         changes: copy.changes,
-        restored: report::report(&copy.point, plan, outcome, watch),
-    })
+        restored,
+    };
+    kept::keep(ctx, &done.restored.app, &done);
+    Ok(done)
 }
 
 fn names<'i>(

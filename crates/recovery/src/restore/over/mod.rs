@@ -127,6 +127,7 @@ pub fn plan(
         warnings,
         continues: before.contains(&Intent::Begin(id)),
         mappings: Vec::new(),
+        estimate: None,
     })
 }
 
