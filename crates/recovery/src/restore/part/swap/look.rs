@@ -324,6 +324,7 @@ impl Scene {
             );
         }
         RestorePlan {
+            estimate: None,
             app: self.app,
             id: self.point.id,
             time: self.point.time,
