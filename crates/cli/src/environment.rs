@@ -49,6 +49,10 @@ pub const TEST_KILL_AT: &str = "LIFEBOAT_TEST_KILL_AT";
 #[cfg(debug_assertions)]
 pub const TEST_LOG_STEPS: &str = "LIFEBOAT_TEST_LOG_STEPS";
 
+/// Tests of wrong clocks: seconds by which this program's clock is ahead.
+#[cfg(debug_assertions)]
+pub const TEST_CLOCK_AHEAD: &str = "LIFEBOAT_TEST_CLOCK_AHEAD";
+
 #[allow(clippy::disallowed_methods, reason = "this is the place")]
 fn var(name: &str) -> Option<OsString> {
     std::env::var_os(name).filter(|value| !value.is_empty())
@@ -133,4 +137,10 @@ pub fn test_kill_at() -> Option<(String, u64)> {
 #[cfg(debug_assertions)]
 pub fn test_log_steps() -> Option<PathBuf> {
     var(TEST_LOG_STEPS).map(PathBuf::from)
+}
+
+/// Seconds by which a test wants the clock ahead.
+#[cfg(debug_assertions)]
+pub fn test_clock_ahead() -> Option<i64> {
+    var(TEST_CLOCK_AHEAD)?.into_string().ok()?.parse().ok()
 }

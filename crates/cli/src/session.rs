@@ -124,11 +124,7 @@ impl Session {
 
     /// Opens another vault with this password.
     pub fn open_other(&self, place: &str, password: &Password) -> Result<Vault> {
-        Ok(Vault::open(
-            self.store_at(place)?,
-            password,
-            Environment::system(PROGRAM),
-        )?)
+        Ok(Vault::open(self.store_at(place)?, password, world())?)
     }
 
     /// Whether the vault is the one that `init` remembered.
@@ -165,8 +161,7 @@ impl Session {
             Err(_) => {}
         }
         let open = |password: Password| {
-            Vault::open(Arc::clone(&store), &password, Environment::system(PROGRAM))
-                .map(|vault| (vault, password))
+            Vault::open(Arc::clone(&store), &password, world()).map(|vault| (vault, password))
         };
         let question = format!("Password of the vault at {}: ", store.location());
 
@@ -335,6 +330,34 @@ fn access(global: &GlobalArgs) -> Access {
             .map(|seconds| RetryPolicy::within(Duration::from_secs(seconds)))
             .unwrap_or_default(),
         ..environment::access()
+    }
+}
+
+/// This process, this machine, and its clock.
+fn world() -> Environment {
+    let world = Environment::system(PROGRAM);
+    #[cfg(debug_assertions)]
+    if let Some(seconds) = crate::environment::test_clock_ahead() {
+        return Environment {
+            clock: Arc::new(Ahead(seconds)),
+            ..world
+        };
+    }
+    world
+}
+
+/// A clock that is wrong, for tests.
+#[cfg(debug_assertions)]
+struct Ahead(i64);
+
+#[cfg(debug_assertions)]
+impl lifeboat_vault::Clock for Ahead {
+    fn now(&self) -> lifeboat_vault::Timestamp {
+        let now = lifeboat_vault::env::SystemClock.now();
+        lifeboat_vault::Timestamp {
+            secs: now.secs + self.0,
+            ..now
+        }
     }
 }
 

@@ -21,7 +21,7 @@ use serde::Serialize;
 
 use crate::{
     Context, RecoveryError, Result,
-    protect::{ProtectOptions, program_version, skip_set, summary, timestamp},
+    protect::{ProtectOptions, again_if_lost, program_version, skip_set, summary, timestamp},
 };
 
 /// One line of `ls`.
@@ -58,15 +58,23 @@ pub fn protect_paths(
     paths: &[PathBuf],
     options: &ProtectOptions,
 ) -> Result<PathsProtected> {
-    let clock = Instant::now();
     let paths = absolute(paths)?;
+    again_if_lost(|| protect_paths_once(ctx, &paths, options))
+}
+
+fn protect_paths_once(
+    ctx: &Context,
+    paths: &[PathBuf],
+    options: &ProtectOptions,
+) -> Result<PathsProtected> {
+    let clock = Instant::now();
     let skip = skip_set(ctx);
     let exclude = Arc::new(Excludes::parse(
         options.excludes.iter().map(String::as_str),
         Anchor::Host,
     )?);
     if options.dry_run {
-        return dry_run(&paths, &skip, &exclude, clock);
+        return dry_run(paths, &skip, &exclude, clock);
     }
     let writer = ctx.vault.writer(WriterOptions {
         retry_lock: options.retry_lock,
@@ -80,7 +88,7 @@ pub fn protect_paths(
     let mut tree = TreeBuilder::new(began);
     let mut total = Counts::default();
     let mut problems = Vec::new();
-    for path in &paths {
+    for path in paths {
         ctx.stop_if_cancelled()?;
         ancestors(&mut tree, path)?;
         let before = match &parent {
@@ -111,11 +119,13 @@ pub fn protect_paths(
     }
     let root = tree.write(&writer)?;
     writer.flush()?;
+    ctx.progress.step("saved");
     let stats = writer.stats();
     let mut tags = options.tags.clone();
     if !problems.is_empty() {
         tags.push(lifeboat_plan::identity::TAG_PARTIAL.to_owned());
     }
+    ctx.progress.step("write-snapshot");
     ctx.stop_if_cancelled()?;
     let id = writer.commit(Snapshot {
         time: began.to_rfc3339(),

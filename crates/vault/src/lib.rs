@@ -6,6 +6,23 @@
 //!
 //! Crash rule: packs, then index, then snapshot, each durable before the next. What a crash leaves
 //! is garbage, never damage.
+//!
+//! # What may run beside what
+//!
+//! With the lock that decides it ([`lock`]); `tests/it/cells.rs` has each cell at every step, `tests/lab` those with rustic.
+//!
+//! | | read, `check`, copy out | backup, copy in, forget, pin | prune: mark, repack | prune: delete | instant prune, repair of the index |
+//! | --- | --- | --- | --- | --- | --- |
+//! | read, `check`, copy out | yes (shared) | yes (shared) | yes (shared) | yes: named by the mark, or began after it | no (exclusive) |
+//! | backup, copy in, forget, pin | yes | yes (shared) | yes: its commit looks again | yes: the same | no |
+//! | prune: mark, repack | yes | yes | no (role prune) | no (role prune) | no |
+//! | prune: delete | yes | yes | no | no (role delete) | no |
+//! | instant prune, repair | no | no | no | no | no |
+//! | restic `backup`, `restore` | yes (shared) | yes | yes: the deletion waits | no: we skip it, or restic is told to wait | no |
+//! | restic `prune`, `forget`, `check` | no (restic's exclusive) | no | no | no | no |
+//! | rustic `backup` (no locks) | yes | yes | yes: marks wait 23 hours | yes: the same | must not be |
+//! | rustic `prune` (no locks; marks for 23 hours) | yes: what moved is looked up again | yes: the commit stores again what it marked | yes | yes | must not be |
+//! | creating a vault | yes: it refuses a place that has one | yes | yes | yes | yes |
 
 mod bits;
 pub mod blob;

@@ -26,7 +26,7 @@ use lifeboat_plan::{
     inventory::Inventory,
     suggest,
 };
-use lifeboat_vault::{Writer, WriterOptions, id::SnapshotId, node::Timestamp};
+use lifeboat_vault::{VaultError, Writer, WriterOptions, id::SnapshotId, node::Timestamp};
 
 pub(crate) use commit::{program_version, summary};
 pub use report::{ProtectOptions, Protected};
@@ -38,6 +38,9 @@ use self::{
     sources::data_sources,
 };
 use crate::{Context, RecoveryError, Result, selection};
+
+/// A run that is stopped again and again is given up.
+const AGAIN_IF_LOST: usize = 2;
 
 /// Names of all apps of the engine that no label opts out, for `--all`.
 pub fn app_names(ctx: &Context) -> Result<Vec<String>> {
@@ -52,7 +55,22 @@ pub fn app_names(ctx: &Context) -> Result<Vec<String>> {
 
 /// Protects one app by name.
 pub fn protect(ctx: &Context, app: &str, options: &ProtectOptions) -> Result<Protected> {
-    protect_app(ctx, app, options).map_err(|e| ctx.or_interrupted(e))
+    again_if_lost(|| protect_app(ctx, app, options)).map_err(|e| ctx.or_interrupted(e))
+}
+
+/// Runs it again where what it rested on was pruned because its lock did not hold (it was stopped for too long): what is
+/// gone is read and stored anew.
+pub(crate) fn again_if_lost<T>(mut run: impl FnMut() -> Result<T>) -> Result<T> {
+    let mut left = AGAIN_IF_LOST;
+    loop {
+        match run() {
+            Err(RecoveryError::Vault(lost @ VaultError::ReuseLost(_))) if left > 0 => {
+                tracing::warn!("{lost}: it is run again");
+                left -= 1;
+            }
+            other => return other,
+        }
+    }
 }
 
 fn protect_app(ctx: &Context, app: &str, options: &ProtectOptions) -> Result<Protected> {

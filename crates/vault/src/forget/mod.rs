@@ -18,6 +18,7 @@ use serde_json::{Value, json};
 use crate::{
     error::{Result, VaultError},
     id::SnapshotId,
+    index::is_gone,
     lock::{self, LockMode},
     repo::Vault,
     snapshot::{Delete, Snapshot, TAG_PIN},
@@ -84,7 +85,11 @@ impl Vault {
         let lock = lock::acquire(&self.0, LockMode::Shared, retry_lock)?;
         let name = object_name(Area::Snapshots, &id.0)?;
         let before = self.snapshot(id)?;
-        let raw = self.0.load_unpacked(&name)?;
+        let raw = match self.0.load_unpacked(&name) {
+            // Another pinned it meanwhile, under another id.
+            Err(error) if is_gone(&error) => return Err(VaultError::NoSnapshot(id.to_hex())),
+            raw => raw?,
+        };
         let not_json = |e| VaultError::damaged(name.to_string(), format!("its JSON: {e}"));
         let mut raw: Value = serde_json::from_slice(&raw).map_err(not_json)?;
         if !change(&mut raw, &before, id, pinned) {

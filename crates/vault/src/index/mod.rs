@@ -14,6 +14,7 @@ mod rewrite;
 
 pub use json::{IndexFile, IndexedPack, MAX_BLOBS_PER_FILE};
 pub use load::LoadedIndex;
+pub(crate) use load::is_gone;
 pub use rebuild::RebuiltIndex;
 
 use std::{

@@ -2,6 +2,7 @@
 #![allow(clippy::disallowed_methods, reason = "tests run other programs")]
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+mod cells;
 mod copying;
 mod crash;
 mod damage;
