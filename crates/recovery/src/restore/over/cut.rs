@@ -9,7 +9,7 @@ use std::{
 
 use lifeboat_plan::{inventory::MountKind, order::Order, path::is_within};
 
-use super::{Over, carries, olds, pairs};
+use super::{Over, carries, look::Scene, old::Cut, olds, pairs};
 use crate::{
     RecoveryError, Result,
     restore::{
@@ -181,5 +181,20 @@ impl Over<'_> {
             }
         }
         Ok(())
+    }
+}
+
+/// What the cut needs to know of what was seen.
+pub(super) fn cut_from(scene: Scene) -> Cut {
+    let carry = scene.swaps.iter().flat_map(|swap| {
+        let inside = swap.carry.iter();
+        inside.map(|inside| (swap.target.clone(), inside.clone()))
+    });
+    let volumes = scene.swaps.iter().filter(|s| s.kind == "volume");
+    Cut {
+        at: jiff::Timestamp::now(),
+        carry: carry.collect(),
+        volumes: volumes.map(|s| s.name.clone()).collect(),
+        old: scene.old,
     }
 }
