@@ -239,6 +239,7 @@ fn restic_stopped(lab: &Lab, args: &[&str]) -> Stopped {
 }
 
 /// Three writers of ours and, now and then, restic; forgetting and pruning beside them without a pause.
+#[allow(clippy::print_stdout, reason = "the figures of a soak")]
 fn prune_beside_three_writers(time: Duration) {
     let lab = Lab::new();
     lab.init();
