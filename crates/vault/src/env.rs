@@ -9,9 +9,11 @@ pub trait Clock: Send + Sync {
     /// Now, as everybody says it. May be wrong, and may jump.
     fn now(&self) -> Timestamp;
 
-    /// Seconds on a clock that nobody sets, and that runs on while the machine is suspended.
-    fn uptime(&self) -> i64 {
-        rustix::time::clock_gettime(rustix::time::ClockId::Boottime).tv_sec
+    /// Time on a clock that nobody sets, and that runs on while the machine is suspended.
+    fn uptime(&self) -> Duration {
+        let now = rustix::time::clock_gettime(rustix::time::ClockId::Boottime);
+        let part = |n: i64| u64::try_from(n).unwrap_or(0);
+        Duration::from_secs(part(now.tv_sec)) + Duration::from_nanos(part(now.tv_nsec))
     }
 
     /// Waits.
@@ -46,7 +48,8 @@ pub struct Environment {
     /// Name and version of the program, e.g. `lifeboat 0.1.0`.
     pub program: String,
     /// Whether the vault may work on threads of its own. Without them a session does everything on
-    /// the caller's thread, in an order that depends on nothing else: one seed replays a run.
+    /// the caller's thread, in an order that depends on nothing else, and its locks tell nothing of the process: one
+    /// seed replays a run.
     pub threads: bool,
 }
 

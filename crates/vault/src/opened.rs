@@ -1,7 +1,10 @@
 //! What every part of an open vault shares: where it lies, its key, its config. Knows nothing of what
 //! is built on it (locks, readers, writers, checks).
 
-use std::{collections::HashSet, sync::Arc};
+use std::{
+    collections::HashSet,
+    sync::{Arc, atomic::AtomicU64},
+};
 
 use lifeboat_store::{Area, Store};
 use parking_lot::Mutex;
@@ -31,6 +34,8 @@ pub struct Core {
     pub env: Environment,
     /// Warnings that were given already.
     pub told: Mutex<HashSet<String>>,
+    /// Writes of index and snapshot files that failed and may yet arrive, on a store that is asked over a network.
+    pub doubts: AtomicU64,
 }
 
 impl Core {

@@ -1,6 +1,6 @@
 //! A vault that is open.
 
-use std::sync::Arc;
+use std::sync::{Arc, atomic::AtomicU64};
 
 use lifeboat_store::{Area, ObjectName, Store, StoreError};
 use parking_lot::Mutex;
@@ -77,6 +77,7 @@ impl Vault {
             key_id,
             env,
             told: Mutex::default(),
+            doubts: AtomicU64::new(0),
         };
         for other in core
             .list(Area::Keys)?
@@ -123,6 +124,7 @@ impl Vault {
             key_id,
             env,
             told: Mutex::default(),
+            doubts: AtomicU64::new(0),
         })))
     }
 

@@ -3,9 +3,9 @@
 //! Sealed; inside either raw JSON (begins with `{` or `[`) or the byte 2 and zstd. Named by the
 //! SHA-256 of their sealed bytes. Version 1 knows raw JSON only.
 
-use std::io::Read;
+use std::{io::Read, sync::atomic::Ordering};
 
-use lifeboat_store::{Area, ObjectName};
+use lifeboat_store::{Area, ObjectName, StoreError};
 use sha2::{Digest, Sha256};
 
 use crate::{
@@ -88,11 +88,22 @@ impl Core {
         };
         let id: [u8; 32] = Sha256::digest(&sealed).into();
         let name = object_name(area, &id)?;
-        self.store
-            .put(&name, &sealed)
-            .map_err(VaultError::store(format!("write {name}")))?;
+        self.store.put(&name, &sealed).map_err(|error| {
+            if area != Area::Locks && may_arrive(&error) {
+                self.doubts.fetch_add(1, Ordering::SeqCst);
+            }
+            VaultError::store(format!("write {name}"))(error)
+        })?;
         Ok(id)
     }
+}
+
+/// Whether what failed so may have been stored, or may yet be.
+fn may_arrive(error: &StoreError) -> bool {
+    !matches!(
+        error,
+        StoreError::Full { .. } | StoreError::Denied { .. } | StoreError::AlreadyExists(_)
+    )
 }
 
 /// The name of an object from the bytes of its id.

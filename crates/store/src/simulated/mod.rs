@@ -191,6 +191,11 @@ impl Simulation {
         self.state.lock().world.torn()
     }
 
+    /// What was deleted and came back, because a put of it arrived a second time.
+    pub fn returned(&self) -> Vec<ObjectName> {
+        self.state.lock().world.returned()
+    }
+
     /// What has happened, one line each.
     pub fn log(&self) -> Vec<String> {
         self.state.lock().world.log.clone()

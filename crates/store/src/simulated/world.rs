@@ -18,6 +18,8 @@ const STEP_MICROS: u64 = 20_000;
 struct Object {
     bytes: Vec<u8>,
     put_at: Duration,
+    /// The how manieth that was put. The dice go by this: names of locks differ from process to process.
+    number: u64,
 }
 
 /// What arrives later.
@@ -35,10 +37,14 @@ pub(super) struct World {
     /// Counts what changes something, and listings.
     epoch: u64,
     objects: BTreeMap<ObjectName, Object>,
-    /// Deleted, with size and time: some listings show them yet.
-    gone: BTreeMap<ObjectName, (u64, Duration)>,
+    /// Deleted, with number, size and time: some listings show them yet.
+    gone: BTreeMap<ObjectName, (u64, u64, Duration)>,
+    put: u64,
     coming: Vec<Coming>,
     torn: BTreeSet<ObjectName>,
+    deleted: BTreeSet<ObjectName>,
+    /// Deleted, and come back by a put that arrived a second time.
+    returned: BTreeSet<ObjectName>,
     pub(super) log: Vec<String>,
 }
 
@@ -60,8 +66,11 @@ impl World {
             epoch: 0,
             objects: BTreeMap::new(),
             gone: BTreeMap::new(),
+            put: 0,
             coming: Vec::new(),
             torn: BTreeSet::new(),
+            deleted: BTreeSet::new(),
+            returned: BTreeSet::new(),
             log: Vec::new(),
         }
     }
@@ -78,9 +87,12 @@ impl World {
         let due: Vec<Coming> = self.coming.extract_if(.., |c| c.at <= now).collect();
         for Coming { name, bytes, .. } in due {
             self.say(format!("arrives late: {}", short(&name)));
+            if self.deleted.contains(&name) {
+                self.returned.insert(name.clone());
+            }
             self.keep(&name, bytes);
         }
-        self.gone.retain(|_, (_, at)| now < *at + STALE);
+        self.gone.retain(|_, (_, _, at)| now < *at + STALE);
     }
 
     /// An operation takes its time.
@@ -97,7 +109,13 @@ impl World {
     fn keep(&mut self, name: &ObjectName, bytes: Vec<u8>) {
         let put_at = self.now;
         self.gone.remove(name);
-        let object = Object { bytes, put_at };
+        self.put += 1;
+        let number = self.put;
+        let object = Object {
+            bytes,
+            put_at,
+            number,
+        };
         self.objects.entry(name.clone()).or_insert(object);
     }
 
@@ -186,9 +204,10 @@ impl World {
         };
         let dying = if dies { " and dies" } else { "" };
         self.say(format!("{who} {word} {}{dying}", short(name)));
-        if done {
-            self.objects.remove(name);
-            self.gone.insert(name.clone(), (size, self.now));
+        if done && let Some(object) = self.objects.remove(name) {
+            self.deleted.insert(name.clone());
+            self.gone
+                .insert(name.clone(), (object.number, size, self.now));
         }
         if fails {
             return Err(failed("delete", name));
@@ -203,42 +222,51 @@ impl World {
     }
 
     pub(super) fn is_unreadable(&self, name: &ObjectName) -> bool {
-        self.coin(name) % 1000 < u64::from(self.weather.unreadable)
+        let number = self.objects.get(name).map_or(0, |object| object.number);
+        self.coin(number) % 1000 < u64::from(self.weather.unreadable)
     }
 
     pub(super) fn list(&mut self, area: Area, calm: bool) -> Vec<ObjectInfo> {
         self.epoch += 1;
         let stale = self.weather.stale && !calm;
-        let shown = |name: &ObjectName, at: Duration| {
-            !stale || self.now >= at + STALE || self.coin(name).is_multiple_of(2)
+        let shown = |number: u64, at: Duration| {
+            !stale || self.now >= at + STALE || self.coin(number).is_multiple_of(2)
         };
         let there = self
             .objects
             .iter()
-            .filter(|(name, object)| name.area() == area && shown(name, object.put_at))
-            .map(|(name, object)| (name, object.bytes.len() as u64));
+            .filter(|(name, o)| name.area() == area && shown(o.number, o.put_at))
+            .map(|(name, o)| (o.number, name, o.bytes.len() as u64));
         let gone = self
             .gone
             .iter()
-            .filter(|(name, (_, at))| stale && name.area() == area && !shown(name, *at))
-            .map(|(name, (size, _))| (name, *size));
-        let info = |(name, size): (&ObjectName, u64)| ObjectInfo {
+            .filter(|(name, (number, _, at))| stale && name.area() == area && !shown(*number, *at))
+            .map(|(name, (number, size, _))| (*number, name, *size));
+        let mut all: Vec<_> = there.chain(gone).collect();
+        all.sort();
+        let info = |(_, name, size): (u64, &ObjectName, u64)| ObjectInfo {
             name: name.clone(),
             size,
         };
-        there.chain(gone).map(info).collect()
+        all.into_iter().map(info).collect()
     }
 
     pub(super) fn torn(&self) -> Vec<ObjectName> {
-        let there = |name: &&ObjectName| self.objects.contains_key(*name);
-        self.torn.iter().filter(there).cloned().collect()
+        self.of_these(&self.torn)
     }
 
-    /// Depends on the name and on what has changed so far, not on who asks first.
-    fn coin(&self, name: &ObjectName) -> u64 {
-        let mix = |sum: u64, byte: u8| (sum ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3);
-        let purpose = name.to_string().bytes().fold(self.epoch, mix);
-        Dice::apart(self.seed, purpose).number()
+    pub(super) fn returned(&self) -> Vec<ObjectName> {
+        self.of_these(&self.returned)
+    }
+
+    fn of_these(&self, names: &BTreeSet<ObjectName>) -> Vec<ObjectName> {
+        let there = |name: &&ObjectName| self.objects.contains_key(*name);
+        names.iter().filter(there).cloned().collect()
+    }
+
+    /// Depends on the object and on what has changed so far, not on who asks first.
+    fn coin(&self, number: u64) -> u64 {
+        Dice::apart(self.seed, number << 32 ^ self.epoch).number()
     }
 }
 

@@ -83,8 +83,13 @@ impl LockFile {
         let lease = Lease {
             id: hex::encode(id),
             began: now.clone(),
-            scope: process::scope(),
-            started: process::start_time(env.pid).and_then(NonZeroU64::new),
+            // What replays a run must not differ from process to process.
+            scope: env.threads.then(process::scope).unwrap_or_default(),
+            started: env
+                .threads
+                .then(|| process::start_time(env.pid))
+                .flatten()
+                .and_then(NonZeroU64::new),
             role: match mode {
                 LockMode::Prune => Some(Role::Prune),
                 LockMode::Delete => Some(Role::Delete),

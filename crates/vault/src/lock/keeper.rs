@@ -1,7 +1,7 @@
 //! A lock that is held, and the thread that keeps it fresh.
 
 use std::{
-    sync::Arc,
+    sync::{Arc, atomic::Ordering},
     thread::JoinHandle,
     time::{Duration, Instant},
 };
@@ -21,10 +21,13 @@ use crate::{
 
 /// Renewed so often (restic's figure).
 const RENEW_EVERY: Duration = Duration::from_secs(5 * 60);
+/// Not renewed for so long, it belongs to nobody.
+const STALE_AFTER: Duration = Duration::from_secs(STALE_AFTER_SECS.cast_unsigned());
 /// After a failed renewal.
 const RETRY_AFTER: Duration = Duration::from_secs(20);
 
-/// A lock that is held. Dropped, it is removed.
+/// A lock that is held. Dropped, it is removed; unless a write failed meanwhile and may arrive yet ([`Core::doubts`]):
+/// then what that rests on must not be deleted, and a lease stays.
 pub struct HeldLock {
     shared: Arc<Shared>,
     stop: Option<Sender<()>>,
@@ -42,11 +45,13 @@ struct State {
     lock: LockFile,
     id: LockId,
     /// When the file that is there now was written, by [`Clock::uptime`](crate::Clock::uptime).
-    written: i64,
+    written: Duration,
     /// The second check has been made.
     second_check: bool,
     /// Why it does not hold any more.
     lost: Option<Lost>,
+    /// [`Core::doubts`] when it was taken.
+    doubts: u64,
 }
 
 #[derive(Clone)]
@@ -66,6 +71,7 @@ impl HeldLock {
             written: core.env.clock.uptime(),
             second_check,
             lost: None,
+            doubts: core.doubts.load(Ordering::SeqCst),
         };
         let shared = Arc::new(Shared {
             core,
@@ -112,7 +118,7 @@ impl HeldLock {
         }
         if state.lost.is_none() {
             // We may have been stopped or suspended just now, and the thread not have run yet.
-            if core.env.clock.uptime() - state.written > STALE_AFTER_SECS {
+            if core.env.clock.uptime().saturating_sub(state.written) > STALE_AFTER {
                 state.lost = Some(Lost::Gone("it was not renewed in time".to_owned()));
             } else if !file::exists(core, state.id)? {
                 state.lost = Some(Lost::Gone("another program removed it".to_owned()));
@@ -140,8 +146,25 @@ impl Drop for HeldLock {
         if let Some(thread) = self.thread.take() {
             let _ = thread.join();
         }
-        let id = self.shared.state.lock().id;
-        if let Err(error) = file::remove(&self.shared.core, id) {
+        let shared = &self.shared;
+        let (id, doubts) = {
+            let state = shared.state.lock();
+            (state.id, state.doubts)
+        };
+        if shared.core.doubts.load(Ordering::SeqCst) != doubts {
+            tracing::warn!(
+                "it is not known what became of the last write: a lock stays while we run, for half an hour at most"
+            );
+            if shared.mode == LockMode::Shared {
+                return;
+            }
+            // What must not be deleted yet is not in the way of those who write.
+            let lease = LockFile::new(&shared.core.env, LockMode::Shared);
+            if let Err(error) = lease.and_then(|lease| file::write(&shared.core, &lease)) {
+                tracing::warn!(%error, "leave a lock");
+            }
+        }
+        if let Err(error) = file::remove(&shared.core, id) {
             tracing::warn!(%error, "remove our lock");
         }
     }
@@ -185,8 +208,8 @@ impl Shared {
             self.check_again();
             self.second_check_is_made();
         }
-        let age = clock.uptime() - self.state.lock().written;
-        match age >= RENEW_EVERY.as_secs().cast_signed() {
+        let age = clock.uptime().saturating_sub(self.state.lock().written);
+        match age >= RENEW_EVERY {
             true => self.renew(),
             false => Ok(()),
         }
@@ -212,7 +235,7 @@ impl Shared {
     /// Writes the lock anew and deletes the old one. Notices when the old one has gone.
     fn renew(&self) -> Result<()> {
         let mut state = self.state.lock();
-        if self.core.env.clock.uptime() - state.written > STALE_AFTER_SECS {
+        if self.core.env.clock.uptime().saturating_sub(state.written) > STALE_AFTER {
             state.lost = Some(Lost::Gone("it was not renewed in time".to_owned()));
             return Ok(());
         }

@@ -29,10 +29,7 @@ mod process;
 pub use keeper::HeldLock;
 pub(crate) use present::{Present, present};
 
-use std::{
-    sync::Arc,
-    time::{Duration, Instant},
-};
+use std::{sync::Arc, time::Duration};
 
 use self::file::LockFile;
 use crate::{
@@ -71,16 +68,18 @@ pub fn acquire_unless(
     retry: Duration,
     stopped: &dyn Fn() -> bool,
 ) -> Result<HeldLock> {
-    let began = Instant::now();
+    let clock = &core.env.clock;
+    let began = clock.uptime();
     loop {
+        let waited = || clock.uptime().saturating_sub(began);
         match try_acquire(core, mode) {
-            Err(VaultError::Locked { .. }) if began.elapsed() < retry && !stopped() => {
-                let left = retry.saturating_sub(began.elapsed());
+            Err(VaultError::Locked { .. }) if waited() < retry && !stopped() => {
+                let left = retry.saturating_sub(waited());
                 // Two that gave way to each other must not meet again for ever.
                 let mut dice = [0];
                 core.env.random.fill(&mut dice)?;
                 let wait = POLL + Duration::from_millis(u64::from(dice[0]));
-                core.env.clock.sleep(left.min(wait));
+                clock.sleep(left.min(wait));
             }
             other => return other,
         }

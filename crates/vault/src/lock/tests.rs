@@ -6,6 +6,8 @@ use std::process::{Command, Stdio};
 use lifeboat_store::{Area, MemoryStore, ObjectInfo, ObjectName, Store};
 use parking_lot::Mutex;
 
+use std::time::Instant;
+
 use super::*;
 use crate::{
     env::{Clock, Environment},

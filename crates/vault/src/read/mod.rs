@@ -17,7 +17,7 @@ mod find;
 use std::{
     collections::BTreeSet,
     sync::{Arc, OnceLock},
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use lifeboat_store::Area;
@@ -63,7 +63,7 @@ struct Seen {
     /// Its files.
     files: BTreeSet<IndexId>,
     /// When it was last compared with what is there.
-    looked: Instant,
+    looked: Duration,
 }
 
 impl std::fmt::Debug for Reader {
@@ -93,12 +93,13 @@ impl Reader {
         reused: Option<Arc<Bits>>,
         lock: Option<HeldLock>,
     ) -> Reader {
+        let looked = core.env.clock.uptime();
         Reader(Arc::new(Shared {
             core,
             seen: RwLock::new(Seen {
                 index,
                 files,
-                looked: Instant::now(),
+                looked,
             }),
             reused,
             rescued: OnceLock::new(),
@@ -143,10 +144,11 @@ impl Reader {
     fn look_again(&self) -> bool {
         let core = &self.0.core;
         let mut seen = self.0.seen.write();
-        if seen.looked.elapsed() < LOOK_AGAIN_AFTER {
+        let now = core.env.clock.uptime();
+        if now.saturating_sub(seen.looked) < LOOK_AGAIN_AFTER {
             return false;
         }
-        seen.looked = Instant::now();
+        seen.looked = now;
         let same = |ids: Vec<[u8; 32]>| ids.into_iter().map(IndexId).eq(seen.files.iter().copied());
         if core.list(Area::Index).is_ok_and(same) {
             return false;

@@ -7,7 +7,9 @@ use std::{
 
 use lifeboat_store::{Dice, Simulation};
 use lifeboat_vault::{
-    ErrorKind, Result, Silent, Snapshot, SnapshotId, Vault, VaultError, WriterOptions,
+    ErrorKind, Result, Silent, Snapshot, SnapshotId, Timestamp, Vault, VaultError, WriterOptions,
+    copy::{Copied, CopyOptions},
+    prune::{MaxUnused, PruneOptions},
 };
 use parking_lot::Mutex;
 
@@ -28,13 +30,22 @@ pub enum Deed {
     },
     Read,
     RepairIndex,
+    /// One of the points, by this number.
+    Forget(u64),
+    Prune {
+        /// What lies beside unused blobs is written anew.
+        repack: bool,
+        instant: bool,
+    },
+    /// All points into another vault.
+    Copy,
     /// Open the vault anew.
     Reopen,
 }
 
 impl Deed {
     pub fn draw(dice: &mut Dice) -> Deed {
-        match dice.below(10) {
+        match dice.below(16) {
             0..6 => Deed::Backup {
                 files: model::files(dice),
                 flush: dice.chance(300),
@@ -47,6 +58,12 @@ impl Deed {
             },
             6..8 => Deed::Read,
             8 => Deed::RepairIndex,
+            9..11 => Deed::Forget(dice.number()),
+            11..14 => Deed::Prune {
+                repack: dice.chance(700),
+                instant: dice.chance(300),
+            },
+            14 => Deed::Copy,
             _ => Deed::Reopen,
         }
     }
@@ -56,6 +73,8 @@ impl Deed {
 pub struct Client<'s> {
     pub simulation: &'s Arc<Simulation>,
     pub model: &'s Mutex<Model>,
+    /// Another vault, in a place where nothing ever fails.
+    pub copies: &'s Vault,
     pub name: String,
     pub life: Life,
     /// In weather without failures every deed must succeed, or say who stands in its way.
@@ -105,8 +124,57 @@ impl Client<'_> {
                 vault.rebuild_index(Duration::ZERO, &stop, &Silent)?;
                 Ok(())
             }
+            Deed::Forget(number) => self.forget(vault, number),
+            Deed::Prune { repack, instant } => {
+                let stop = AtomicBool::new(false);
+                vault.prune(&prune_options(repack, instant), &stop, &Silent)?;
+                Ok(())
+            }
+            Deed::Copy => self.copy(vault),
             Deed::Reopen => Ok(()),
         }
+    }
+
+    fn forget(&self, vault: &Vault, number: u64) -> Result<(), Trouble> {
+        let stop = AtomicBool::new(false);
+        let points: Vec<_> = {
+            let model = self.model.lock();
+            let attempts = model.attempts.iter().enumerate();
+            attempts
+                .filter(|(_, a)| !a.forgetting)
+                .filter_map(|(n, a)| Some((n, a.acknowledged?)))
+                .collect()
+        };
+        let Some((number, id)) = points.get(number as usize % points.len().max(1)).copied() else {
+            return Ok(());
+        };
+        self.model.lock().attempts[number].forgetting = true;
+        vault.forget(&[id], Duration::ZERO, &stop)?;
+        self.model.lock().attempts[number].forgotten = true;
+        Ok(())
+    }
+
+    fn copy(&self, vault: &Vault) -> Result<(), Trouble> {
+        let stop = AtomicBool::new(false);
+        let points = vault.snapshots()?.found;
+        let options = CopyOptions {
+            writer: options(),
+            ..CopyOptions::default()
+        };
+        let report = vault.copy_to(self.copies, &points, &options, &stop, &Silent)?;
+        if let Some(error) = report.stopped {
+            return Err(error.into());
+        }
+        for (id, copied) in report.points {
+            if let Copied::Damaged(error) = copied
+                && vault.snapshot(id).is_ok()
+                && self.calm
+            {
+                let what = format!("point {} cannot be copied: {error}", id.short());
+                return Err(Trouble::Finding(what));
+            }
+        }
+        Ok(())
     }
 
     fn back_up(
@@ -198,6 +266,19 @@ fn options() -> WriterOptions {
     }
 }
 
+fn prune_options(repack: bool, instant: bool) -> PruneOptions {
+    PruneOptions {
+        max_unused: match repack {
+            true => MaxUnused::Percent(0.0),
+            false => MaxUnused::Unlimited,
+        },
+        instant,
+        pack_size: 8 << 10,
+        threads: 1,
+        ..PruneOptions::default()
+    }
+}
+
 fn time(simulation: &Simulation) -> String {
     let now = simulation.now();
     Timestamp {
@@ -206,8 +287,6 @@ fn time(simulation: &Simulation) -> String {
     }
     .to_rfc3339()
 }
-
-use lifeboat_vault::Timestamp;
 
 /// In calm weather only others stand in the way, or one's own long pause.
 fn may_happen(error: &VaultError) -> bool {

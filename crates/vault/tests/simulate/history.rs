@@ -13,7 +13,7 @@ use parking_lot::Mutex;
 use crate::{
     client::{Client, Deed, Trouble, read_point},
     model::Model,
-    place::{Life, found},
+    place::{Life, elsewhere, found},
 };
 
 /// What a seed came to.
@@ -21,6 +21,9 @@ use crate::{
 pub struct Figures {
     pub attempts: usize,
     pub acknowledged: usize,
+    pub forgotten: usize,
+    pub packs_deleted: usize,
+    pub copied: usize,
     pub deaths: usize,
     pub operations: usize,
 }
@@ -29,6 +32,9 @@ impl std::ops::AddAssign for Figures {
     fn add_assign(&mut self, other: Figures) {
         self.attempts += other.attempts;
         self.acknowledged += other.acknowledged;
+        self.forgotten += other.forgotten;
+        self.packs_deleted += other.packs_deleted;
+        self.copied += other.copied;
         self.deaths += other.deaths;
         self.operations += other.operations;
     }
@@ -42,11 +48,15 @@ pub fn run(seed: u64, weather: Option<Weather>) -> Result<Figures, String> {
         format!("{why}\nweather: {:?}\n{log}", history.weather)
     })?;
     let attempts = &history.model.lock().attempts;
+    let log = history.simulation.log();
     Ok(Figures {
+        forgotten: attempts.iter().filter(|a| a.forgotten).count(),
+        packs_deleted: log.iter().filter(|l| l.contains("deletes data/")).count(),
+        copied: history.copies.snapshots().map_or(0, |all| all.found.len()),
         attempts: attempts.len(),
         acknowledged: attempts.iter().filter(|a| a.acknowledged.is_some()).count(),
         deaths: history.deaths,
-        operations: history.simulation.log().len(),
+        operations: log.len(),
     })
 }
 
@@ -62,6 +72,7 @@ struct History {
     weather: Weather,
     dice: Dice,
     model: Mutex<Model>,
+    copies: Vault,
     lives: u64,
     deaths: usize,
 }
@@ -71,8 +82,10 @@ impl History {
         let mut dice = Dice::apart(seed, 3);
         let drawn = draw_weather(&mut dice);
         let weather = weather.unwrap_or(drawn);
+        let simulation = Simulation::new(seed, weather);
         Self {
-            simulation: Simulation::new(seed, weather),
+            copies: elsewhere(&simulation),
+            simulation,
             weather,
             dice,
             model: Mutex::default(),
@@ -113,12 +126,13 @@ impl History {
                 .collect();
             clients.push((name.to_owned(), life, deeds));
         }
-        let (simulation, model) = (&self.simulation, &self.model);
+        let (simulation, model, copies) = (&self.simulation, &self.model, &self.copies);
         let calm = self.weather.is_calm();
         let start = |(name, life, deeds)| {
             let client = Client {
                 simulation,
                 model,
+                copies,
                 name,
                 life,
                 calm,
@@ -147,7 +161,13 @@ impl History {
         }
         let reader = vault.reader().map_err(|e| format!("reader: {e}"))?;
         let mut seen = BTreeSet::new();
+        // Forgotten, and brought back by the store alone: no vault can promise anything of those.
+        let returned = self.simulation.returned();
+        let returned: BTreeSet<String> = returned.iter().map(id).collect();
         for (id, snapshot) in &points.found {
+            if returned.contains(&id.to_hex()) {
+                continue;
+            }
             seen.insert(*id);
             read_point(&reader, *id, snapshot, &self.model).map_err(|e| match e {
                 Trouble::Vault(e) => format!("point {} does not come back: {e}", id.short()),
@@ -155,15 +175,38 @@ impl History {
             })?;
         }
         drop(reader);
-        self.compare(&seen)?;
-        self.check(&vault, &torn)
+        self.compare(&seen, &returned)?;
+        self.check(&vault, &torn, &returned)?;
+        self.inspect_copies()
     }
 
-    fn compare(&self, seen: &BTreeSet<SnapshotId>) -> Result<(), String> {
+    /// What lies in the other vault is whole as well.
+    fn inspect_copies(&self) -> Result<(), String> {
+        let reader = self.copies.reader().map_err(|e| format!("copies: {e}"))?;
+        let points = self
+            .copies
+            .snapshots()
+            .map_err(|e| format!("copies: {e}"))?;
+        for (id, snapshot) in &points.found {
+            read_point(&reader, *id, snapshot, &self.model).map_err(|e| format!("copy: {e}"))?;
+        }
+        drop(reader);
+        self.check(&self.copies, &BTreeSet::new(), &BTreeSet::new())
+            .map_err(|e| format!("copies: {e}"))
+    }
+
+    fn compare(
+        &self,
+        seen: &BTreeSet<SnapshotId>,
+        returned: &BTreeSet<String>,
+    ) -> Result<(), String> {
         for (number, attempt) in self.model.lock().attempts.iter().enumerate() {
             let Some(id) = attempt.acknowledged else {
                 continue;
             };
+            if returned.contains(&id.to_hex()) {
+                continue;
+            }
             if !seen.contains(&id) && !attempt.forgetting {
                 return Err(format!("attempt {number} was acknowledged and is gone"));
             }
@@ -175,7 +218,12 @@ impl History {
     }
 
     /// `check --read-data` finds nothing but what was torn.
-    fn check(&self, vault: &Vault, torn: &BTreeSet<String>) -> Result<(), String> {
+    fn check(
+        &self,
+        vault: &Vault,
+        torn: &BTreeSet<String>,
+        returned: &BTreeSet<String>,
+    ) -> Result<(), String> {
         let options = CheckOptions {
             read_data: true,
             threads: 1,
@@ -185,7 +233,10 @@ impl History {
             .check(&options, &Silent)
             .map_err(|e| format!("check: {e}"))?;
         for finding in &report.errors {
-            if !torn.iter().any(|id| finding.object.contains(id)) {
+            let points = &finding.snapshots;
+            let of_returned =
+                !points.is_empty() && points.iter().all(|id| returned.contains(&id.to_hex()));
+            if !of_returned && !torn.iter().any(|id| finding.object.contains(id)) {
                 return Err(format!("check: {finding}"));
             }
         }
@@ -213,6 +264,7 @@ impl History {
         let client = Client {
             simulation: &self.simulation,
             model: &self.model,
+            copies: &self.copies,
             name: "last".to_owned(),
             life,
             calm: true,
@@ -223,7 +275,12 @@ impl History {
                 flush: true,
                 pause: None,
             },
+            Deed::Prune {
+                repack: true,
+                instant: false,
+            },
             Deed::Read,
+            Deed::Copy,
         ];
         client.run(deeds)?;
         self.inspect()

@@ -33,8 +33,8 @@ impl Clock for SimulatedClock {
         }
     }
 
-    fn uptime(&self) -> i64 {
-        self.simulation.now().as_secs().cast_signed()
+    fn uptime(&self) -> Duration {
+        self.simulation.now()
     }
 
     fn sleep(&self, time: Duration) {
@@ -63,6 +63,10 @@ fn environment(simulation: &Arc<Simulation>, name: &str, seed: u64, off: i64) ->
         }),
         random: Arc::new(SimulatedRandom(Mutex::new(Dice::new(seed)))),
         hostname: name.to_owned(),
+        username: "root".to_owned(),
+        uid: 0,
+        gid: 0,
+        pid: 1,
         threads: false,
         ..Environment::system("lifeboat simulated")
     }
@@ -125,6 +129,16 @@ fn objects() -> &'static [(ObjectName, Vec<u8>)] {
             .map(|object| (object.name.clone(), store.get(&object.name).unwrap()))
             .collect()
     })
+}
+
+/// An empty vault in a place where nothing ever fails.
+pub fn elsewhere(simulation: &Arc<Simulation>) -> Vault {
+    let store = MemoryStore::new();
+    for (name, bytes) in objects() {
+        store.put(name, bytes).unwrap();
+    }
+    let env = environment(simulation, "elsewhere", 99, 0);
+    Vault::open(Arc::new(store), PASSWORD, env).unwrap()
 }
 
 /// Puts an empty vault there.
