@@ -14,6 +14,7 @@ mod key;
 mod ls;
 mod maps;
 mod part;
+mod mount;
 mod pin;
 mod points;
 mod ports;
@@ -45,6 +46,7 @@ pub use self::{
     ls::LsArgs,
     maps::MapArgs,
     part::{PartArgs, Which},
+    mount::MountArgs,
     pin::{PinArgs, UnpinArgs},
     points::PointsArgs,
     ports::PortsArgs,
@@ -221,6 +223,7 @@ pub enum Command {
     Rm(RmArgs),
     Ls(LsArgs),
     Find(FindArgs),
+    Mount(MountArgs),
     Dump(DumpArgs),
     Diff(DiffArgs),
     Stats(StatsArgs),

@@ -16,6 +16,7 @@ mod key;
 mod ls;
 mod mapped;
 mod mend;
+mod mount;
 mod over;
 mod part;
 mod pieces;
@@ -53,6 +54,7 @@ pub fn run(cli: Cli, reporter: &Arc<Reporter>) -> Result<Exit> {
         Command::Rm(args) => rm::run(&session(out)?, args),
         Command::Ls(args) => ls::run(&session(out)?, args),
         Command::Find(args) => find::run(&session(out)?, args),
+        Command::Mount(args) => mount::run(&session(out)?, args),
         Command::Dump(args) => dump::run(&session(out)?, args),
         Command::Diff(args) => diff::run(&session(out)?, args),
         Command::Stats(args) => stats::run(&session(out)?, args),

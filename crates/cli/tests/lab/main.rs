@@ -18,6 +18,7 @@ mod kill_over;
 mod kill_restore;
 mod many_writers;
 mod maps;
+mod mount;
 mod over;
 mod over_apps;
 mod over_data;

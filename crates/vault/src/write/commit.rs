@@ -35,8 +35,10 @@ impl Writer {
             .map_err(|e| VaultError::Invalid(format!("write the snapshot: {e}")))?;
         let mut why = VaultError::Interrupted("the commit".to_owned());
         for _ in 0..ATTEMPTS {
-            self.flush()?;
-            if let Err(lost) = self.lock.confirm() {
+            self.session.flush()?;
+            let held = self.lock.confirm();
+            let held = held.and_then(|()| self.session.write_index());
+            if let Err(lost) = held.and_then(|()| self.lock.confirm()) {
                 self.take_lease_again(lost)?;
                 continue;
             }
@@ -73,16 +75,20 @@ impl Writer {
 
     /// The lease was lost: nothing that is marked by now may be rested on any more.
     fn take_lease_again(&mut self, lost: VaultError) -> Result<()> {
-        match lost.kind() {
-            ErrorKind::Interrupted | ErrorKind::Locked => {}
-            _ => return Err(lost),
+        if !is_lost(&lost) {
+            return Err(lost);
         }
         tracing::warn!(%lost, "look again at what this run rests on");
         let core = self.session.core.clone();
         let retry = self.session.options.retry_lock;
         self.lock = lock::acquire(&core, LockMode::Shared, retry)?;
-        // Whatever the listing says now was not protected meanwhile.
+        // Whatever the listing says now was not protected meanwhile; nor was what we wrote ourselves.
         self.files.clear();
+        let gone = self.session.packs_gone()?;
+        if !gone.is_empty() {
+            self.session.unname(&gone)?;
+            return Err(VaultError::ReuseLost(gone.len()));
+        }
         let missing = self.what_is_missing(PackState::is_live)?;
         self.mend(missing)
     }
@@ -185,6 +191,11 @@ impl Writer {
             Err(error) => Err(error),
         }
     }
+}
+
+/// Whether a lease was lost, rather than the store or the session.
+pub(super) fn is_lost(error: &VaultError) -> bool {
+    matches!(error, VaultError::LockLost(..) | VaultError::Locked { .. })
 }
 
 /// What a commit must not rest on.

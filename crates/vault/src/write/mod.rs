@@ -186,8 +186,16 @@ impl Writer {
 
     /// Makes everything that was saved so far durable: packs, then index. What is being saved by other
     /// threads meanwhile waits.
+    ///
+    /// Where our lease ran out meanwhile (the machine slept), the index is left to the commit, which looks first
+    /// what is still there.
     pub fn flush(&self) -> Result<()> {
-        self.session.flush()
+        self.session.flush()?;
+        match self.lock.confirm() {
+            Ok(()) => self.session.write_index(),
+            Err(lost) if commit::is_lost(&lost) => Ok(()),
+            Err(error) => Err(error),
+        }
     }
 
     /// The id of a blob of so many zeros.

@@ -6,7 +6,7 @@
 //! that had begun has ended, and because one failed save poisons the session for all.
 
 use std::{
-    collections::HashSet,
+    collections::{BTreeSet, HashSet},
     sync::{
         Arc, OnceLock,
         atomic::{AtomicBool, AtomicU64, Ordering},
@@ -56,6 +56,8 @@ pub(super) struct Session {
     pub(super) written: Mutex<Vec<PackId>>,
     /// Index files of this session.
     pub(super) index_files: Mutex<Vec<IndexId>>,
+    /// All that it has written.
+    own_index_files: Mutex<Vec<IndexId>>,
     /// Of finished packs.
     pack_buffers: Mutex<Vec<Vec<u8>>>,
     /// Of saved chunks.
@@ -85,6 +87,7 @@ impl Session {
             reused,
             written: Mutex::default(),
             index_files: Mutex::default(),
+            own_index_files: Mutex::default(),
             core,
             index,
             options,
@@ -267,7 +270,7 @@ impl Session {
         Ok(())
     }
 
-    /// Makes everything that was saved so far durable and indexed.
+    /// Makes everything that was saved so far durable.
     pub(super) fn flush(&self) -> Result<()> {
         // Waits for saves that have begun; a blob that a thread took for known may be among them.
         let _gate = self.gate.write();
@@ -283,10 +286,62 @@ impl Session {
             self.landed.wait(&mut on_the_way);
         }
         drop(on_the_way);
-        self.healthy()?;
+        self.healthy()
+    }
+
+    /// Names the packs that are durable in an index. Only under a lease that has held since they were written: else
+    /// they may have been deleted, and an index that names what is not there misleads all who write after us.
+    pub(super) fn write_index(&self) -> Result<()> {
         let unindexed = std::mem::take(&mut *self.unindexed.lock());
         let files = write_index(&self.core, unindexed).map_err(|e| self.poison(e))?;
+        self.own_index_files.lock().extend(&files);
         self.index_files.lock().extend(files);
+        Ok(())
+    }
+
+    /// Of the packs of this session, those that are not there any more.
+    pub(super) fn packs_gone(&self) -> Result<BTreeSet<PackId>> {
+        let there: HashSet<_> = self.core.list(Area::Data)?.into_iter().collect();
+        let mut gone = BTreeSet::new();
+        for pack in self
+            .written
+            .lock()
+            .iter()
+            .filter(|pack| !there.contains(&pack.0))
+        {
+            // A listing may lag behind.
+            match self.core.store.size(&object_name(Area::Data, &pack.0)?) {
+                Ok(_) => {}
+                Err(StoreError::NotFound(_)) => drop(gone.insert(*pack)),
+                Err(e) => return Err(VaultError::store(format!("look for pack {pack}"))(e)),
+            }
+        }
+        Ok(gone)
+    }
+
+    /// Takes packs that are gone out of the index files of this session: first without them, then the old one goes.
+    pub(super) fn unname(&self, gone: &BTreeSet<PackId>) -> Result<()> {
+        let files = std::mem::take(&mut *self.own_index_files.lock());
+        for id in files {
+            let mut file = match self.core.load_index_file(id) {
+                // A prune has written it anew, without what it deleted.
+                Err(VaultError::Store {
+                    source: StoreError::NotFound(_),
+                    ..
+                }) => continue,
+                file => file?,
+            };
+            let before = file.packs.len();
+            file.packs.retain(|pack| !gone.contains(&pack.id));
+            if file.packs.len() == before {
+                continue;
+            }
+            write_index(&self.core, file.packs)?;
+            match self.core.store.delete(&object_name(Area::Index, &id.0)?) {
+                Ok(()) | Err(StoreError::NotFound(_)) => {}
+                Err(e) => return Err(VaultError::store(format!("delete index/{id}"))(e)),
+            }
+        }
         Ok(())
     }
 

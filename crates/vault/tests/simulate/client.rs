@@ -290,7 +290,8 @@ fn time(simulation: &Simulation) -> String {
 
 /// In calm weather only others stand in the way, or one's own long pause.
 fn may_happen(error: &VaultError) -> bool {
-    matches!(error.kind(), ErrorKind::Locked) || matches!(error, VaultError::LockLost(..))
+    matches!(error.kind(), ErrorKind::Locked)
+        || matches!(error, VaultError::LockLost(..) | VaultError::ReuseLost(_))
 }
 
 fn describe(deed: &Deed) -> String {

@@ -127,7 +127,8 @@ impl History {
             clients.push((name.to_owned(), life, deeds));
         }
         let (simulation, model, copies) = (&self.simulation, &self.model, &self.copies);
-        let calm = self.weather.is_calm();
+        // Where listings lag, what is there may not be found for a moment.
+        let calm = self.weather.is_calm() && !self.weather.stale;
         let start = |(name, life, deeds)| {
             let client = Client {
                 simulation,
