@@ -13,8 +13,8 @@ mod init;
 mod key;
 mod ls;
 mod maps;
-mod part;
 mod mount;
+mod part;
 mod pin;
 mod points;
 mod ports;
@@ -45,8 +45,8 @@ pub use self::{
     key::{Key, KeyAddArgs, KeyArgs, KeyPasswdArgs, KeyRemoveArgs, NewPasswordArgs},
     ls::LsArgs,
     maps::MapArgs,
-    part::{PartArgs, Which},
     mount::MountArgs,
+    part::{PartArgs, Which},
     pin::{PinArgs, UnpinArgs},
     points::PointsArgs,
     ports::PortsArgs,
