@@ -375,6 +375,10 @@ impl Store for SimulatedStore {
         if dies { Err(dead()) } else { result }
     }
 
+    fn is_remote(&self) -> bool {
+        true
+    }
+
     fn lists_at_once(&self) -> bool {
         !self.simulation.state.lock().world.weather.stale
     }
