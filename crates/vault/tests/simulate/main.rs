@@ -18,6 +18,13 @@
 //! - `put_pack` made to write a pack's index file before the pack: seed 7, "check: pack … is damaged: it is gone".
 //! - A store that forgets what it acknowledged is noticed, always: that is a test below.
 //!
+//! # What it has found
+//! - A session whose lease ran out while it stood still named its own packs, which an instant prune had deleted, in an
+//!   index, and its commit believed that index: an acknowledged point without its data (then seed 2695). A commit now
+//!   looks for its own packs, and no index is written once the lease is lost.
+//! - A snapshot whose put failed, and which arrived after a prune had deleted what it names (then seed 15). A lease now
+//!   stays where a write to a server may yet arrive.
+//!
 //! # What it does not try
 //! The threads of a session (`Environment::threads` is off, or a seed would not replay); `crash` in `tests/it`
 //! tries those. Restic beside us: the lab.
