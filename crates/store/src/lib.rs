@@ -12,7 +12,7 @@
 //! - `list` shows every object whose `put` has returned and none that is half written.
 //!
 //! What a place is called and what is needed to reach it are two things: a [`Place`] can be shown and
-//! remembered, an [`Access`] holds secrets and limits. [`open`] puts them together, with
+//! remembered, an [`Access`] holds secrets and limits. [`open()`] puts them together, with
 //! [`RetryStore`] around what is reached over a network.
 //!
 //! What a crash leaves: at most temporary files, which `list` never shows and which the backend

@@ -378,7 +378,7 @@ fn basic(user: &str, password: Option<&SecretString>) -> Result<HeaderValue> {
     Ok(value)
 }
 
-/// For [`crate::open`].
+/// For [`crate::open()`].
 pub(crate) fn open(place: &Place, access: &Access) -> Result<Arc<dyn Store>> {
     Ok(Arc::new(RestStore::new(place, access)?))
 }

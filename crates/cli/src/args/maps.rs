@@ -8,7 +8,7 @@ use lifeboat_recovery::restore::maps::Given;
 #[group(multiple = true, conflicts_with = "PartArgs")]
 #[command(next_help_heading = "Mappings for the target, each as often as needed")]
 pub struct MapArgs {
-    /// Publish a port of the host elsewhere: OLD[/udp]:[ADDRESS:]NEW
+    /// Publish a port of the host elsewhere: OLD:NEW, OLD:ADDRESS:NEW; OLD/udp for one of UDP
     #[arg(long, value_name = "OLD:NEW")]
     pub map_port: Vec<String>,
 

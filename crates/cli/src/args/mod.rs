@@ -128,7 +128,7 @@ pub struct GlobalArgs {
     #[command(flatten)]
     pub store: StoreArgs,
 
-    /// Address of the container engine: unix:///PATH, tcp://HOST[:PORT] or ssh://[USER@]HOST[:PORT]
+    /// Address of the container engine: unix:///PATH, tcp://HOST:PORT or ssh://USER@HOST:PORT
     /// [env: DOCKER_HOST] [default: the current Docker context, else unix:///var/run/docker.sock]
     ///
     /// With DOCKER_TLS_VERIFY set, tcp:// is TLS with ca.pem, cert.pem and key.pem in

@@ -1,6 +1,6 @@
 //! Which recovery points stay and which may be forgotten. Pure: points come in as values, verdicts go out.
 //!
-//! [`policy`] is restic's `--keep-*`, exactly. [`judge`] puts what it lacks around it, all of which only ever keeps more:
+//! [`policy`] is restic's `--keep-*`, exactly. [`judge()`] puts what it lacks around it, all of which only ever keeps more:
 //!
 //! - what is protected (a pin, rustic's `delete`) stays, and is counted as restic would;
 //! - the newest complete point of each line (an app, or a host and its paths) stays;

@@ -3,7 +3,7 @@
 //! From the newest to the oldest point, each rule of a period keeps the newest point of a period that it has not kept
 //! yet, as long as its count lasts; a rule *within* a span goes by the span, measured from the newest point that does not
 //! lie in the future. A point stays if any rule keeps it. Since 0.16 restic also keeps the oldest point where a count has
-//! not run out ([`Policy::oldest`]).
+//! not run out ([`Policy::without_oldest`]).
 
 use std::fmt;
 use std::str::FromStr;

@@ -1,6 +1,6 @@
 //! How long restores took on this host, so that a plan can say how long one will take.
 //!
-//! `history.json` in the state directory: the last [`MOST`] whole runs. It can be lost, and what cannot be
+//! `history.json` in the state directory: the last `MOST` whole runs. It can be lost, and what cannot be
 //! read counts as lost: then there is no estimate, never an invented one. Large amounts are told by the
 //! rate of large ones, small ones by small ones, a start by the starts of the same app.
 

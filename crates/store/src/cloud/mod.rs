@@ -358,7 +358,7 @@ impl Store for CloudStore {
     }
 }
 
-/// For [`crate::open`].
+/// For [`crate::open()`].
 pub(crate) fn open(place: &Place, access: &Access) -> Result<Arc<dyn Store>> {
     Ok(Arc::new(CloudStore::new(place, access)?))
 }

@@ -368,7 +368,7 @@ impl Store for SftpStore {
     }
 }
 
-/// For [`crate::open`].
+/// For [`crate::open()`].
 pub(crate) fn open(place: &Place, access: &Access) -> Result<Arc<dyn Store>> {
     Ok(Arc::new(SftpStore::new(place, access)?))
 }

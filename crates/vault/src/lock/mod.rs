@@ -18,7 +18,7 @@
 //!
 //! What a crash leaves: the lock of a dead process. Leases of this host's dead processes are removed
 //! whenever a lock is taken, all of ours that are older than 30 minutes by [`remove_stale`] and by a prune before it
-//! deletes ([`present()`]): whoever still lives then finds its lock gone when it confirms, whatever clock is wrong.
+//! deletes (`present`): whoever still lives then finds its lock gone when it confirms, whatever clock is wrong.
 //! Locks without a lease (another program's) are never removed by us.
 
 mod file;

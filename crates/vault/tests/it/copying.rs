@@ -85,14 +85,18 @@ fn a_copy_may_die_at_every_step_and_goes_on() {
     assert!(report.stopped.is_none() && report.points.len() == 2);
     let puts = store.puts();
     assert!(puts > 10, "{puts}");
-    for at in 0..puts {
+    for at in 0.. {
         // Before a step the store is as after the one before it.
         let fault = Fault::CrashAfter;
         let path = dir.path().join("died");
         copy_dir(&origin, &path);
         let store = Arc::new(FaultyStore::new(local(&path)).with(at, fault));
         let died = copy(&from, &open_target(store.clone()));
-        assert!(store.has_crashed(), "{at} {fault:?}");
+        if !store.has_crashed() {
+            // Threads share blobs among packs as they come, so runs differ by a pack or two.
+            assert!(at + 3 > puts, "only {at} of {puts}");
+            return;
+        }
         assert!(died.is_err() || died.unwrap().stopped.is_some());
         let to = open_target(local(&path));
         whole(&to);

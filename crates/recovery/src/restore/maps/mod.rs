@@ -1,6 +1,6 @@
 //! Mappings for the target: what is to be called, published, placed or set otherwise than at the point.
 //!
-//! A person gives them as flags or in a file ([`Given`]); [`apply`] rewrites an open point with them,
+//! A person gives them as flags or in a file ([`Given`]); `apply` rewrites an open point with them,
 //! before anything is planned, so that plan, obstacles, restore and undo know the new names alone.
 //! Pure but for reading the file: neither engine nor disk is changed.
 //!

@@ -1,7 +1,7 @@
 //! `restore --volume`, `--bind`, `--service`: some things of a point, where they are absent. The rest of
 //! the app stays as it is.
 //!
-//! The point is narrowed ([`super::narrow`]) and then restored as any point is: the same obstacles, the
+//! The point is narrowed (`super::narrow`) and then restored as any point is: the same obstacles, the
 //! same journal of intents, the same way back. What a crash leaves is what it leaves of a whole
 //! restore; the same command goes on, and another one is refused until then.
 
