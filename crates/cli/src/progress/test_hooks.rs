@@ -24,11 +24,15 @@ mod absent {
 mod present {
     use std::{
         io::Write,
-        path::PathBuf,
+        path::{Path, PathBuf},
         sync::atomic::{AtomicU64, Ordering},
+        time::Duration,
     };
 
-    use rustix::process::{Signal, getpid, kill_process};
+    use rustix::{
+        fs::{CWD, Mode, OFlags, openat},
+        process::{Signal, getpid, kill_process},
+    };
 
     use crate::environment;
 
@@ -57,6 +61,8 @@ mod present {
                     .open(path);
                 if let Ok(mut file) = file {
                     let _ = writeln!(file, "{name}");
+                    drop(file);
+                    until_it_was_read(path);
                 }
             }
             if let Some((step, at)) = &self.kill_at
@@ -65,6 +71,20 @@ mod present {
             {
                 let _ = kill_process(getpid(), Signal::KILL);
             }
+        }
+    }
+    /// A pipe is how a test holds the program: the next step must not be said to the reader of this
+    /// one, or two steps are taken for one. With a plain file nobody reads, and nothing is waited for.
+    fn until_it_was_read(path: &Path) {
+        use std::os::unix::fs::FileTypeExt;
+        for _ in 0..5000 {
+            let is_pipe = fs_err::metadata(path).is_ok_and(|meta| meta.file_type().is_fifo());
+            let reader = openat(CWD, path, OFlags::WRONLY | OFlags::NONBLOCK, Mode::empty());
+            if !is_pipe || reader.is_err() {
+                return;
+            }
+            drop(reader);
+            std::thread::sleep(Duration::from_millis(1));
         }
     }
 }

@@ -1,7 +1,7 @@
 //! Small apps of busybox, what a refusal looks like, and a way to stop a run between two of its steps.
 
 use std::{
-    io::Read,
+    io::{BufRead, BufReader},
     path::{Path, PathBuf},
     process::{Child, Command, Output, Stdio},
 };
@@ -164,9 +164,9 @@ impl Held {
         loop {
             let mut seen = String::new();
             // Opening a pipe waits for the other end, and so does the program.
-            let mut pipe = fs_err::File::open(&self.steps).unwrap();
-            pipe.read_to_string(&mut seen).unwrap();
-            if seen.lines().any(|line| line == step) {
+            let pipe = fs_err::File::open(&self.steps).unwrap();
+            BufReader::new(pipe).read_line(&mut seen).unwrap();
+            if seen.trim_end() == step {
                 return self;
             }
             assert!(
@@ -183,12 +183,15 @@ impl Held {
     /// Lets it go to its end.
     pub fn end(mut self) -> Output {
         let steps = self.steps.clone();
-        // Whoever holds both ends of a pipe makes nobody wait.
+        // Whoever holds both ends of a pipe makes nobody wait; and nobody waits at a plain file.
         let both = fs_err::OpenOptions::new()
             .read(true)
             .write(true)
             .open(&steps)
             .unwrap();
+        let plain = steps.with_extension("plain");
+        fs_err::write(&plain, "").unwrap();
+        fs_err::rename(&plain, &steps).unwrap();
         let output = self.child.take().unwrap().wait_with_output().unwrap();
         drop(both);
         fs_err::remove_file(&steps).unwrap();

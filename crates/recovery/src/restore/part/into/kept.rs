@@ -37,7 +37,10 @@ impl Kept {
     pub fn begin(ctx: &Context, target: &Target, wanted: &Wanted) -> Result<Self> {
         let name = format!("into-{}", lifeboat_plan::name::escape(&target.name));
         let (mut journal, before) = Journal::open::<Aside>(&ctx.places.journal(), &name)?;
-        let id = jiff::Timestamp::now().strftime("%Y%m%d-%H%M%S").to_string();
+        // To the millisecond: two runs within one second must not keep two files in one place.
+        let id = jiff::Timestamp::now()
+            .strftime("%Y%m%d-%H%M%S-%3f")
+            .to_string();
         let aside = place(ctx, target, &id)?;
         let mut record = Aside { id, aside };
         for left in before {
