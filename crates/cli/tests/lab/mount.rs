@@ -264,39 +264,3 @@ fn damage_is_an_error_and_never_zeros() {
     let (said, _) = mounted.wait();
     assert!(said.contains("damaged"), "{said}");
 }
-
-#[test]
-fn what_was_killed_is_cleared_by_the_next() {
-    let host = Host::new();
-    let mut mounted = host.mount();
-    mounted.signal(rustix::process::Signal::KILL);
-    mounted.child.wait().unwrap();
-    let dead = rustix::fs::stat(host.path("points")).err();
-    assert_eq!(dead, Some(rustix::io::Errno::NOTCONN));
-    let mut again = host.mount();
-    let twice = host
-        .lifeboat()
-        .arg("mount")
-        .arg(host.path("points"))
-        .output()
-        .unwrap();
-    let said = String::from_utf8_lossy(&twice.stderr).into_owned();
-    assert!(said.contains("mounted there already"), "{said}");
-    // `umount` ends it as well as a signal.
-    let umount = Command::new("umount")
-        .arg(host.path("points"))
-        .status()
-        .unwrap();
-    assert!(umount.success());
-    assert_eq!(again.wait().1, Some(0));
-    for (place, why) in [("data", "not empty"), ("nowhere", "no such directory")] {
-        let refused = host
-            .lifeboat()
-            .arg("mount")
-            .arg(host.path(place))
-            .output()
-            .unwrap();
-        let said = String::from_utf8_lossy(&refused.stderr).into_owned();
-        assert!(said.contains(why) && said.lines().count() == 1, "{said}");
-    }
-}
