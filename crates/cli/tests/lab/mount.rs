@@ -71,7 +71,8 @@ impl Host {
             .spawn()
             .unwrap();
         let began = Instant::now();
-        while !self.path("points/ids").exists() {
+        // Of a mount that was killed the kernel still remembers `ids`; only a listing asks who is there.
+        while fs::read_dir(self.path("points/ids")).is_err() {
             if let Some(status) = child.try_wait().unwrap() {
                 let mut said = String::new();
                 child
@@ -263,4 +264,40 @@ fn damage_is_an_error_and_never_zeros() {
     mounted.signal(rustix::process::Signal::TERM);
     let (said, _) = mounted.wait();
     assert!(said.contains("damaged"), "{said}");
+}
+
+#[test]
+fn what_was_killed_is_cleared_by_the_next() {
+    let host = Host::new();
+    let mut mounted = host.mount();
+    mounted.signal(rustix::process::Signal::KILL);
+    mounted.child.wait().unwrap();
+    let dead = rustix::fs::stat(host.path("points")).err();
+    assert_eq!(dead, Some(rustix::io::Errno::NOTCONN));
+    let mut again = host.mount();
+    let twice = host
+        .lifeboat()
+        .arg("mount")
+        .arg(host.path("points"))
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&twice.stderr).into_owned();
+    assert!(said.contains("mounted there already"), "{said}");
+    // `umount` ends it as well as a signal.
+    let umount = Command::new("umount")
+        .arg(host.path("points"))
+        .status()
+        .unwrap();
+    assert!(umount.success());
+    assert_eq!(again.wait().1, Some(0));
+    for (place, why) in [("data", "not empty"), ("nowhere", "no such directory")] {
+        let refused = host
+            .lifeboat()
+            .arg("mount")
+            .arg(host.path(place))
+            .output()
+            .unwrap();
+        let said = String::from_utf8_lossy(&refused.stderr).into_owned();
+        assert!(said.contains(why) && said.lines().count() == 1, "{said}");
+    }
 }

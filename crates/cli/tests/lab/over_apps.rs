@@ -115,11 +115,10 @@ fn ids(engine: &PrivateEngine) -> BTreeMap<String, String> {
     CONTAINERS.iter().map(id).collect()
 }
 
-/// `cargo test -p lifeboat-cli --test lab -- --ignored --nocapture downtime`: how long an app is down,
+/// `cargo test -p lifeboat-cli --test lab -- --nocapture soak_downtime`: how long an app is down,
 /// with a small volume and with a large one.
 #[test]
-#[ignore = "a measurement, for docs/measured.md"]
-fn downtime_with_a_small_and_a_large_volume() {
+fn soak_downtime_with_a_small_and_a_large_volume() {
     const LARGE: usize = 600 << 20;
     let lab = Lab::new();
     lab.init();
