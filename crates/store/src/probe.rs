@@ -7,7 +7,7 @@ use std::{
 
 use sha2::{Digest, Sha256};
 
-use crate::{Area, ObjectName, Result, StoreError};
+use crate::{Area, ObjectName, Result, Store, StoreError};
 
 /// What a store can do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -30,19 +30,42 @@ impl Capabilities {
 }
 
 /// What a backend lets the probe do without its own precautions.
-pub(crate) trait Raw {
+pub(crate) trait Raw: Store {
     /// Puts without looking before. `false` where the server said that the name is taken.
     fn put_unlooked(&self, name: &ObjectName, bytes: &[u8]) -> Result<bool>;
+
     /// Whether there is such an object.
-    fn is_there(&self, name: &ObjectName) -> Result<bool>;
+    fn is_there(&self, name: &ObjectName) -> Result<bool> {
+        match self.size(name) {
+            Ok(_) => Ok(true),
+            Err(StoreError::NotFound(_)) => Ok(false),
+            Err(e) => Err(e),
+        }
+    }
+
     /// What an object holds.
-    fn bytes(&self, name: &ObjectName) -> Result<Vec<u8>>;
+    fn bytes(&self, name: &ObjectName) -> Result<Vec<u8>> {
+        self.get(name)
+    }
+
     /// Whether a name that is not there could be deleted.
-    fn may_delete(&self, absent: &ObjectName) -> Result<bool>;
+    fn may_delete(&self, absent: &ObjectName) -> Result<bool> {
+        match self.delete(absent) {
+            Ok(()) | Err(StoreError::NotFound(_)) => Ok(true),
+            Err(StoreError::Denied { .. }) => Ok(false),
+            Err(e) => Err(e),
+        }
+    }
+
     /// A listing.
-    fn names(&self, area: Area) -> Result<Vec<ObjectName>>;
+    fn names(&self, area: Area) -> Result<Vec<ObjectName>> {
+        Ok(self.list(area)?.into_iter().map(|o| o.name).collect())
+    }
+
     /// Takes the probe away.
-    fn take_away(&self, name: &ObjectName) -> Result<()>;
+    fn take_away(&self, name: &ObjectName) -> Result<()> {
+        self.delete(name)
+    }
 }
 
 /// Tries a store out. It leaves nothing: its object is a lock, which append-only servers let go too,

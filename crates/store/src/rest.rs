@@ -190,30 +190,6 @@ impl Raw for RestStore {
             _ => Err(self.error(&format!("write {name}"), &answer)),
         }
     }
-
-    fn is_there(&self, name: &ObjectName) -> Result<bool> {
-        Ok(self.head(name)?.is_some())
-    }
-
-    fn bytes(&self, name: &ObjectName) -> Result<Vec<u8>> {
-        self.get(name)
-    }
-
-    fn may_delete(&self, absent: &ObjectName) -> Result<bool> {
-        match self.delete(absent) {
-            Ok(()) | Err(StoreError::NotFound(_)) => Ok(true),
-            Err(StoreError::Denied { .. }) => Ok(false),
-            Err(e) => Err(e),
-        }
-    }
-
-    fn names(&self, area: Area) -> Result<Vec<ObjectName>> {
-        Ok(self.list(area)?.into_iter().map(|o| o.name).collect())
-    }
-
-    fn take_away(&self, name: &ObjectName) -> Result<()> {
-        self.delete(name)
-    }
 }
 
 impl Store for RestStore {
