@@ -55,8 +55,8 @@ fn a_signal_while_the_app_is_frozen_thaws_it() {
             let ending = std::thread::spawn(move || held.end());
             while frozen(&engine, "pair-a") || frozen(&engine, "pair-b") {
                 assert!(
-                    since.elapsed() < Duration::from_secs(1),
-                    "{signal:?}: frozen after a second"
+                    since.elapsed() < Duration::from_secs(10),
+                    "{signal:?}: still frozen"
                 );
                 std::thread::sleep(Duration::from_millis(5));
             }

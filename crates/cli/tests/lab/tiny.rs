@@ -180,6 +180,16 @@ impl Held {
         self.child.as_ref().unwrap().id()
     }
 
+    /// `kill -9`, wherever it is.
+    pub fn kill(mut self) {
+        let mut child = self.child.take().unwrap();
+        let alive = child.try_wait().unwrap().is_none();
+        assert!(alive, "it ended before it was killed");
+        child.kill().unwrap();
+        child.wait().unwrap();
+        fs_err::remove_file(&self.steps).unwrap();
+    }
+
     /// Lets it go to its end.
     pub fn end(mut self) -> Output {
         let steps = self.steps.clone();
