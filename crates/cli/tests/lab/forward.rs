@@ -49,9 +49,9 @@ impl Staying {
         address["address"].as_str().unwrap().to_owned()
     }
 
-    /// How it ends, within three seconds.
+    /// How it ends, within half a minute.
     fn ended(&mut self) -> Option<i32> {
-        let end = Instant::now() + Duration::from_secs(3);
+        let end = Instant::now() + Duration::from_secs(30);
         while Instant::now() < end {
             if let Some(status) = self.child.try_wait().unwrap() {
                 return status.code();

@@ -201,7 +201,15 @@ fn each_wrong_mapping_has_its_sentence() {
     busybox.args(["nc", "-l", "-p", "18095"]);
     busybox.stdin(Stdio::piped()).stdout(Stdio::null());
     let listener = Listener(busybox.stderr(Stdio::null()).spawn().unwrap());
-    std::thread::sleep(Duration::from_millis(300));
+    // 18095 in the kernel's table.
+    let mut table = engine.netns_command("cat");
+    table.arg("/proc/net/tcp6").arg("/proc/net/tcp");
+    while !String::from_utf8(table.output().unwrap().stdout)
+        .unwrap()
+        .contains(":46AF ")
+    {
+        std::thread::sleep(Duration::from_millis(20));
+    }
     let taken = json!({"Name": "taken", "IPAM": {"Config": [{"Subnet": "10.77.0.0/16"}]}});
     engine.api().post("/networks/create", &taken).unwrap();
     let line = "restore web --map-port 18090:18095 --map-port 99:100 --map-bind /nowhere:/x --map-volume data:x1 --map-network web_nett:x2 --map-image mysql=y --map-image lifeboat/busybox=no/such:1 --map-env NOPE=1 --map-env api:A=1";

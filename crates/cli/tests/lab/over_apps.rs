@@ -153,7 +153,7 @@ fn soak_downtime_with_a_small_and_a_large_volume() {
 
 /// Docker calls a container that was paused unhealthy until its next check, and Compose gives up on it.
 fn until_healthy_again(engine: &PrivateEngine, container: &str) {
-    for _ in 0..300 {
+    for _ in 0..1800 {
         let raw = engine
             .api()
             .get(&format!("/containers/{container}/json"))

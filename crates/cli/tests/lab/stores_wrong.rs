@@ -36,7 +36,7 @@ fn half_way(remote: &Remote, server_data: &std::path::Path, more: &[&str]) -> Ch
             .args(["-path", "*/data/*", "-size", "+1M"]);
         !found.output().unwrap().stdout.is_empty()
     };
-    for _ in 0..200 {
+    for _ in 0..1200 {
         if packs() {
             return child;
         }

