@@ -4,6 +4,7 @@ use std::fmt;
 use std::io::{self, Write};
 use std::str::FromStr;
 
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 use sha2::{Digest as _, Sha256};
 
 /// `sha256:` and 64 lower-case hexadecimal digits, nothing else.
@@ -69,6 +70,20 @@ impl FromStr for Digest {
         text.strip_prefix("sha256:")
             .and_then(Self::from_hex)
             .ok_or(())
+    }
+}
+
+impl Serialize for Digest {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for Digest {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        let wrong = || de::Error::custom(format!("{text:?} is no SHA-256 digest"));
+        text.parse().map_err(|()| wrong())
     }
 }
 

@@ -13,6 +13,7 @@
 //!
 //! - [`LayoutBuilder`]: from an engine into a [`LayoutSink`], verified on the way.
 //! - [`Layout`]: what a [`LayoutSource`] holds; [`verify()`]: each byte of it against its digest.
+//! - [`registry`]: image repositories, fetched, served and pushed back.
 //! - [`load`]: into an engine, without tags; [`set_tags`]: afterwards, where no other image has them.
 //!
 //! Memory does not grow with layers: they stream. Nothing here knows where a layout is kept: sinks and
@@ -24,6 +25,7 @@ mod directory;
 mod error;
 mod from_engine;
 mod layout;
+pub mod registry;
 mod sink;
 mod to_engine;
 mod verify;

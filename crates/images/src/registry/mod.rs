@@ -1,0 +1,20 @@
+//! Image repositories: what a registry held at one time, fetched from it, served again, pushed back.
+//!
+//! ```text
+//! registry  --client/fetch-->  record + blobs  --serve-->  engines that pull
+//!                                              --push-->   another registry
+//! ```
+//!
+//! A [`RegistryRecord`] is what a recovery point of a registry says of it: its repositories, their tags, and the
+//! manifests with what a server has to say of each. Bytes of manifests and blobs are kept untouched under their digest,
+//! as an OCI image layout does. Nothing here knows where that is: a server is given a [`Shelf`].
+//!
+//! The protocol is the OCI distribution specification 1.1.
+
+mod name;
+mod record;
+mod shelf;
+
+pub use name::{is_repository, is_tag};
+pub use record::{Finding, ManifestRecord, RECORD_SCHEMA, RegistryRecord, Repository};
+pub use shelf::{Content, Shelf, Shelved, ShelvedBlob};
