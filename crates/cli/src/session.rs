@@ -256,6 +256,7 @@ impl Session {
             username: system.username,
             places: self.places.clone(),
             progress: Arc::clone(&self.reporter) as Arc<dyn lifeboat_recovery::Progress>,
+            course: None,
             cancel,
             program: std::env::current_exe().map_err(|e| {
                 Failure::new(format!("the path of this program cannot be told: {e}"))

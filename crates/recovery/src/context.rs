@@ -12,7 +12,10 @@ use lifeboat_store::{SpoolStore, Store};
 use lifeboat_vault::{Vault, progress::Progress};
 use serde::{Deserialize, Serialize};
 
-use crate::{RecoveryError, Result};
+use crate::{
+    RecoveryError, Result,
+    restore::{Course, RestorePlan, Step, Work},
+};
 
 /// Where things of ours lie on this host. Everything in it can be lost: a recovery needs the vault
 /// and its key alone.
@@ -148,6 +151,8 @@ pub struct Context {
     pub ours: Vec<PathBuf>,
     /// Who listens.
     pub progress: Arc<dyn Progress>,
+    /// The plan that is carried out, if there is one.
+    pub course: Option<Arc<Course>>,
     /// Set by a signal.
     pub cancel: Cancel,
     /// The program that the watchdog is started from (`lifeboat`, as `current_exe` has it).
@@ -184,6 +189,53 @@ impl Context {
             Err(RecoveryError::Interrupted)
         } else {
             Ok(())
+        }
+    }
+
+    /// The same, carrying out this plan.
+    pub(crate) fn following(&self, plan: &RestorePlan) -> Self {
+        Self {
+            course: Some(Arc::new(Course::new(plan.steps.clone()))),
+            ..self.clone()
+        }
+    }
+
+    /// This step of the plan begins, and the one before has ended.
+    pub(crate) fn take(&self, work: Work, name: &str) {
+        let begun = self.course.as_ref().and_then(|c| c.begin(work, name));
+        if let Some(step) = begun {
+            self.progress.planned(step.at, step.of, &step.label);
+        }
+    }
+
+    /// The step under way has ended.
+    pub(crate) fn taken(&self) {
+        if let Some(course) = &self.course {
+            course.end();
+            self.progress.planned(0, 0, "");
+        }
+    }
+
+    /// There was nothing to do for this step.
+    pub(crate) fn is_there(&self, work: Work, name: &str) {
+        if let Some(course) = &self.course {
+            course.is_there(work, name);
+        }
+    }
+
+    /// All steps of a kind were taken together.
+    pub(crate) fn done_together(&self, work: Work) {
+        if let Some(course) = &self.course {
+            course.done_together(work);
+        }
+    }
+
+    /// The steps of a plan as they came out.
+    pub(crate) fn steps_taken(&self, plan: &RestorePlan) -> Vec<Step> {
+        self.taken();
+        match &self.course {
+            Some(course) => course.ended(plan.continues),
+            None => plan.steps.clone(),
         }
     }
 

@@ -13,7 +13,7 @@ use crate::{
     args::RestoreArgs,
     command::{
         ports,
-        restore::{list, render_plan, render_restored},
+        restore::{differences, list, render_plan, render_restored, warn},
     },
     exit::{Exit, Failure, Result},
     human,
@@ -79,14 +79,7 @@ fn show_plan(session: &Session, plan: &BesidePlan) -> Result<Exit> {
 }
 
 pub(super) fn show(session: &Session, done: &Beside) -> Result<Exit> {
-    for sentence in done
-        .restored
-        .warnings
-        .iter()
-        .chain(&done.restored.incomplete)
-    {
-        session.reporter.warn_once(sentence);
-    }
+    warn(session, &done.restored);
     if session.out.is_json() {
         session.out.json(done)?;
     } else {
@@ -154,6 +147,7 @@ fn render_done(done: &Beside) -> String {
     }
     text.push_str(&way_in(done));
     list(&mut text, "Differs from the original", &done.changes);
+    text.push_str(&differences(&done.restored));
     text.push_str(&format!(
         "\n`lifeboat rm {}` takes it away again\n",
         done.name

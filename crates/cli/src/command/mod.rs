@@ -21,6 +21,7 @@ mod over;
 mod part;
 mod pieces;
 mod pin;
+mod planned;
 mod points;
 mod ports;
 mod prune;

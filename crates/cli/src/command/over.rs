@@ -7,7 +7,7 @@ use lifeboat_recovery::{
 use lifeboat_vault::{SnapshotId, snapshot::Snapshot};
 
 use crate::{
-    command::restore::{render_restored, show_plan},
+    command::restore::{differences, render_restored, show_plan, warn},
     exit::{Exit, Result},
     human,
     session::Session,
@@ -33,9 +33,7 @@ pub fn run(
 }
 
 pub(super) fn show(session: &Session, done: &Replaced) -> Result<Exit> {
-    for sentence in &done.restored.warnings {
-        session.reporter.warn_once(sentence);
-    }
+    warn(session, &done.restored);
     if session.out.is_json() {
         session.out.json(done)?;
     } else {
@@ -65,5 +63,5 @@ fn render(done: &Replaced) -> String {
             human::escape(aside.name().as_bytes())
         ));
     }
-    text
+    text + &differences(&done.restored)
 }

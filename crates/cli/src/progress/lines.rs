@@ -1,4 +1,4 @@
-//! Plain lines for logs and pipes: one every few seconds, never more.
+//! Plain lines for logs and pipes: one for each step of a plan, else one every few seconds, never more.
 
 use std::{
     io::Write,
@@ -29,9 +29,16 @@ impl Lines {
         }
     }
 
+    /// Writes a line for a step of a plan that begins: there are no more of them than the plan has.
+    pub fn show_planned(&self, tally: &Tally) {
+        let now = self.start.get_or_init(Instant::now).elapsed();
+        self.next_millis.store(millis(now + EVERY), Relaxed);
+        // Nobody is left to be told if standard error cannot be written.
+        let _ = writeln!(std::io::stderr().lock(), "lifeboat: {}", tally.line());
+    }
+
     /// `true` for one of the threads that ask when a line is due.
     fn is_due(&self, now: Duration) -> bool {
-        let millis = |d: Duration| u64::try_from(d.as_millis()).unwrap_or(u64::MAX);
         let next = self.next_millis.load(Relaxed);
         millis(now) >= next
             && self
@@ -39,6 +46,10 @@ impl Lines {
                 .compare_exchange(next, millis(now + EVERY), Relaxed, Relaxed)
                 .is_ok()
     }
+}
+
+fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }
 
 #[cfg(test)]

@@ -105,11 +105,25 @@ impl Reporter {
     /// A step begins.
     pub fn begin_step(&self, name: &str) {
         self.hooks.step(name);
-        self.tally.begin(None, name);
+        if !self.tally.begin(None, name) {
+            return;
+        }
         match &self.view {
             View::Bar(bar) => bar.begin(&self.tally),
             View::Lines(lines) => lines.show(&self.tally),
             View::Silent => {}
+        }
+    }
+
+    /// A step of a plan begins; none is under way any more where `of` is 0.
+    pub fn planned_step(&self, at: usize, of: usize, label: &str) {
+        let label = (of > 0).then(|| format!("{at}/{of} {}", one_line(label)));
+        let begins = label.is_some();
+        self.tally.planned(label);
+        match &self.view {
+            View::Bar(bar) => bar.begin(&self.tally),
+            View::Lines(lines) if begins => lines.show_planned(&self.tally),
+            View::Lines(_) | View::Silent => {}
         }
     }
 
@@ -135,6 +149,10 @@ impl Reporter {
 impl lifeboat_recovery::Progress for Reporter {
     fn step(&self, name: &str) {
         self.begin_step(name);
+    }
+
+    fn planned(&self, at: usize, of: usize, label: &str) {
+        self.planned_step(at, of, label);
     }
 
     fn expect(&self, files: u64, bytes: u64) {

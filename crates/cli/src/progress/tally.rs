@@ -23,6 +23,8 @@ pub struct Tally {
 struct Names {
     subject: String,
     step: String,
+    /// The step of a plan that is under way; what happens within it is counted as one.
+    planned: Option<String>,
     since: Instant,
 }
 
@@ -31,19 +33,37 @@ impl Default for Names {
         Self {
             subject: String::new(),
             step: String::new(),
+            planned: None,
             since: Instant::now(),
         }
     }
 }
 
 impl Tally {
-    /// A step begins (and with it, perhaps, another subject): counting starts again.
-    pub fn begin(&self, subject: Option<&str>, step: &str) {
+    /// A step begins (and with it, perhaps, another subject): counting starts again, unless it is within
+    /// a step of a plan. `true` if it does.
+    pub fn begin(&self, subject: Option<&str>, step: &str) -> bool {
         let mut names = self.names.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(subject) = subject {
             names.subject = subject.to_owned();
         }
         names.step = step.to_owned();
+        let anew = names.planned.is_none();
+        if anew {
+            self.from_nothing(&mut names);
+        }
+        anew
+    }
+
+    /// A step of a plan begins; none is under way any more where there is no label.
+    pub fn planned(&self, label: Option<String>) {
+        let mut names = self.names.lock().unwrap_or_else(PoisonError::into_inner);
+        names.step.clear();
+        names.planned = label;
+        self.from_nothing(&mut names);
+    }
+
+    fn from_nothing(&self, names: &mut Names) {
         names.since = Instant::now();
         for counter in [
             &self.files,
@@ -76,7 +96,8 @@ impl Tally {
     /// `shop: copy`.
     pub fn label(&self) -> String {
         let names = self.names.lock().unwrap_or_else(PoisonError::into_inner);
-        match (names.subject.as_str(), names.step.as_str()) {
+        let step = names.planned.as_ref().unwrap_or(&names.step);
+        match (names.subject.as_str(), step.as_str()) {
             ("", step) => step.to_owned(),
             (subject, "") => subject.to_owned(),
             (subject, step) => format!("{subject}: {step}"),
@@ -161,5 +182,22 @@ mod tests {
         tally.begin(None, "freeze");
         assert_eq!(tally.line_after(1.0), "shop: freeze");
         assert_eq!((tally.files(), tally.bytes_ahead()), (0, 0));
+    }
+
+    #[test]
+    fn a_step_of_a_plan_stays_while_its_own_steps_go_by() {
+        let tally = Tally::default();
+        tally.planned(Some("4/12 volume data".to_owned()));
+        tally.expect(2, 8 * MIB);
+        tally.advance(1, 4 * MIB);
+        tally.begin(None, "inner");
+        tally.advance(1, 2 * MIB);
+        assert_eq!(
+            tally.line_after(0.1),
+            "4/12 volume data: 6.0 MiB of 8.0 MiB, 2 of 2 files"
+        );
+        tally.planned(None);
+        tally.begin(None, "next");
+        assert_eq!(tally.line_after(0.1), "next");
     }
 }

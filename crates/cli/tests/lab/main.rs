@@ -28,6 +28,7 @@ mod parts;
 mod parts_into;
 mod parts_pieces;
 mod parts_swap;
+mod plan;
 mod project;
 mod recover;
 mod sharing;

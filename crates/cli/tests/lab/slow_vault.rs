@@ -85,6 +85,7 @@ fn an_app_does_not_wait_for_a_slow_vault() {
         places,
         ours: vec![lab.path("state")],
         progress: Arc::clone(&steps) as Arc<dyn Progress>,
+        course: None,
         cancel: Cancel::new(),
         program: env!("CARGO_BIN_EXE_lifeboat").into(),
     };

@@ -23,6 +23,7 @@ use super::{
     layers::put_layer,
     point::OpenPoint,
     report::Probe,
+    step::Work,
 };
 use crate::{Context, RecoveryError, Result};
 
@@ -96,6 +97,7 @@ impl ContainerStage<'_> {
                 continue;
             }
             self.ctx.stop_if_cancelled()?;
+            self.ctx.take(Work::Container, &record.name);
             let id = match done.ids.get(&record.name) {
                 Some(id) => id.clone(),
                 None => self.create_one(record, &ids, journal, done)?,
@@ -104,6 +106,7 @@ impl ContainerStage<'_> {
             ids.insert(record.name.clone(), id.clone());
             done.ids.insert(record.name.clone(), id);
         }
+        self.ctx.taken();
         Ok(())
     }
 
@@ -213,6 +216,7 @@ impl ContainerStage<'_> {
                 continue;
             }
             self.ctx.progress.step("start-container");
+            self.ctx.take(Work::Start, &record.name);
             self.wait_for(step, done);
             if let Err(e) = self.engine.start(&id) {
                 done.incomplete
@@ -220,6 +224,7 @@ impl ContainerStage<'_> {
                 continue;
             }
         }
+        self.ctx.taken();
         Ok(())
     }
 
@@ -245,6 +250,7 @@ impl ContainerStage<'_> {
             {
                 continue;
             }
+            self.ctx.take(Work::Probe, &record.name);
             let seen = started.remove(&record.name).unwrap_or_default();
             let found = self.wait_up(&id, seen, began);
             done.probes.push(Probe {
@@ -260,6 +266,7 @@ impl ContainerStage<'_> {
                 self.engine.pause(&id)?;
             }
         }
+        self.ctx.taken();
         done.running.sort();
         Ok(())
     }

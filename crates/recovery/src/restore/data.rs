@@ -21,6 +21,7 @@ use super::{
     obstacles::PathState,
     point::Definitions,
     reach::Reach,
+    step::Work,
 };
 use crate::{Context, RecoveryError, Result};
 
@@ -67,10 +68,13 @@ impl DataStage<'_> {
                 done.warnings.push(format!(
                     "{root} is there already: the project's files were left as they are (the point's are in {place})"
                 ));
+                self.ctx.is_there(Work::Project, root);
                 continue;
             }
+            self.ctx.take(Work::Project, root);
             self.place(&place, root, (0, project.bytes), journal, done)?;
         }
+        self.ctx.taken();
         Ok(())
     }
 
@@ -88,11 +92,14 @@ impl DataStage<'_> {
                     "{} is shared and was there already: left as it is",
                     bind.source
                 ));
+                self.ctx.is_there(Work::Bind, &bind.source);
                 continue;
             }
+            self.ctx.take(Work::Bind, &bind.source);
             let size = (bind.files, bind.bytes);
             self.place(&place, &bind.source, size, journal, done)?;
         }
+        self.ctx.taken();
         Ok(())
     }
 

@@ -8,7 +8,10 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
-use super::report::{RestorePlan, Restored};
+use super::{
+    report::{RestorePlan, Restored, Way},
+    step::{SEGMENTS, Step, StepState, Work},
+};
 use crate::{Context, Places};
 
 /// Runs that are kept.
@@ -17,6 +20,8 @@ const MOST: usize = 50;
 const LAST: usize = 10;
 /// From here on it is the rate that counts, not what it takes to begin.
 const LARGE: u64 = 8 << 20;
+/// While these last, an app that is replaced is down.
+const DOWN: [&str; 3] = ["stop", "exchange", "start"];
 
 /// One amount, and how long it took.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
@@ -30,10 +35,11 @@ struct Moved {
 struct Run {
     vault: String,
     app: String,
-    images: Moved,
-    data: Moved,
-    /// From the first container made to the last one up.
-    start: f64,
+    way: Way,
+    /// By segment, those that had something to do.
+    segments: Vec<(String, Moved)>,
+    /// Steps whose time does not go by size.
+    steps: Vec<(Work, String, f64)>,
 }
 
 #[derive(Debug, Default, Serialize, Deserialize)]
@@ -44,7 +50,7 @@ struct History {
 /// How long a part of a restore will take.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Part {
-    /// `images`, `data`, `start`.
+    /// The segment: `images`, `data`, `start` and so on.
     pub name: &'static str,
     /// Seconds; `None` where nothing like it was done here.
     pub seconds: Option<f64>,
@@ -59,6 +65,9 @@ pub struct Part {
 pub struct Estimate {
     /// Seconds; `None` where one part cannot be told.
     pub seconds: Option<f64>,
+    /// How long an app that is replaced will be down.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub downtime_seconds: Option<f64>,
     /// Parts.
     pub parts: Vec<Part>,
 }
@@ -75,11 +84,10 @@ impl Estimate {
 }
 
 impl RestorePlan {
-    /// Says how long its steps will take.
+    /// Says how long it and its steps will take.
     pub(super) fn estimated(mut self, ctx: &Context) -> Self {
-        let (images, data) = amounts(&self);
-        let history = load(&ctx.places);
-        self.estimate = Some(history.estimate(&vault(ctx), &self.app, images, data));
+        let estimate = load(&ctx.places).estimate(&vault(ctx), &mut self);
+        self.estimate = Some(estimate);
         self
     }
 }
@@ -89,26 +97,31 @@ pub(super) fn remember(ctx: &Context, plan: &RestorePlan, done: &Restored) {
     if plan.continues || !done.incomplete.is_empty() {
         return;
     }
-    let (images, _) = amounts(plan);
-    let took = |names: &[&str]| -> f64 {
-        let all = done
-            .segments
-            .iter()
-            .filter(|s| names.contains(&s.name.as_str()));
-        all.map(|s| s.seconds).sum()
-    };
+    let taken = |step: &&Step| step.state == StepState::Done;
+    let mut segments = Vec::new();
+    for name in SEGMENTS {
+        let mut steps = done.steps.iter().filter(taken).peekable();
+        let of = |s: &&Step| s.kind.segment() == name;
+        if !steps.any(|s| of(&s)) {
+            continue;
+        }
+        let measured = done.segments.iter().filter(|s| s.name == name);
+        let moved = Moved {
+            bytes: bytes(done.steps.iter().filter(taken).filter(of)),
+            seconds: measured.map(|s| s.seconds).sum(),
+        };
+        segments.push((name.to_owned(), moved));
+    }
+    let by_itself = done.steps.iter().filter(taken);
+    let by_itself = by_itself.filter(|s| !goes_by_size(s.kind.segment()));
     let run = Run {
         vault: vault(ctx),
         app: done.app.clone(),
-        images: Moved {
-            bytes: images,
-            seconds: took(&["images"]),
-        },
-        data: Moved {
-            bytes: done.bytes,
-            seconds: took(&["data"]),
-        },
-        start: took(&["containers", "start", "validate"]),
+        way: done.way,
+        segments,
+        steps: by_itself
+            .filter_map(|s| Some((s.kind, s.name.clone(), s.seconds?)))
+            .collect(),
     };
     let mut history = load(&ctx.places);
     history.runs.push(run);
@@ -124,16 +137,12 @@ pub(super) fn remember(ctx: &Context, plan: &RestorePlan, done: &Restored) {
     }
 }
 
-/// Bytes of images to load, and of data to write.
-fn amounts(plan: &RestorePlan) -> (u64, u64) {
-    let sum = |kinds: &[&str]| {
-        let steps = plan.steps.iter();
-        steps
-            .filter(|s| kinds.contains(&s.kind.as_str()) && s.action != "is there already")
-            .filter_map(|s| s.bytes)
-            .sum()
-    };
-    (sum(&["image"]), sum(&["volume", "bind"]))
+fn goes_by_size(segment: &str) -> bool {
+    matches!(segment, "images" | "data")
+}
+
+fn bytes<'s>(steps: impl Iterator<Item = &'s Step>) -> u64 {
+    steps.filter_map(|s| s.bytes).sum()
 }
 
 fn vault(ctx: &Context) -> String {
@@ -149,40 +158,76 @@ fn load(places: &Places) -> History {
     serde_json::from_slice(&text).unwrap_or_default()
 }
 
+impl Run {
+    fn segment(&self, name: &str) -> Option<Moved> {
+        let found = self.segments.iter().find(|(of, _)| of == name);
+        found.map(|(_, moved)| *moved)
+    }
+}
+
 impl History {
-    fn estimate(&self, vault: &str, app: &str, images: u64, data: u64) -> Estimate {
-        let runs: Vec<&Run> = self
-            .runs
-            .iter()
-            .rev()
-            .filter(|r| r.vault == vault)
-            .collect();
-        let moved = |name, bytes, pick: fn(&Run) -> Moved| {
-            let samples: Vec<Moved> = runs.iter().map(|r| pick(r)).collect();
-            let (seconds, runs) = amount(bytes, &samples);
-            Part {
+    /// Tells how long a plan will take, in all and step by step.
+    fn estimate(&self, vault: &str, plan: &mut RestorePlan) -> Estimate {
+        let newest_first = self.runs.iter().rev();
+        let runs: Vec<&Run> = newest_first.filter(|r| r.vault == vault).collect();
+        let own = |r: &&&Run| r.app == plan.app && r.way == plan.way;
+        let own: Vec<&Run> = runs.iter().filter(own).copied().collect();
+        let mut parts = Vec::new();
+        for name in SEGMENTS {
+            let of = |s: &&mut Step| s.kind.segment() == name && s.state == StepState::Planned;
+            let mut steps: Vec<&mut Step> = plan.steps.iter_mut().filter(of).collect();
+            if steps.is_empty() {
+                continue;
+            }
+            let bytes = bytes(steps.iter().map(|s| &**s));
+            let (seconds, runs) = if goes_by_size(name) {
+                let samples = runs.iter().filter_map(|r| r.segment(name));
+                amount(bytes, &samples.collect::<Vec<_>>())
+            } else {
+                let took = own.iter().filter_map(|r| Some(r.segment(name)?.seconds));
+                let took: Vec<f64> = took.take(LAST).collect();
+                (median(&took), took.len())
+            };
+            if let Some(seconds) = seconds {
+                spread(seconds, bytes, &mut steps, &own);
+            }
+            parts.push(Part {
                 name,
                 seconds,
                 bytes,
                 runs,
-            }
-        };
-        let starts = runs.iter().filter(|r| r.app == app).map(|r| r.start);
-        let starts: Vec<f64> = starts.take(LAST).collect();
-        let parts = vec![
-            moved("images", images, |r| r.images),
-            moved("data", data, |r| r.data),
-            Part {
-                name: "start",
-                seconds: median(&starts),
-                bytes: 0,
-                runs: starts.len(),
-            },
-        ];
+            });
+        }
+        let down = |p: &&Part| DOWN.contains(&p.name);
+        let downtime: Option<f64> = parts.iter().filter(down).map(|p| p.seconds).sum();
         Estimate {
             seconds: parts.iter().map(|p| p.seconds).sum(),
+            downtime_seconds: downtime.filter(|_| plan.way == Way::Replace),
             parts,
         }
+    }
+}
+
+/// What a segment takes, told of its steps: by size, or as each took before; equal shares where that
+/// is not known of all of them.
+fn spread(seconds: f64, bytes: u64, steps: &mut [&mut Step], own: &[&Run]) {
+    if bytes > 0 {
+        for step in steps {
+            let share = step.bytes.map(|b| seconds * b as f64 / bytes as f64);
+            step.expected_seconds = share;
+        }
+        return;
+    }
+    let took = |step: &Step| {
+        let steps = own.iter().flat_map(|run| &run.steps);
+        let same = steps.filter(|(kind, name, _)| *kind == step.kind && *name == step.name);
+        let same: Vec<f64> = same.map(|(.., seconds)| *seconds).take(LAST).collect();
+        median(&same)
+    };
+    let share = seconds / steps.len() as f64;
+    let known: Option<Vec<f64>> = steps.iter().map(|step| took(step)).collect();
+    for (at, step) in steps.iter_mut().enumerate() {
+        step.expected_seconds = Some(known.as_ref().map_or(share, |known| known[at]));
     }
 }
 
@@ -218,40 +263,86 @@ fn median(seconds: &[f64]) -> Option<f64> {
 
 #[cfg(test)]
 mod tests {
+    use lifeboat_vault::SnapshotId;
+
     use super::*;
 
     const MIB: u64 = 1 << 20;
 
     fn run(app: &str, images: (u64, f64), data: (u64, f64), start: f64) -> Run {
-        let moved = |(bytes, seconds)| Moved { bytes, seconds };
+        let moved = |name: &str, (bytes, seconds)| (name.to_owned(), Moved { bytes, seconds });
         Run {
             vault: "v".to_owned(),
             app: app.to_owned(),
-            images: moved(images),
-            data: moved(data),
-            start,
+            way: Way::New,
+            segments: vec![
+                moved("images", images),
+                moved("data", data),
+                moved("start", (0, start)),
+            ],
+            steps: vec![
+                (Work::Start, "db".to_owned(), start * 0.75),
+                (Work::Start, "web".to_owned(), start * 0.25),
+            ],
         }
+    }
+
+    fn plan(images: u64, data: u64) -> RestorePlan {
+        RestorePlan {
+            app: "shop".to_owned(),
+            way: Way::New,
+            id: SnapshotId([1; 32]),
+            time: String::new(),
+            steps: vec![
+                Step::new(Work::Image, "old", "is there").bytes(MIB).there(),
+                Step::new(Work::Image, "new", "load").bytes(images),
+                Step::new(Work::Network, "net", "create"),
+                Step::new(Work::Volume, "one", "fill").bytes(data / 4),
+                Step::new(Work::Bind, "/two", "fill").bytes(data / 4 * 3),
+                Step::new(Work::Start, "db", "start"),
+                Step::new(Work::Start, "web", "start"),
+            ],
+            obstacles: Vec::new(),
+            warnings: Vec::new(),
+            mappings: Vec::new(),
+            continues: false,
+            estimate: None,
+        }
+    }
+
+    fn told(history: &History, images: u64, data: u64) -> (Estimate, Vec<Option<f64>>) {
+        let mut plan = plan(images, data);
+        let estimate = history.estimate("v", &mut plan);
+        let steps = plan.steps.iter().map(|s| s.expected_seconds).collect();
+        (estimate, steps)
     }
 
     #[test]
     fn nothing_is_invented() {
         let mut history = History::default();
-        let told = history.estimate("v", "shop", 100 * MIB, 100 * MIB);
-        assert_eq!(told.seconds, None);
-        assert_eq!(told.runs(), 0);
-        // Another app's start tells nothing of this one's, another vault's rate neither; a small amount
-        // tells nothing of a large one.
+        let (estimate, steps) = told(&history, 100 * MIB, 100 * MIB);
+        assert_eq!(estimate.seconds, None);
+        assert_eq!(estimate.runs(), 0);
+        assert_eq!(steps, [None; 7]);
+        // Another app's start tells nothing of this one's, another vault's rate neither, nor a start of
+        // another kind; a small amount tells nothing of a large one.
         history.runs = vec![
             run("other", (100 * MIB, 10.0), (MIB, 0.5), 3.0),
             Run {
                 vault: "w".to_owned(),
                 ..run("shop", (100 * MIB, 1.0), (100 * MIB, 1.0), 1.0)
             },
+            Run {
+                way: Way::Replace,
+                segments: Vec::new(),
+                ..run("shop", (0, 0.0), (0, 0.0), 2.0)
+            },
         ];
-        let told = history.estimate("v", "shop", 50 * MIB, 100 * MIB);
-        let seconds: Vec<Option<f64>> = told.parts.iter().map(|p| p.seconds).collect();
+        let (estimate, steps) = told(&history, 50 * MIB, 100 * MIB);
+        let seconds: Vec<Option<f64>> = estimate.parts.iter().map(|p| p.seconds).collect();
         assert_eq!(seconds, [Some(5.0), None, None]);
-        assert_eq!(told.seconds, None);
+        assert_eq!(estimate.seconds, None);
+        assert_eq!(steps, [None, Some(5.0), None, None, None, None, None]);
     }
 
     #[test]
@@ -263,10 +354,34 @@ mod tests {
                 run("shop", (0, 0.1), (MIB, 0.2), 5.0),
             ],
         };
-        let told = history.estimate("v", "shop", 200 * MIB, 200 * MIB);
-        assert_eq!(told.seconds, Some(20.0 + 4.0 + 5.0));
-        assert_eq!(told.runs(), 1);
-        let told = history.estimate("v", "shop", 0, 2 * MIB);
-        assert_eq!(told.seconds, Some(0.2 + 5.0));
+        let (estimate, steps) = told(&history, 200 * MIB, 200 * MIB);
+        assert_eq!(estimate.seconds, Some(20.0 + 4.0 + 5.0));
+        assert_eq!(estimate.downtime_seconds, None);
+        assert_eq!(estimate.runs(), 1);
+        let some = [20.0, 1.0, 3.0, 3.75, 1.25].map(Some);
+        assert_eq!(
+            steps,
+            [None, some[0], None, some[1], some[2], some[3], some[4]]
+        );
+        let (estimate, _) = told(&history, 0, 2 * MIB);
+        assert_eq!(estimate.seconds, Some(0.2 + 5.0));
+    }
+
+    #[test]
+    fn a_replacement_says_how_long_the_app_will_be_down() {
+        let mut all = run("shop", (0, 0.0), (0, 0.0), 4.0);
+        all.way = Way::Replace;
+        for (name, seconds) in [("stop", 1.0), ("exchange", 0.5), ("validate", 2.0)] {
+            let moved = Moved { bytes: 0, seconds };
+            all.segments.push((name.to_owned(), moved));
+        }
+        let mut plan = plan(0, 0);
+        plan.way = Way::Replace;
+        plan.steps.push(Step::new(Work::Stop, "web", "stop"));
+        plan.steps.push(Step::new(Work::Exchange, "one", "change"));
+        plan.steps.push(Step::new(Work::Probe, "web", "wait"));
+        let told = History { runs: vec![all] }.estimate("v", &mut plan);
+        assert_eq!(told.downtime_seconds, Some(5.5));
+        assert_eq!(told.seconds, Some(7.5));
     }
 }

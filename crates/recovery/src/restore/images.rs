@@ -7,7 +7,7 @@ use lifeboat_engine::Engine;
 use lifeboat_images::{Layout, LayoutImage, TagOutcome, load, set_tags};
 use lifeboat_vault::Reader;
 
-use super::point::OpenPoint;
+use super::{point::OpenPoint, step::Work};
 use crate::{Context, Result, layout_source::VaultLayout};
 
 /// What became of the images.
@@ -51,6 +51,7 @@ pub fn restore_images(
     let images: Vec<&LayoutImage> = wanted.iter().map(|(_, image)| *image).collect();
     ctx.progress
         .expect(0, images.iter().map(|image| image.size()).sum());
+    // All of them are one stream, so none has a time of its own.
     let loaded = load(engine, &source.watched(ctx), &images)?;
     for (id, image) in wanted {
         let Some(here) = loaded.iter().find(|l| l.config == image.config) else {
@@ -67,5 +68,6 @@ pub fn restore_images(
             }
         }
     }
+    ctx.done_together(Work::Image);
     Ok(restored)
 }

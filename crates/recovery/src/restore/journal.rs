@@ -81,6 +81,8 @@ pub enum Intent {
     Around(String),
     /// These mappings are put on: going on with others would mix two.
     Mapped(String),
+    /// The steps of the plan that is carried out.
+    Steps(String),
 }
 
 /// What a restore is of: the app itself, or a copy beside it.

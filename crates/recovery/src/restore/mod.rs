@@ -7,6 +7,7 @@
 
 pub mod beside;
 mod containers;
+mod course;
 mod data;
 pub mod exchange;
 mod far;
@@ -26,6 +27,7 @@ mod planning;
 mod point;
 mod reach;
 mod report;
+mod step;
 mod undo;
 mod volumes;
 
@@ -34,7 +36,11 @@ use std::collections::BTreeSet;
 use lifeboat_engine::Engine;
 use lifeboat_vault::{Reader, id::SnapshotId, snapshot::Snapshot};
 
-pub use report::{Probe, RestorePlan, Restored, Segment, Step};
+pub use self::{
+    course::{Course, UNPLANNED},
+    report::{Probe, RestorePlan, Restored, Segment, Way},
+    step::{Step, StepState, Work},
+};
 
 use self::{
     containers::{ContainerStage, Containers},
@@ -93,7 +99,7 @@ pub fn restore(
     let subject = Subject::app(&app).at(reach.address());
     let plan = make_plan(ctx, engine.as_ref(), &point, &subject, &reach)?;
     let ours = journal::peek(ctx, &subject, id);
-    let plan = plan.mapped(applied, maps, Some(&ours)).estimated(ctx);
+    let mut plan = plan.mapped(applied, maps, Some(&ours)).estimated(ctx);
     if !plan.obstacles.is_empty() {
         return Err(RecoveryError::Refused(format!(
             "{app} cannot be restored here, and nothing was changed: {}",
@@ -107,6 +113,8 @@ pub fn restore(
     if !maps.is_empty() {
         journal.intend(Intent::Mapped(maps.journaled()))?;
     }
+    plan.journaled(&mut journal)?;
+    let ctx = &ctx.following(&plan);
     watch.split("plan");
     let recovery = Recovery {
         ctx,
@@ -118,7 +126,7 @@ pub fn restore(
     let (outcome, journal) = recovery.run_or_undo(journal, &mut watch)?;
     // What did not become healthy is there and complete: running the restore again would not help.
     journal.finish()?;
-    let done = report::report(&point, plan.clone(), outcome, watch);
+    let done = report::report(ctx, &plan, outcome, watch);
     history::remember(ctx, &plan, &done);
     kept::keep(ctx, &app, &done);
     Ok(done)
@@ -183,6 +191,7 @@ impl Recovery<'_> {
             let stage = self.data_stage();
             stage.empty_again(journal, &mut containers.data)?;
         }
+        self.ctx.taken();
         watch.split("containers");
         self.ctx.progress.step("restore-start");
         // The last place to turn back: what has started is brought up whole.

@@ -8,6 +8,7 @@ use lifeboat_plan::manifest::Manifest;
 use super::{
     journal::{Intent, RestoreJournal},
     point::Definitions,
+    step::Work,
 };
 use crate::{Context, Result};
 
@@ -25,11 +26,16 @@ pub fn make_networks(
         ctx.stop_if_cancelled()?;
         if existing.contains(&network.name) {
             // Shared, or made by the run that was interrupted; anything else was refused.
+            if !journal.has(&Intent::Network(network.name.clone())) {
+                ctx.is_there(Work::Network, &network.name);
+            }
             continue;
         }
+        ctx.take(Work::Network, &network.name);
         journal.intend(Intent::Network(network.name.clone()))?;
         let id = engine.create_network(&definitions.network_body(&network.name)?)?;
         journal.intend(Intent::NetworkMade(id))?;
     }
+    ctx.taken();
     Ok(())
 }

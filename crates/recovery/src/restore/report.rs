@@ -3,27 +3,29 @@
 use std::{collections::BTreeSet, time::Instant};
 
 use lifeboat_vault::{id::SnapshotId, node::Timestamp};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::{
     Outcome,
     history::Estimate,
-    journal::Intent,
+    journal::{Intent, RestoreJournal},
     maps::{Applied, Mapped, Maps},
-    point::OpenPoint,
+    step::Step,
 };
+use crate::{Context, Result};
 
-/// One step that a restore will take.
-#[derive(Debug, Clone, Serialize)]
-pub struct Step {
-    /// `image`, `network`, `volume`, `bind`, `project`, `container`.
-    pub kind: String,
-    /// What it is about.
-    pub name: String,
-    /// Bytes, where they are known.
-    pub bytes: Option<u64>,
-    /// What will be done, in words.
-    pub action: String,
+/// Which kind of restore it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Way {
+    /// Onto free names.
+    New,
+    /// A copy beside the original.
+    Copy,
+    /// In the place of the app that is here.
+    Replace,
+    /// Some things of the point.
+    Part,
 }
 
 /// What a restore will do, and what stands in its way.
@@ -31,6 +33,8 @@ pub struct Step {
 pub struct RestorePlan {
     /// `site/host/app`.
     pub app: String,
+    /// Which kind of restore it is.
+    pub way: Way,
     /// The point.
     pub id: SnapshotId,
     /// When its capture began.
@@ -79,6 +83,23 @@ impl RestorePlan {
     }
 }
 
+impl RestorePlan {
+    /// Writes the steps down before the first is taken; where a run was interrupted, its steps are
+    /// what is carried out, and told of at the end.
+    pub(super) fn journaled(&mut self, journal: &mut RestoreJournal) -> Result<()> {
+        let before = journal.intents().find_map(|intent| match intent {
+            Intent::Steps(text) => serde_json::from_str(text).ok(),
+            _ => None,
+        });
+        if let Some(steps) = before {
+            self.steps = steps;
+            return Ok(());
+        }
+        let text = serde_json::to_string(&self.steps).map_err(std::io::Error::other)?;
+        journal.intend(Intent::Steps(text))
+    }
+}
+
 /// Whether a container was found to be up: healthy where it has a health check, running otherwise.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Probe {
@@ -93,7 +114,7 @@ pub struct Probe {
 /// One measured part of a recovery.
 #[derive(Debug, Clone, Serialize)]
 pub struct Segment {
-    /// `plan`, `images`, `data`, `containers`, `start`, `validate`.
+    /// `plan`, `images`, `data`, `containers`, `start`, `validate` and others: see [`super::Work::segment`].
     pub name: String,
     /// Seconds.
     pub seconds: f64,
@@ -104,16 +125,23 @@ pub struct Segment {
 pub struct Restored {
     /// `site/host/app`.
     pub app: String,
+    /// Which kind of restore it was.
+    pub way: Way,
     /// The point.
     pub id: SnapshotId,
     /// When its capture began.
     pub time: String,
+    /// When the restore began.
+    pub began: String,
     /// Age of the point when the restore began, seconds.
     pub age_seconds: f64,
     /// RTO by segment.
     pub segments: Vec<Segment>,
     /// Sum of the segments.
     pub rto_seconds: f64,
+    /// What the plan had said of how long it takes.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub expected_seconds: Option<f64>,
     /// Containers that run again.
     pub running: Vec<String>,
     /// Containers that had been stopped and stay so.
@@ -126,7 +154,7 @@ pub struct Restored {
     pub warnings: Vec<String>,
     /// What is otherwise than at the point because somebody asked for it.
     pub mappings: Vec<Mapped>,
-    /// What was done, as it was planned.
+    /// The plan's steps, with what came of each.
     pub steps: Vec<Step>,
     /// What was probed at the end.
     pub probes: Vec<Probe>,
@@ -167,42 +195,14 @@ impl Stopwatch {
     }
 }
 
-/// What was said before the run and belongs into its report.
-#[derive(Default)]
-pub(super) struct Said {
-    warnings: Vec<String>,
-    mappings: Vec<Mapped>,
-    steps: Vec<Step>,
-}
-
-impl From<Vec<String>> for Said {
-    fn from(warnings: Vec<String>) -> Self {
-        Self {
-            warnings,
-            ..Self::default()
-        }
-    }
-}
-
-impl From<RestorePlan> for Said {
-    fn from(plan: RestorePlan) -> Self {
-        Self {
-            warnings: plan.warnings,
-            mappings: plan.mappings,
-            steps: plan.steps,
-        }
-    }
-}
-
-/// Puts the report together.
+/// Puts the report together: the plan, and what the run that followed it found.
 pub(super) fn report(
-    point: &OpenPoint,
-    said: impl Into<Said>,
+    ctx: &Context,
+    plan: &RestorePlan,
     outcome: Outcome,
     watch: Stopwatch,
 ) -> Restored {
-    let said = said.into();
-    let age_seconds = Timestamp::parse_rfc3339(&point.time).map_or(0.0, |time| {
+    let age_seconds = Timestamp::parse_rfc3339(&plan.time).map_or(0.0, |time| {
         (watch.began_at.as_nanosecond() - time.as_nanos()) as f64 / 1e9
     });
     let Outcome {
@@ -220,10 +220,13 @@ pub(super) fn report(
         ));
     }
     Restored {
-        app: point.manifest.identity.to_string(),
-        id: point.id,
-        time: point.time.clone(),
+        app: plan.app.clone(),
+        way: plan.way,
+        id: plan.id,
+        time: plan.time.clone(),
+        began: watch.began_at.to_string(),
         age_seconds,
+        expected_seconds: plan.estimate.as_ref().and_then(|e| e.seconds),
         rto_seconds: watch.segments.iter().map(|s| s.seconds).sum(),
         segments: watch.segments,
         running: containers.running,
@@ -234,15 +237,15 @@ pub(super) fn report(
             .chain(containers.incomplete)
             .collect(),
         warnings: [
-            said.warnings,
+            plan.warnings.clone(),
             image_warnings,
             data.warnings,
             containers.data.warnings,
             containers.warnings,
         ]
         .concat(),
-        mappings: said.mappings,
-        steps: said.steps,
+        mappings: plan.mappings.clone(),
+        steps: ctx.steps_taken(plan),
         probes: containers.probes,
     }
 }

@@ -17,6 +17,7 @@ use super::{
     far::Helper,
     journal::{Intent, RestoreJournal},
     obstacles::PathState,
+    step::Work,
 };
 use crate::{RecoveryError, Result};
 
@@ -42,8 +43,10 @@ impl DataStage<'_> {
                     "volume {} is shared and was there already: left as it is",
                     volume.name
                 ));
+                self.ctx.is_there(Work::Volume, &volume.name);
                 continue;
             }
+            self.ctx.take(Work::Volume, &volume.name);
             journal.intend(Intent::Volume(volume.name.clone()))?;
             let made = match (self.reach.volumes(), there) {
                 (false, there) => Made::Held(self.far_volume(volume, there.is_some(), journal)?),
@@ -66,6 +69,7 @@ impl DataStage<'_> {
                 journal.intend(Intent::VolumeFilled(volume.name.clone()))?;
             }
         }
+        self.ctx.taken();
         Ok(())
     }
 
@@ -126,6 +130,7 @@ impl DataStage<'_> {
             let Some(record) = self.manifest.volumes.iter().find(|v| v.name == *old) else {
                 continue;
             };
+            self.ctx.take(Work::Volume, &record.name);
             let node = self.node(&layout::volume(&record.name))?;
             if !self.reach.volumes() {
                 self.far_fresh(record, name, &node, journal, done)?;

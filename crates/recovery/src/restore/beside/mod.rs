@@ -38,7 +38,7 @@ use super::{
     point::OpenPoint,
     put_on,
     reach::Reach,
-    report::{self, Stopwatch},
+    report::{self, Stopwatch, Way},
 };
 use crate::{
     Context, RecoveryError, Result,
@@ -171,6 +171,7 @@ impl Copy {
         for step in plan.steps.iter_mut().filter(|s| s.action == "put back") {
             step.action = "fill".to_owned();
         }
+        plan.way = Way::Copy;
         // Other mappings are other options, which are looked at above.
         let applied = std::mem::take(&mut self.applied);
         Ok(plan.mapped(applied, &wanted.maps, None).estimated(ctx))
@@ -300,7 +301,7 @@ pub fn restore(
     let app = point.manifest.identity.to_string();
     let mut copy = Copy::open(ctx, engine, point, wanted)?;
     let reach = Reach::prove(engine, &copy.point.manifest)?;
-    let plan = copy.plan(ctx, engine, wanted, &reach)?;
+    let mut plan = copy.plan(ctx, engine, wanted, &reach)?;
     if !plan.obstacles.is_empty() {
         return Err(RecoveryError::Refused(format!(
             "{app} cannot be brought up as {}, and nothing was changed: {}",
@@ -310,6 +311,8 @@ pub fn restore(
     }
     let mut journal = RestoreJournal::open(ctx, &copy.subject, id)?;
     journal.intend(Intent::Beside(wanted.options()))?;
+    plan.journaled(&mut journal)?;
+    let ctx = &ctx.following(&plan);
     copies::make_folder(&ctx.places)?;
     copy.folders()?;
     watch.split("plan");
@@ -344,7 +347,7 @@ pub fn restore(
     };
     record.save(&ctx.places)?;
     journal.finish()?;
-    let restored = report::report(&copy.point, plan.clone(), outcome, watch);
+    let restored = report::report(ctx, &plan, outcome, watch);
     history::remember(ctx, &plan, &restored);
     let done = Beside {
         name: wanted.name.clone(),

@@ -13,6 +13,7 @@ use super::{Over, carries, look::Scene, old::Cut, olds, pairs};
 use crate::{
     RecoveryError, Result,
     restore::{
+        Work,
         containers::Containers,
         exchange::Pair,
         journal::{Intent, RestoreJournal},
@@ -31,6 +32,7 @@ impl Over<'_> {
         }
         for old in old.iter().rev() {
             self.ctx.progress.step("replace-stop");
+            self.ctx.take(Work::Stop, &old.name);
             old.stop(self.engine)?;
         }
         for old in old {
@@ -41,6 +43,7 @@ impl Over<'_> {
                 old.rename(self.engine, &old.name_aside(&self.id))?;
             }
         }
+        self.ctx.taken();
         Ok(())
     }
 
@@ -67,13 +70,23 @@ impl Over<'_> {
         self.nobody_uses(&pairs)?;
         for pair in &pairs {
             self.ctx.progress.step("replace-exchange");
+            self.ctx.take(Work::Exchange, self.step_of(pair));
             pair.exchange()?;
         }
         let carry = super::cut_of(journal.all()).map(|cut| cut.carry.clone());
         for (target, inside) in carry.into_iter().flatten() {
             self.carry(&target, &inside, &pairs, journal)?;
         }
+        self.ctx.taken();
         Ok(())
+    }
+
+    /// The step of the plan that this belongs to: a project's files change places one by one.
+    fn step_of<'p>(&'p self, pair: &'p Pair) -> &'p str {
+        let planned = self.plan.steps.iter();
+        let mut planned = planned.filter(|s| s.kind == Work::Exchange);
+        let step = planned.find(|s| pair.target.starts_with(&s.name));
+        step.map_or_else(|| pair.target.to_str().unwrap_or("?"), |s| &s.name)
     }
 
     /// Takes something along from the old folder into the new one.

@@ -14,6 +14,7 @@ use crate::{
     Places, RecoveryError, Result,
     asides::{Aside, AsidePath},
     restore::{
+        Work,
         exchange::{self, Pair},
         journal::{Intent, RestoreJournal, replace_of},
         volumes::folder_at,
@@ -25,6 +26,7 @@ pub fn finish(
     engine: &dyn Engine,
     places: &Places,
     step: &dyn Fn(&str),
+    take: &dyn Fn(Work, &str),
     mut journal: RestoreJournal,
 ) -> Result<Aside> {
     journal.intend(Intent::Passed)?;
@@ -49,6 +51,7 @@ pub fn finish(
         }
     }
     if !aside.paths.is_empty() {
+        take(Work::Keep, aside.name());
         aside.save(places)?;
     }
     step("replace-recorded");
@@ -57,6 +60,7 @@ pub fn finish(
     }
     for old in &old {
         step("replace-remove");
+        take(Work::Remove, &old.name);
         unless_missing(engine.remove_container(&old.id, true, true))?;
         for volume in old.anonymous.iter().filter(|_| old.is_removed_on_stop()) {
             unless_missing(engine.remove_volume(volume))?;

@@ -19,7 +19,7 @@ use super::{Old, networks, ours_ends, space};
 use crate::{
     Result,
     restore::{
-        exchange,
+        Work, exchange,
         journal::Intent,
         obstacles::{Ground, PathState, obstacles},
         point::OpenPoint,
@@ -43,6 +43,16 @@ pub struct Swap {
     pub bytes: u64,
     /// What lies in it, is in no point, and has to stay in sight: relative to the target.
     pub carry: Vec<PathBuf>,
+}
+
+impl Swap {
+    /// What kind of step it is.
+    pub fn work(&self) -> Work {
+        match self.kind {
+            "volume" => Work::Volume,
+            _ => Work::Bind,
+        }
+    }
 }
 
 /// A folder or file of the project that is here: what differs of it changes places, file by file.

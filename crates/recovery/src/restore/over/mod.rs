@@ -40,12 +40,13 @@ pub use self::{
 };
 use self::{look::Scene, old::ours_ends};
 use super::{
-    Outcome, RestorePlan, Restored,
+    Outcome, RestorePlan, Restored, Work,
     containers::Containers,
     data::Data,
     exchange::Pair,
-    images,
+    history, images,
     journal::{self, Intent, RestoreJournal, Subject},
+    kept,
     point::OpenPoint,
     reach::Reach,
     report::{self, Stopwatch},
@@ -85,6 +86,7 @@ struct Report {
 /// One replacement under way.
 struct Over<'a> {
     ctx: &'a Context,
+    plan: &'a RestorePlan,
     engine: &'a dyn Engine,
     reader: &'a Reader,
     point: &'a OpenPoint,
@@ -104,9 +106,8 @@ pub fn plan(
     let engine = ctx.engine()?.as_ref();
     let reader = ctx.vault.reader()?;
     let point = OpenPoint::open(&reader, id, &snapshot, engine.api())?;
-    let app = point.manifest.identity.to_string();
     let reach = Reach::presume(engine, &point.manifest)?;
-    let subject = Subject::app(&app);
+    let subject = Subject::app(&point.manifest.identity.to_string());
     let before = journal::peek(ctx, &subject, id);
     let operation = journal::replace_of(&before).map_or("new", |replace| replace.id.as_str());
     let mut scene = look::look(engine, &point, &reach, &before, operation)?;
@@ -117,19 +118,7 @@ pub fn plan(
     } else if cut_of(&before).is_some() {
         scene.refused.clear();
     }
-    let mut warnings = point.manifest.warnings.clone();
-    warnings.append(&mut scene.notes);
-    Ok(RestorePlan {
-        app,
-        id,
-        time: point.time.clone(),
-        steps: steps::steps(&point, &scene, engine, options)?,
-        obstacles: scene.refused,
-        warnings,
-        continues: before.contains(&Intent::Begin(id)),
-        mappings: Vec::new(),
-        estimate: None,
-    })
+    steps::planned(ctx, engine, &point, &reach, Some(&scene), options, &before)
 }
 
 /// Replaces the app. Refuses, with all obstacles at once, before anything is touched; an interrupted
@@ -182,9 +171,14 @@ pub fn restore(
     }
     let mut journal = RestoreJournal::open(ctx, &subject, id)?;
     journal.intend(Intent::Replace(replace.clone()))?;
+    let seen = scene.as_ref();
+    let mut plan = steps::planned(ctx, engine, &point, &reach, seen, options, &before)?;
+    plan.journaled(&mut journal)?;
+    let ctx = &ctx.following(&plan);
     watch.split("plan");
     let over = Over {
         ctx,
+        plan: &plan,
         engine,
         reader: &reader,
         point: &point,
@@ -192,7 +186,10 @@ pub fn restore(
         options,
         id: replace.id,
     };
-    over.run(journal, scene, watch)
+    let done = over.run(journal, scene, watch)?;
+    history::remember(ctx, &plan, &done.restored);
+    kept::keep(ctx, &app, &done);
+    Ok(done)
 }
 
 /// The point that is meant: the newest one is our own safety point where a replacement was interrupted.
@@ -255,19 +252,21 @@ impl Over<'_> {
         }
         let safety_point = safety_of(journal.all());
         let step = |name: &str| self.ctx.progress.step(name);
-        let set_aside = finish(self.engine, &self.ctx.places, &step, journal)?;
+        let take = |work: Work, name: &str| self.ctx.take(work, name);
+        let set_aside = finish(self.engine, &self.ctx.places, &step, &take, journal)?;
         watch.split("finish");
         let outcome = Outcome {
             data: report.data,
             containers: done,
-            image_warnings: Vec::new(),
+            image_warnings: report.warnings,
             incomplete: Vec::new(),
         };
+        let restored = report::report(self.ctx, self.plan, outcome, watch);
         Ok(Replaced {
             safety_point,
             downtime_seconds: report.downtime,
             set_aside,
-            restored: report::report(self.point, report.warnings, outcome, watch),
+            restored,
         })
     }
 
@@ -282,11 +281,11 @@ impl Over<'_> {
         watch: &mut Stopwatch,
     ) -> Result<BTreeMap<String, String>> {
         self.ctx.progress.step("replace-begin");
-        report.warnings.extend(self.point.manifest.warnings.clone());
         self.safety_point(&scene, journal, report)?;
         watch.split("safety point");
-        let images = self.make_missing(&scene, journal, report)?;
+        let images = self.load_images(report)?;
         watch.split("images");
+        self.make_missing(&scene, journal, report)?;
         self.stage_data(&scene, journal, report)?;
         watch.split("data");
         self.make_containers(&scene, &images, order, journal, done)?;
@@ -315,7 +314,10 @@ impl Over<'_> {
         for id in done.ids.values() {
             self.engine.inspect_container(id)?;
         }
-        report.warnings.extend(now.notes.iter().cloned());
+        let new = |note: &&String| !self.plan.warnings.contains(note);
+        report
+            .warnings
+            .extend(now.notes.iter().filter(new).cloned());
         self.keep_what_goes(&now.old, journal)?;
         self.ctx.progress.step("replace-cut");
         // The last place to turn back without anybody having noticed.

@@ -16,6 +16,7 @@ use crate::{
     RecoveryError, Result,
     protect::{ProtectOptions, protect},
     restore::{
+        Work,
         containers::{ContainerStage, Containers},
         data::DataStage,
         exchange::Pair,
@@ -41,6 +42,7 @@ impl Over<'_> {
             return Ok(());
         }
         self.ctx.progress.step("replace-safety");
+        self.ctx.take(Work::SafetyPoint, app);
         let options = ProtectOptions {
             tags: vec![TAG_SAFETY.to_owned()],
             ..ProtectOptions::default()
@@ -58,29 +60,34 @@ impl Over<'_> {
         if let Some(id) = made.id {
             journal.intend(Intent::Safety(id))?;
         }
+        self.ctx.taken();
         Ok(())
     }
 
-    /// Images, networks, and what of the data is not here yet.
-    pub(super) fn make_missing(
-        &self,
-        scene: &Scene,
-        journal: &mut RestoreJournal,
-        report: &mut Report,
-    ) -> Result<BTreeMap<String, String>> {
+    /// The images; returns their ids here.
+    pub(super) fn load_images(&self, report: &mut Report) -> Result<BTreeMap<String, String>> {
         let images = images::restore_images(self.ctx, self.engine, self.reader, self.point)?;
         if !images.incomplete.is_empty() {
             return Err(RecoveryError::Failed(images.incomplete.join("; ")));
         }
         report.warnings.extend(images.warnings);
+        Ok(images.ids)
+    }
+
+    /// Networks, and what of the data is not here yet.
+    pub(super) fn make_missing(
+        &self,
+        scene: &Scene,
+        journal: &mut RestoreJournal,
+        report: &mut Report,
+    ) -> Result<()> {
         let (ctx, definitions) = (self.ctx, &self.point.definitions);
         ctx.progress.step("replace-missing");
         make_networks(ctx, self.engine, &scene.missing, definitions, journal)?;
         let stage = self.data_stage(&scene.missing);
         stage.volumes(journal, &mut report.data)?;
         stage.project(journal, &mut report.data)?;
-        stage.binds(journal, &mut report.data)?;
-        Ok(images.ids)
+        stage.binds(journal, &mut report.data)
     }
 
     /// What takes the place of what is here, made whole aside of it.
@@ -94,6 +101,7 @@ impl Over<'_> {
         for swap in &scene.swaps {
             self.ctx.stop_if_cancelled()?;
             self.ctx.progress.step("replace-stage");
+            self.ctx.take(swap.work(), &swap.name);
             if is_staged(journal, |pair| pair.target == swap.target)? {
                 continue;
             }
@@ -104,6 +112,7 @@ impl Over<'_> {
         }
         for merge in &scene.merges {
             self.ctx.stop_if_cancelled()?;
+            self.ctx.take(Work::Project, &merge.root);
             let target = fs_err::canonicalize(&merge.root)?;
             journal.intend(Intent::Staging(target.clone(), merge.aside.clone()))?;
             if journal.has(&Intent::Merged(merge.aside.clone())) {
@@ -121,6 +130,7 @@ impl Over<'_> {
             }
             journal.intend(Intent::Merged(merge.aside.clone()))?;
         }
+        self.ctx.taken();
         Ok(())
     }
 

@@ -15,9 +15,9 @@ use super::narrow::{Narrowed, narrow};
 use crate::{
     Context, RecoveryError, Result,
     restore::{
-        Recovery, RestorePlan, Restored, Step,
+        Recovery, RestorePlan, Restored, Step, Way, Work, history,
         journal::{self, Intent, RestoreJournal, Subject},
-        make_plan,
+        kept, make_plan,
         point::OpenPoint,
         reach::Reach,
         report::{self, Stopwatch},
@@ -116,16 +116,13 @@ impl Scene {
             )];
         }
         for name in self.around() {
-            plan.steps.push(Step {
-                kind: "around".to_owned(),
-                name,
-                bytes: None,
-                action: "stop and start again after it, as its depends_on asks".to_owned(),
-            });
+            let action = "stop and start again after it, as its depends_on asks";
+            plan.steps.push(Step::new(Work::Around, name, action));
         }
         plan.warnings.extend(self.narrowed.warnings.clone());
         plan.warnings.extend(self.stranded());
-        Ok(plan)
+        plan.way = Way::Part;
+        Ok(plan.estimated(ctx))
     }
 
     /// Containers that run here and want to be restarted with one that comes back, in the order in
@@ -203,7 +200,7 @@ pub fn restore(
     let reader = ctx.vault.reader()?;
     let scene = Scene::open(engine, &reader, id, snapshot, pieces)?;
     let reach = Reach::prove(engine, &scene.narrowed.point.manifest)?;
-    let plan = scene.plan(ctx, engine, &reach, pieces)?;
+    let mut plan = scene.plan(ctx, engine, &reach, pieces)?;
     if !plan.obstacles.is_empty() {
         return Err(RecoveryError::Refused(format!(
             "{} of {} cannot be restored here, and nothing was changed: {}",
@@ -218,6 +215,8 @@ pub fn restore(
     for name in &around {
         journal.intend(Intent::Around(name.clone()))?;
     }
+    plan.journaled(&mut journal)?;
+    let ctx = &ctx.following(&plan);
     watch.split("plan");
     let point = &scene.narrowed.point;
     let recovery = Recovery {
@@ -230,15 +229,23 @@ pub fn restore(
     let (mut outcome, journal) = recovery.run_or_undo(journal, &mut watch)?;
     ctx.progress.step("part-around");
     let around: Vec<String> = journal::around(journal.intents());
-    restart(engine, &around, &mut outcome.incomplete)?;
+    restart(ctx, engine, &around, &mut outcome.incomplete)?;
     journal.finish()?;
     watch.split("around");
-    Ok(report::report(point, plan.warnings, outcome, watch))
+    let done = report::report(ctx, &plan, outcome, watch);
+    history::remember(ctx, &plan, &done);
+    kept::keep(ctx, &scene.app, &done);
+    Ok(done)
 }
 
 /// Stops containers, last to start first, and starts them again in their order. One that is gone
 /// meanwhile is somebody's decision.
-fn restart(engine: &dyn Engine, names: &[String], incomplete: &mut Vec<String>) -> Result<()> {
+fn restart(
+    ctx: &Context,
+    engine: &dyn Engine,
+    names: &[String],
+    incomplete: &mut Vec<String>,
+) -> Result<()> {
     let here = engine.inventory()?;
     let all: Vec<_> = here
         .containers
@@ -250,6 +257,7 @@ fn restart(engine: &dyn Engine, names: &[String], incomplete: &mut Vec<String>) 
         engine.stop(id, None)?;
     }
     for step in &order.steps {
+        ctx.take(Work::Around, &step.name);
         if let Err(e) = engine.start(&step.id) {
             incomplete.push(format!("{} did not start again: {e}", step.name));
         }

@@ -249,12 +249,7 @@ impl Swap<'_> {
             around: old.into_iter().map(|o| o.name).collect(),
             downtime_seconds: downtime,
             set_aside: aside,
-            restored: report::report(
-                &self.scene.point,
-                self.scene.warnings.clone(),
-                outcome,
-                watch,
-            ),
+            restored: report::report(self.ctx, &self.scene.plan(), outcome, watch),
         })
     }
 

@@ -14,10 +14,11 @@ use crate::{
     Context, RecoveryError, Result,
     copies::{self, Record},
     restore::{
-        Recovery, RestorePlan, Restored,
+        Recovery, RestorePlan, Restored, Way,
         beside::check_name,
+        history,
         journal::{Intent, RestoreJournal, Subject},
-        make_plan,
+        kept, make_plan,
         part::pieces::Pieces,
         point::OpenPoint,
         reach::Reach,
@@ -55,7 +56,8 @@ fn work(
     } else {
         Reach::presume(engine, &point.manifest)?
     };
-    let mut plan = make_plan(ctx, engine, &point, &subject, &reach)?;
+    let mut plan = make_plan(ctx, engine, &point, &subject, &reach)?.estimated(ctx);
+    plan.way = Way::Part;
     if copies::is_recorded(&ctx.places, name) {
         plan.obstacles = vec![format!(
             "a copy named {name} is there already; take it away with `lifeboat rm {name}`, or choose another name"
@@ -72,6 +74,8 @@ fn work(
     }
     let mut journal = RestoreJournal::open(ctx, &subject, id)?;
     journal.intend(Intent::Beside(format!("volume {old}")))?;
+    plan.journaled(&mut journal)?;
+    let ctx = &ctx.following(&plan);
     copies::make_folder(&ctx.places)?;
     watch.split("plan");
     let recovery = Recovery {
@@ -84,7 +88,9 @@ fn work(
     let (outcome, journal) = recovery.run_or_undo(journal, &mut watch)?;
     record(ctx, engine, &point, name, app)?;
     journal.finish()?;
-    let done = report::report(&point, plan.warnings.clone(), outcome, watch);
+    let done = report::report(ctx, &plan, outcome, watch);
+    history::remember(ctx, &plan, &done);
+    kept::keep(ctx, &done.app, &done);
     Ok((plan, Some(done)))
 }
 

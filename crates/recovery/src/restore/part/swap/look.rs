@@ -16,11 +16,12 @@ use super::{
 use crate::{
     Context, Result,
     restore::{
-        RestorePlan, Step, exchange,
+        RestorePlan, Step, Way, Work, exchange,
         journal::{self, Intent, Subject},
         obstacles::PathState,
         over::Old,
         part::{narrow::narrow, pieces::Pieces},
+        planning::fill,
         point::OpenPoint,
         reach::Reach,
     },
@@ -284,55 +285,40 @@ impl Scene {
     }
 
     /// As it is shown.
-    pub fn plan(self) -> RestorePlan {
+    pub fn plan(&self) -> RestorePlan {
         let mut steps = Vec::new();
-        let mut step = |kind: &str, name: &str, bytes: Option<u64>, action: &str| {
-            steps.push(Step {
-                kind: kind.to_owned(),
-                name: name.to_owned(),
-                bytes,
-                action: action.to_owned(),
-            });
-        };
         for volume in &self.missing.volumes {
-            step(
-                "volume",
-                &volume.name,
-                Some(volume.bytes),
-                "create and fill",
-            );
+            steps.push(fill(volume, &self.reach));
         }
         for bind in &self.missing.binds {
             if bind.decision == BindDecision::Captured {
-                step("bind", &bind.source, Some(bind.bytes), "put back");
+                steps.push(Step::new(Work::Bind, &bind.source, "put back").bytes(bind.bytes));
             }
         }
         for one in &self.swaps {
-            step(
-                one.kind,
-                &one.name,
-                Some(one.bytes),
-                "make beside it, then change places; the old one stays for a week",
-            );
+            let action = "make beside it, then change places; the old one stays for a week";
+            let kind = if one.kind == "volume" {
+                Work::Volume
+            } else {
+                Work::Bind
+            };
+            steps.push(Step::new(kind, &one.name, action).bytes(one.bytes));
         }
         for user in &self.users.old {
-            step(
-                "around",
-                &user.name,
-                None,
-                "stop for the change, start after it",
-            );
+            let action = "stop for the change, start after it";
+            steps.push(Step::new(Work::Around, &user.name, action));
         }
         RestorePlan {
-            estimate: None,
-            app: self.app,
+            app: self.app.clone(),
+            way: Way::Part,
             id: self.point.id,
-            time: self.point.time,
+            time: self.point.time.clone(),
             steps,
-            obstacles: self.obstacles,
-            warnings: self.warnings,
+            obstacles: self.obstacles.clone(),
+            warnings: self.warnings.clone(),
             continues: self.continues,
             mappings: Vec::new(),
+            estimate: None,
         }
     }
 }
