@@ -50,7 +50,7 @@ impl Tally {
         names.step = step.to_owned();
         let anew = names.planned.is_none();
         if anew {
-            self.from_nothing(&mut names);
+            self.count_anew(&mut names);
         }
         anew
     }
@@ -60,10 +60,10 @@ impl Tally {
         let mut names = self.names.lock().unwrap_or_else(PoisonError::into_inner);
         names.step.clear();
         names.planned = label;
-        self.from_nothing(&mut names);
+        self.count_anew(&mut names);
     }
 
-    fn from_nothing(&self, names: &mut Names) {
+    fn count_anew(&self, names: &mut Names) {
         names.since = Instant::now();
         for counter in [
             &self.files,
@@ -174,7 +174,7 @@ mod tests {
     }
 
     #[test]
-    fn a_new_step_counts_from_nothing_and_keeps_its_subject() {
+    fn a_new_step_counts_count_anew_and_keeps_its_subject() {
         let tally = Tally::default();
         tally.begin(Some("shop"), "copy");
         tally.expect(1, 1);
