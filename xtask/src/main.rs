@@ -1,12 +1,15 @@
 //! The developer's commands: `cargo xtask demo`, `cargo xtask test`, `cargo xtask simulate`,
-//! `cargo xtask fuzz`.
+//! `cargo xtask fuzz`, `cargo xtask bench`, `cargo xtask profile`.
 //!
-//! Both install what they need from the distribution and the language registries, saying what and
+//! They install what they need from the distribution and the language registries, saying what and
 //! why before, and keep what is expensive in the user's cache directory.
 #![allow(clippy::disallowed_methods, reason = "it starts cargo and the tests")]
 
+mod bench;
+mod build;
 mod demo;
 mod fuzz;
+mod profile;
 mod root;
 mod simulate;
 mod test;
@@ -34,6 +37,10 @@ enum Command {
     Simulate(simulate::Args),
     /// Run a parser of vault bytes under libFuzzer
     Fuzz(fuzz::Args),
+    /// Measure the vault beside its peers, and write docs/benchmarks.md
+    Bench(bench::Args),
+    /// Show where a backup or a restore spends its time
+    Profile(profile::Args),
 }
 
 fn main() -> ExitCode {
@@ -42,6 +49,8 @@ fn main() -> ExitCode {
         Command::Test(args) => test::run(&args),
         Command::Simulate(args) => simulate::run(&args),
         Command::Fuzz(args) => fuzz::run(&args),
+        Command::Bench(args) => bench::run(&args),
+        Command::Profile(args) => profile::run(&args),
     };
     match done {
         Ok(code) => code,

@@ -9,7 +9,7 @@ use lifeboat_testkit::cache;
 
 use crate::say;
 
-/// A program of a crate. They are built without optimisation: that takes a fraction of the time, and
+/// A program of a crate. Those that help are built without optimisation: that takes a fraction of the time, and
 /// what they do themselves is little.
 pub struct Tool {
     /// The crate.
@@ -63,6 +63,15 @@ pub const RUSTIC: Tool = Tool {
     version: "0.11.4",
     args: &["--debug", "--no-default-features"],
     why: "reads the vaults that we write, and the other way round",
+};
+
+/// The same as its users have it: to be measured, not only to be right.
+pub const RUSTIC_RELEASE: Tool = Tool {
+    name: "rustic-rs",
+    program: "rustic",
+    version: "0.11.4",
+    args: &["--no-default-features"],
+    why: "is measured",
 };
 
 /// The directory with the tool's program, built if it is not there.

@@ -8,13 +8,13 @@ mod recover;
 mod stage;
 
 use std::path::{Path, PathBuf};
-use std::process::{Command, ExitCode};
+use std::process::ExitCode;
 use std::time::Instant;
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Result, bail};
 use lifeboat_testkit::{engine, images, packages};
 
-use crate::{root, say};
+use crate::{build, root, say};
 
 #[derive(clap::Args)]
 pub struct Args {
@@ -85,7 +85,7 @@ pub fn run(args: &Args) -> Result<ExitCode> {
     let begin = Instant::now();
     packages::ensure(engine::PACKAGES)?;
     packages::ensure(images::PACKAGES)?;
-    let lifeboat = build()?;
+    let lifeboat = build::lifeboat("release")?;
     root::become_root()?;
 
     let place = tempfile::Builder::new().prefix(PREFIX).tempdir()?;
@@ -122,18 +122,4 @@ fn remove(dir: &Path) -> Result<ExitCode> {
     }
     fs_err::remove_dir_all(dir)?;
     Ok(ExitCode::SUCCESS)
-}
-
-/// Builds `lifeboat` in release and says where it is.
-fn build() -> Result<PathBuf> {
-    let mut cargo = Command::new("cargo");
-    cargo.args(["build", "--release", "--package", "lifeboat-cli"]);
-    let status = cargo.status().context("run cargo")?;
-    if !status.success() {
-        bail!("lifeboat could not be built ({status})");
-    }
-    let target = std::env::var_os("CARGO_TARGET_DIR").map(PathBuf::from);
-    let workspace = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("..");
-    let target = target.unwrap_or_else(|| workspace.join("target"));
-    fs_err::canonicalize(target.join("release/lifeboat")).context("find what was built")
 }

@@ -13,7 +13,7 @@ use crate::api::Client;
 use crate::{Result, engine::PrivateEngine};
 
 pub use busybox::busybox;
-pub use services::services;
+pub use services::{services, services_base};
 
 /// What making the images needs from the distribution.
 pub const PACKAGES: &[(&str, &str)] = &[

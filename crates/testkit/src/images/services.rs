@@ -70,6 +70,12 @@ pub fn services() -> Result<Image> {
     archive::open(&dir, TAGS)
 }
 
+/// The distribution's files with PostgreSQL and Redis, as a tar file.
+pub fn services_base() -> Result<PathBuf> {
+    packages::ensure(PACKAGES)?;
+    Ok(base_layer(&Mirror::of_this_machine()?)?.join("layer.tar"))
+}
+
 /// The distribution's files as a layer: a cache entry with `layer.tar` and `passwd`.
 fn base_layer(mirror: &Mirror) -> Result<PathBuf> {
     let recipe = format!(
