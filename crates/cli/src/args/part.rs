@@ -62,6 +62,7 @@ impl PartArgs {
             binds: self.binds.clone(),
             services: self.services.clone(),
             keep_data: self.keep_data,
+            stop_users: self.stop_users,
         }
     }
 }

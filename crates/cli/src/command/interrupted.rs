@@ -4,6 +4,7 @@ use lifeboat_recovery::restore::{
     self, beside,
     interrupted::{self, Kind, Undone},
     over,
+    part::pieces,
 };
 use serde::Serialize;
 
@@ -41,6 +42,11 @@ pub fn go_on(session: &Session, name: Option<&str>) -> Result<Exit> {
             let done = beside::restore(&ctx, id, &snapshot, wanted);
             session.reporter.finish();
             show_beside::show(session, &done?)
+        }
+        Kind::Part(part, _) => {
+            let done = pieces::restore(&ctx, id, &snapshot, part);
+            session.reporter.finish();
+            show_restored(session, &done?)
         }
         Kind::Over(options) => {
             let done = over::restore(&ctx, id, &snapshot, options);

@@ -44,10 +44,16 @@ pub(super) fn show(session: &Session, done: &Replaced) -> Result<Exit> {
 
 fn render(done: &Replaced) -> String {
     let mut text = render_restored(&done.restored);
-    text.push_str(&format!(
-        "  it was down for {}\n",
-        human::seconds(done.downtime_seconds)
-    ));
+    if let Some(part) = &done.part {
+        text.insert_str(0, &format!("{} of ", human::escape(part.as_bytes())));
+    }
+    let down = human::seconds(done.downtime_seconds);
+    text.push_str(&if done.around.is_empty() {
+        format!("  it was down for {down}\n")
+    } else {
+        let around = human::escape(done.around.join(", ").as_bytes());
+        format!("  down for {down}, and {around} with it\n")
+    });
     if let Some(id) = done.safety_point {
         text.push_str(&format!(
             "  as it was before: safety point {}, `lifeboat restore {} --replace` goes back to it\n",

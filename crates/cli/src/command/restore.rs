@@ -49,8 +49,14 @@ pub fn run(session: &Session, args: &RestoreArgs) -> Result<Exit> {
         return beside::run(session, args, maps, &ctx, id, &snapshot, name);
     }
     if args.replace {
+        if args.part.stop_users {
+            return Err(Failure::usage(
+                "--stop-users is for a part: the containers of other apps that use what the whole app shares with them are left as they are; leave it out, or name the part with --volume, --bind or --service",
+            ));
+        }
         let options = restore::over::Options {
             safety_point: !args.no_safety_point,
+            part: None,
         };
         return over::run(session, &ctx, id, &snapshot, &options, args.dry_run);
     }

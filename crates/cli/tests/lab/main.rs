@@ -27,6 +27,7 @@ mod own_path;
 mod parts;
 mod parts_into;
 mod parts_pieces;
+mod parts_service;
 mod parts_swap;
 mod plan;
 mod project;

@@ -79,7 +79,7 @@ pub fn small(lab: &Lab, engine: &PrivateEngine) {
     .unwrap();
 }
 
-fn started(engine: &PrivateEngine, name: &str) -> (String, String) {
+pub fn started(engine: &PrivateEngine, name: &str) -> (String, String) {
     let raw = tiny::inspect(engine, name);
     let text = |v: &Value| v.as_str().unwrap().to_owned();
     (text(&raw["Id"]), text(&raw["State"]["StartedAt"]))

@@ -9,7 +9,14 @@ use crate::{
     tiny::{self, IDLE, refused},
 };
 
-const REPLACE: [&str; 5] = ["restore", "app", "--volume", "data", "--replace"];
+const REPLACE: [&str; 6] = [
+    "restore",
+    "app",
+    "--volume",
+    "data",
+    "--replace",
+    "--no-safety-point",
+];
 
 fn row(engine: &PrivateEngine) -> String {
     engine
@@ -61,8 +68,9 @@ fn a_volume_changes_places_with_the_one_in_use_and_everybody_runs_on() {
     assert_eq!(around(&planned), names);
     assert_eq!(row(&engine), "later\n");
 
-    let done = lab.json(some, &REPLACE, 0);
+    let done = lab.json(some, &REPLACE[..5], 0);
     assert_eq!(done["around"], json!(names));
+    let safety = done["safety_point"].as_str().unwrap().to_owned();
     assert_eq!(row(&engine), "first\n");
     assert!(
         !engine
@@ -82,10 +90,20 @@ fn a_volume_changes_places_with_the_one_in_use_and_everybody_runs_on() {
     let aside = done["set_aside"]["paths"][0]["path"].as_str().unwrap();
     let old = fs_err::read_to_string(format!("{aside}/row")).unwrap();
     assert_eq!(old, "later\n");
-    assert_eq!(
-        fs_err::read_dir(lab.path("state/journal")).unwrap().count(),
-        0
-    );
+    assert_eq!(lab.begun(), Vec::<String>::new());
+    // The app as it was before is a point as well; the newest one is another.
+    let before = [
+        "restore",
+        &safety[..8],
+        "--volume",
+        "data",
+        "--as",
+        "before",
+    ];
+    lab.json(some, &before, 0);
+    let saved = engine.volume_path("before").unwrap().join("row");
+    assert_eq!(fs_err::read_to_string(saved).unwrap(), "later\n");
+    lab.run(some, &["rm", "before", "--yes"], 0);
 
     // A bind, and the shared volume that nobody of the named ones owns alone.
     let html = lab.path("html");
@@ -146,52 +164,63 @@ fn killed_anywhere_the_old_data_or_the_new_is_there_whole_and_the_same_command_e
     let some = Some(&engine);
     small(&lab, &engine);
     lab.json(some, &["backup", "app"], 0);
-    for step in [
-        "part-begin",
-        "part-stage",
-        "part-cut",
-        "part-stop:1",
-        "part-stop:3",
-        "part-exchange",
-        "part-start",
-        "part-validate",
-        "part-finish",
-    ] {
-        spoil(&engine, step);
-        let killed = lab
-            .command(some, &REPLACE)
-            .env("LIFEBOAT_TEST_KILL_AT", step)
-            .output()
-            .unwrap();
-        assert_eq!(
-            killed.status.code(),
-            None,
-            "{step}: {}",
-            tiny::stderr(&killed)
-        );
-        let is =
-            fs_err::read_to_string(engine.volume_path("app_data").unwrap().join("row")).unwrap();
-        assert!(is == "first\n" || is == format!("{step}\n"), "{step}: {is}");
-        // Another part has to wait.
-        refused(
-            &lab,
-            some,
-            "restore app --volume shared --replace",
-            1,
-            &["--volume data --replace", "finish it first"],
-        );
-        lab.json(some, &REPLACE, 0);
-        assert_eq!(row(&engine), "first\n", "{step}");
+    let data = engine.volume_path("app_data").unwrap();
+    let whole = |word: &str, step: &str| {
+        assert_eq!(row(&engine), format!("{word}\n"), "{step}");
+        assert_eq!(data.join("later").exists(), word != "first", "{step}");
         for name in ["app-db-1", "app-web-1", "app-side-1"] {
             assert!(tiny::runs(&engine, name), "{step}: {name}");
         }
-        assert_eq!(
-            fs_err::read_dir(lab.path("state/journal")).unwrap().count(),
-            0,
-            "{step}"
-        );
+        assert_eq!(lab.begun(), Vec::<String>::new(), "{step}");
+    };
+    for (at, (step, has_way_back)) in [
+        ("replace-stage", true),
+        ("replace-cut", true),
+        ("replace-stop:3", true),
+        ("replace-exchange", true),
+        ("replace-validate", true),
+        ("replace-recorded", false),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        spoil(&engine, step);
+        lab.killed(some, &REPLACE, step);
+        let is = fs_err::read_to_string(data.join("row")).unwrap();
+        assert!(is == "first\n" || is == format!("{step}\n"), "{step}: {is}");
+        // Another part has to wait, and so has the whole.
+        let first = ["--volume data --replace", "finish it first", "--undo"];
+        for line in [
+            "restore app --volume shared --replace",
+            "restore app --volume data",
+            "restore app --replace",
+        ] {
+            refused(&lab, some, line, 1, &first);
+        }
+        if has_way_back {
+            lab.json(some, &["restore", "--undo"], 0);
+            whole(step, step);
+            lab.killed(some, &REPLACE, step);
+        } else {
+            refused(&lab, some, "restore --undo", 1, &["--continue"]);
+        }
+        if at % 2 == 0 {
+            lab.json(some, &["restore", "--continue", "app"], 0);
+        } else {
+            lab.json(some, &REPLACE, 0);
+        }
+        whole("first", step);
         lab.run(some, &["rm", "app", "--yes"], 0);
     }
+    // Half one and half the other is no point.
+    lab.killed(some, &REPLACE, "replace-exchange");
+    let said = tiny::stderr(&lab.run(some, &["backup", "app"], 1));
+    assert!(said.contains("restore --undo"), "{said}");
+    for back in ["back-exchange", "back-containers", "back-clean"] {
+        lab.killed(some, &["restore", "--undo"], back);
+    }
+    lab.json(some, &["restore", "--undo"], 0);
+    whole("first", "back");
     engine.destroy().unwrap();
 }
 
@@ -220,16 +249,14 @@ fn where_the_app_does_not_come_up_with_it_the_old_data_comes_back() {
         "restore picky --volume pickydata --replace",
         1,
         &[
+            "--volume pickydata of picky was not replaced",
             "picky does not run with the data of the point",
-            "runs on with the data that it had",
+            "everything was swapped back",
         ],
     );
     assert!(tiny::runs(&engine, "picky"));
     assert_eq!(fs_err::read_to_string(data.join("good")).unwrap(), "mine");
-    assert_eq!(
-        fs_err::read_dir(lab.path("state/journal")).unwrap().count(),
-        0
-    );
+    assert_eq!(lab.begun(), Vec::<String>::new());
 
     // What cannot change places is said before anything stops.
     let volume = json!({"Name": "odd", "Driver": "local", "DriverOpts": {"type": "tmpfs", "device": "tmpfs"}});
@@ -241,7 +268,7 @@ fn where_the_app_does_not_come_up_with_it_the_old_data_comes_back() {
         some,
         "restore odd-user --volume odd --replace",
         1,
-        &["odd cannot be replaced", "nothing was changed"],
+        &["volume odd", "its definition alone", "nothing was changed"],
     );
     assert!(tiny::runs(&engine, "odd-user"));
     engine.destroy().unwrap();

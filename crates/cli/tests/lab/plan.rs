@@ -118,6 +118,13 @@ fn what_was_planned_is_what_is_done_and_told_in_every_way() {
     let text = tiny::stdout(&dry);
     assert!(text.contains("The app is down for about"), "{text}");
 
+    // A part over the one that is here, with who stands still around it.
+    let volume = format!("restore {point} --volume pairdata --replace");
+    let [plan, _] = follow(&lab, &engine, &volume, "part");
+    assert!(states(&plan, "planned").contains(&"around pair-db".to_owned()));
+    let service = format!("restore {point} --service pair-db --replace");
+    follow(&lab, &engine, &service, "part");
+
     // A copy; a part that is gone; everything that is gone.
     let [_, copy] = follow(&lab, &engine, &format!("restore {point} --as try"), "copy");
     assert_eq!(copy["probes"].as_array().unwrap().len(), 2);

@@ -84,6 +84,23 @@ impl Lab {
             .unwrap_or_else(|e| panic!("{e}: {}", String::from_utf8_lossy(&output.stdout)))
     }
 
+    /// Runs a command that is killed at a step, as `kill -9` does it, and that has to come so far.
+    pub fn killed(&self, engine: Option<&PrivateEngine>, args: &[&str], step: &str) {
+        kill_at(self.command(engine, args), step);
+    }
+
+    /// Journals of operations that have not ended.
+    pub fn begun(&self) -> Vec<String> {
+        let entries = fs_err::read_dir(self.path("state/journal"));
+        let names = entries
+            .into_iter()
+            .flatten()
+            .map(|e| e.unwrap().file_name());
+        names
+            .map(|name| name.to_string_lossy().into_owned())
+            .collect()
+    }
+
     pub fn init(&self) {
         let sheet = self.path("sheet.txt");
         self.run(None, &["init", "--sheet", sheet.to_str().unwrap()], 0);
@@ -108,6 +125,17 @@ impl Lab {
         assert!(output.status.success(), "restic {}: {text}", args.join(" "));
         text
     }
+}
+
+/// The same for any command of the program.
+pub fn kill_at(mut command: Command, step: &str) {
+    let output = command.env("LIFEBOAT_TEST_KILL_AT", step).output().unwrap();
+    assert_eq!(
+        output.status.code(),
+        None,
+        "{step}: it was to die there: {}",
+        String::from_utf8_lossy(&output.stderr)
+    );
 }
 
 /// The only member of `protected` in the answer of `backup`.

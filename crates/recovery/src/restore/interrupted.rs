@@ -11,10 +11,11 @@ use lifeboat_vault::{id::SnapshotId, snapshot::Snapshot};
 use super::{
     beside::Wanted,
     journal::{
-        Intent, RestoreJournal, is_of_vault, parse_app_journal, point_of, read_file, replace_of,
+        AppJournal, Intent, RestoreJournal, is_of_vault, part_of, point_of, read_file, replace_of,
     },
     maps::Maps,
     over::{self, Back},
+    part::pieces::Pieces,
     undo::take_back,
 };
 use crate::{Context, Places, RecoveryError, Result, copies};
@@ -26,7 +27,9 @@ pub enum Kind {
     Plain(Maps),
     /// `--as`, so.
     Beside(Wanted),
-    /// `--replace`.
+    /// A part of the point, where it is absent, so mapped.
+    Part(Pieces, Maps),
+    /// `--replace`, of the app or of a part.
     Over(over::Options),
 }
 
@@ -70,12 +73,16 @@ impl Interrupted {
             let wanted = Wanted::from_options(&name, options.unwrap_or_default());
             (name, Kind::Beside(wanted), None, None)
         } else {
-            let (vault, app, at) = parse_app_journal(journal)?;
-            let kind = match replace_of(intents) {
-                Some(replace) => Kind::Over(over::Options {
+            let AppJournal { vault, app, at, .. } = AppJournal::parse(journal)?;
+            let part = part_of(intents).cloned();
+            let maps = || Maps::of_journal(intents).unwrap_or_default();
+            let kind = match (replace_of(intents), part) {
+                (Some(replace), part) => Kind::Over(over::Options {
                     safety_point: replace.safety_point,
+                    part,
                 }),
-                None => Kind::Plain(Maps::of_journal(intents).unwrap_or_default()),
+                (None, Some(pieces)) => Kind::Part(pieces, maps()),
+                (None, None) => Kind::Plain(maps()),
             };
             (app, kind, Some(vault), at)
         };
@@ -98,7 +105,15 @@ impl Interrupted {
         match &self.kind {
             Kind::Plain(_) => format!("the restore of {}", self.name),
             Kind::Beside(_) => format!("the restore as {}", self.name),
-            Kind::Over(_) => format!("the replacement of {}", self.name),
+            Kind::Part(pieces, _) => {
+                format!("the restore of {} of {}", pieces.options(), self.name)
+            }
+            Kind::Over(options) => match &options.part {
+                Some(pieces) => {
+                    format!("the replacement of {} of {}", pieces.options(), self.name)
+                }
+                None => format!("the replacement of {}", self.name),
+            },
         }
     }
 
@@ -157,8 +172,14 @@ impl Interrupted {
                 .map(Undone::Back);
         }
         if journal.has(&Intent::Starting) {
+            let made = |i: &Intent| matches!(i, Intent::ContainerMade(_));
+            let why = if journal.intents().any(made) {
+                "had started containers, and what they wrote since would be lost"
+            } else {
+                "has put everything in its place, and what was written there since would be lost"
+            };
             return Err(RecoveryError::Refused(format!(
-                "{} had started containers, and what they wrote since would be lost; finish it with `lifeboat restore --continue`",
+                "{} {why}; finish it with `lifeboat restore --continue`",
                 self.what()
             )));
         }

@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 use super::{
     exchange::Pair,
     over::{Cut, Replace},
+    part::pieces::Pieces,
 };
 use crate::{Context, Places, RecoveryError, Result, journal::Journal};
 
@@ -75,8 +76,8 @@ pub enum Intent {
     Passed,
     /// The old ones come back, because of this.
     GoingBack(String),
-    /// Only this part of the point is restored, as it was said on the command line.
-    Part(String),
+    /// Only this part of the point is restored.
+    Part(Pieces),
     /// This container is stopped and started again once the part is there.
     Around(String),
     /// These mappings are put on: going on with others would mix two.
@@ -85,7 +86,7 @@ pub enum Intent {
     Steps(String),
 }
 
-/// What a restore is of: the app itself, or a copy beside it.
+/// What a restore is of: the app itself, a part of it, or a copy beside it.
 #[derive(Debug, Clone)]
 pub struct Subject {
     app: String,
@@ -94,7 +95,7 @@ pub struct Subject {
     /// Address of an engine whose files are not ours.
     at: Option<String>,
     /// A part of it alone.
-    part: bool,
+    part: Option<Pieces>,
 }
 
 impl Subject {
@@ -104,14 +105,14 @@ impl Subject {
             app: app.to_owned(),
             copy: None,
             at: None,
-            part: false,
+            part: None,
         }
     }
 
     /// A part of the app alone.
-    pub fn part(app: &str) -> Self {
+    pub fn part(app: &str, pieces: &Pieces) -> Self {
         Self {
-            part: true,
+            part: Some(pieces.clone()),
             ..Self::app(app)
         }
     }
@@ -130,37 +131,45 @@ impl Subject {
             app: app.to_owned(),
             copy: Some(name.to_owned()),
             at: None,
-            part: false,
+            part: None,
         }
     }
 
     /// Name of the journal. A copy is taken away without its vault.
     fn journal(&self, ctx: &Context) -> String {
         match &self.copy {
-            None if self.part => format!(
-                "part-{}-{}",
-                &ctx.vault.id().get(..8).unwrap_or(""),
-                file_name(&self.app)
-            ),
             Some(name) => copy_journal(name),
-            None => app_journal(ctx.vault.id(), &self.app, self.at.as_deref()),
+            None => AppJournal {
+                vault: ctx.vault.id().to_owned(),
+                app: self.app.clone(),
+                at: self.at.clone(),
+                part: self.part.is_some(),
+            }
+            .name(),
         }
     }
 
     fn finish_first(&self, other: SnapshotId) -> String {
         let (app, other) = (&self.app, other.short());
-        let at = self
-            .at
-            .as_deref()
-            .map_or(String::new(), |at| format!(" on the same engine ({at})"));
         match &self.copy {
             Some(name) => format!(
                 "the restore of another point ({other}) as {name} was interrupted here; finish it with `lifeboat restore {other} --as {name}`, or take it away with `lifeboat rm {name}`"
             ),
             None => format!(
-                "a restore of another point of {app} ({other}) was interrupted here; finish it first with `lifeboat restore --continue`, or take it back with `lifeboat restore --undo`{at}"
+                "a restore of another point of {app} ({other}) was interrupted here; {}",
+                self.either_way()
             ),
         }
+    }
+
+    fn either_way(&self) -> String {
+        let at = self
+            .at
+            .as_deref()
+            .map_or(String::new(), |at| format!(" on the same engine ({at})"));
+        format!(
+            "finish it first with `lifeboat restore --continue`, or take it back with `lifeboat restore --undo`{at}"
+        )
     }
 }
 
@@ -169,35 +178,59 @@ pub fn copy_journal(name: &str) -> String {
     format!("copy-{}", file_name(name))
 }
 
-/// Name of the journal of an app's restore from the vault `vault`, on this engine or at an address.
-fn app_journal(vault: &str, app: &str, at: Option<&str>) -> String {
-    let at = at.map(|at| format!("-at-{}", file_name(at)));
-    format!(
-        "restore-{}-{}{}",
-        short(vault),
-        file_name(app),
-        at.unwrap_or_default()
-    )
-}
-
 fn short(vault: &str) -> &str {
     vault.get(..8).unwrap_or("")
 }
 
-/// An app's journal from its file's name: the beginning of the vault's id, the app, and the address of
-/// another engine.
-pub fn parse_app_journal(name: &str) -> Option<(String, String, Option<String>)> {
-    let (vault, rest) = name.strip_prefix("restore-")?.split_once('-')?;
-    let plain = lifeboat_plan::name::unescape;
-    // The address of an engine is a URL, which no app's name looks like.
-    let parts = rest
-        .rsplit_once("-at-")
-        .filter(|(_, at)| at.contains("%3A"));
-    let (app, at) = match parts {
-        Some((app, at)) => (app, Some(plain(at)?)),
-        None => (rest, None),
-    };
-    Some((vault.to_owned(), plain(app)?, at))
+/// What the name of an app's journal says.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AppJournal {
+    /// The vault's id, or its beginning.
+    pub vault: String,
+    /// `site/host/app`.
+    pub app: String,
+    /// Address of an engine whose files are not ours.
+    pub at: Option<String>,
+    /// It is of a part of the app.
+    pub part: bool,
+}
+
+impl AppJournal {
+    fn name(&self) -> String {
+        let at = self.at.as_deref();
+        let at = at.map(|at| format!("-at-{}", file_name(at)));
+        format!(
+            "{}-{}-{}{}",
+            if self.part { "part" } else { "restore" },
+            short(&self.vault),
+            file_name(&self.app),
+            at.unwrap_or_default()
+        )
+    }
+
+    /// From its file's name; `None` if it is another kind of journal.
+    pub fn parse(name: &str) -> Option<Self> {
+        let (part, rest) = match name.strip_prefix("part-") {
+            Some(rest) => (true, rest),
+            None => (false, name.strip_prefix("restore-")?),
+        };
+        let (vault, rest) = rest.split_once('-')?;
+        let plain = lifeboat_plan::name::unescape;
+        // The address of an engine is a URL, which no app's name looks like.
+        let parts = rest
+            .rsplit_once("-at-")
+            .filter(|(_, at)| at.contains("%3A"));
+        let (app, at) = match parts {
+            Some((app, at)) => (app, Some(plain(at)?)),
+            None => (rest, None),
+        };
+        Some(Self {
+            vault: vault.to_owned(),
+            app: plain(app)?,
+            at,
+            part,
+        })
+    }
 }
 
 /// `true` if the beginning of an id in a journal's name is of this vault.
@@ -293,45 +326,83 @@ pub fn peek(ctx: &Context, subject: &Subject, point: SnapshotId) -> BTreeSet<Int
     }
 }
 
-/// What stands in the way where a restore of another point of the app was interrupted: what it left is
-/// nothing for a person to move away.
-pub fn of_another_point(ctx: &Context, subject: &Subject, point: SnapshotId) -> Option<String> {
-    let other = point_of(&read(ctx, subject)).filter(|other| *other != point);
-    other.map(|other| subject.finish_first(other))
-}
-
-/// What stands in the way where a restore of another kind was interrupted: over the app that runs, or
-/// onto free names.
-pub fn of_another_kind(ctx: &Context, subject: &Subject, replace: bool) -> Option<String> {
-    let before = read(ctx, subject);
-    let is_other = !before.is_empty() && replace_of(&before).is_some() != replace;
-    is_other.then(|| {
-        format!(
-            "a restore of {} {} was interrupted here; finish it first with `lifeboat restore --continue`, or take it back with `lifeboat restore --undo`",
-            subject.app,
-            if replace { "onto free names" } else { "with --replace" }
-        )
+/// The part of a point that is restored, from the intents.
+pub fn part_of(intents: &BTreeSet<Intent>) -> Option<&Pieces> {
+    intents.iter().find_map(|intent| match intent {
+        Intent::Part(pieces) => Some(pieces),
+        _ => None,
     })
 }
 
-/// The point and the options of a part whose restore was interrupted.
-pub fn interrupted_part(ctx: &Context, subject: &Subject) -> Option<(SnapshotId, String)> {
-    let records = read(ctx, subject);
-    let point = records.iter().find_map(|intent| match intent {
-        Intent::Begin(point) => Some(*point),
-        _ => None,
-    })?;
-    let options = records.into_iter().find_map(|intent| match intent {
-        Intent::Part(options) => Some(options),
-        _ => None,
-    })?;
-    Some((point, options))
+/// What another restore that was interrupted here leaves in the way of this one: of another point, of
+/// another part or of the whole, over what is there (`replace`) or not. What it left is nothing for a
+/// person to move away.
+pub fn in_the_way(
+    ctx: &Context,
+    subject: &Subject,
+    point: SnapshotId,
+    replace: bool,
+) -> Option<String> {
+    let before = read(ctx, subject);
+    let begun = point_of(&before);
+    if let Some(pieces) = part_of(&before)
+        && let Some(begun) = begun
+    {
+        let other = subject.part.as_ref().is_none_or(|p| !p.is_same(pieces))
+            || replace != replace_of(&before).is_some();
+        if other || begun != point {
+            return Some(subject.part_first(begun, &before));
+        }
+    }
+    if let Some(other) = begun.filter(|other| *other != point) {
+        return Some(subject.finish_first(other));
+    }
+    if !before.is_empty() && replace_of(&before).is_some() != replace {
+        let app = &subject.app;
+        let kind = if replace {
+            "onto free names"
+        } else {
+            "with --replace"
+        };
+        return Some(format!(
+            "a restore of {app} {kind} was interrupted here; {}",
+            subject.either_way()
+        ));
+    }
+    if subject.copy.is_some() {
+        return None;
+    }
+    let sibling = Subject {
+        part: match subject.part {
+            Some(_) => None,
+            None => Some(Pieces::default()),
+        },
+        ..subject.clone()
+    };
+    let other = read(ctx, &sibling);
+    let begun = point_of(&other)?;
+    Some(match sibling.part {
+        Some(_) => subject.part_first(begun, &other),
+        None => format!(
+            "a restore of the whole of {} was interrupted here; {}",
+            subject.app,
+            subject.either_way()
+        ),
+    })
 }
 
-/// `true` if a restore of it was interrupted.
-pub fn has_begun(ctx: &Context, subject: &Subject) -> bool {
-    let records = read(ctx, subject);
-    records.iter().any(|i| matches!(i, Intent::Begin(_)))
+impl Subject {
+    /// The part of `point` that these are the intents of has to be finished first.
+    fn part_first(&self, point: SnapshotId, intents: &BTreeSet<Intent>) -> String {
+        let options = part_of(intents).map(Pieces::options).unwrap_or_default();
+        let replace = replace_of(intents).map_or("", |_| " --replace");
+        format!(
+            "`lifeboat restore {}@{} {options}{replace}` was interrupted here; {}",
+            self.app,
+            point.short(),
+            self.either_way()
+        )
+    }
 }
 
 /// Containers that are restarted around a part.

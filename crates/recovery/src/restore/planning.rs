@@ -31,8 +31,7 @@ pub(super) fn make_plan(
     let app = manifest.identity.to_string();
     let ours = journal::peek(ctx, subject, point.id);
     let network = engine.host_network();
-    let other = journal::of_another_point(ctx, subject, point.id)
-        .or_else(|| journal::of_another_kind(ctx, subject, false));
+    let other = journal::in_the_way(ctx, subject, point.id, false);
     let ground = Ground {
         manifest,
         definitions: &point.definitions,

@@ -177,12 +177,6 @@ impl Stopwatch {
         }
     }
 
-    /// Seconds of a segment that has ended; 0 if there was none.
-    pub fn seconds_of(&self, name: &str) -> f64 {
-        let segment = self.segments.iter().find(|s| s.name == name);
-        segment.map_or(0.0, |s| s.seconds)
-    }
-
     /// Ends a segment and begins the next.
     pub fn split(&mut self, name: &str) {
         let now = Instant::now();

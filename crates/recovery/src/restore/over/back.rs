@@ -6,11 +6,10 @@ use std::path::Path;
 use lifeboat_engine::Engine;
 
 use super::{
-    carries, cut_of,
+    around::{self, before_and_after},
     finish::keep_anonymous,
-    keepers,
     old::{Cut, Old, forget_definitions, unless_missing},
-    olds, pairs,
+    record::{arounds, carries, cut_of, keepers, olds, pairs, safety_of},
 };
 use crate::{
     Places, RecoveryError, Result,
@@ -63,7 +62,11 @@ pub fn go_back(
         stop_new(engine, &replace.id, &mut journal)?;
     }
     step("back-exchange");
+    let around = arounds(journal.all()).to_vec();
     if was_cut {
+        // They may run with what is about to change places again.
+        around.iter().try_for_each(|one| one.hold(engine))?;
+        around.iter().rev().try_for_each(|one| one.stop(engine))?;
         let pairs: Vec<&Pair> = pairs(journal.all()).collect();
         for carry in carries(journal.all()) {
             // Once its folder is back, so is what was carried: taking it back again would lose it.
@@ -80,7 +83,13 @@ pub fn go_back(
     if was_cut {
         step("back-containers");
         let old = olds(journal.all());
+        let (before, after) = before_and_after(&around, old);
+        around::start(engine, &before, &|_| ())?;
         bring_back(engine, places, &replace.id, old, &mut back)?;
+        around::start(engine, &after, &|_| ())?;
+        around::pause_again(engine, &around);
+        back.running
+            .extend(around.iter().map(|one| one.name.clone()));
     }
     step("back-clean");
     for name in keepers(journal.all()) {
@@ -210,7 +219,7 @@ fn bring_back(
 
 /// The new ones lie aside and have been used: kept, for a while.
 fn keep_new(app: &str, id: &str, journal: &RestoreJournal) -> Result<Aside> {
-    let mut aside = Aside::new(app, id, journal.point(), super::safety_of(journal.all()));
+    let mut aside = Aside::new(app, id, journal.point(), safety_of(journal.all()));
     aside.of_replacement = true;
     for intent in journal.all() {
         if let Intent::Staging(target, place) = intent

@@ -9,7 +9,13 @@ use std::{
 
 use lifeboat_plan::{inventory::MountKind, order::Order, path::is_within};
 
-use super::{Over, carries, look::Scene, old::Cut, olds, pairs};
+use super::{
+    Over,
+    around::{before_and_after, holds},
+    look::Scene,
+    old::Cut,
+    record::{arounds, carries, cut_of, olds, pairs},
+};
 use crate::{
     RecoveryError, Result,
     restore::{
@@ -26,13 +32,23 @@ const GONE_WITHIN: Duration = Duration::from_secs(30);
 impl Over<'_> {
     /// Stops the old containers, last to start first, and moves them out of the way.
     pub(super) fn stop_old(&self, journal: &RestoreJournal) -> Result<()> {
-        let old = olds(journal.all());
-        for old in old {
+        let (old, around) = (olds(journal.all()), arounds(journal.all()));
+        let (before, after) = before_and_after(around, old);
+        let all = || {
+            before
+                .iter()
+                .copied()
+                .chain(old)
+                .chain(after.iter().copied())
+        };
+        for old in all() {
             old.hold(self.engine)?;
         }
-        for old in old.iter().rev() {
+        for old in all().collect::<Vec<_>>().into_iter().rev() {
             self.ctx.progress.step("replace-stop");
-            self.ctx.take(Work::Stop, &old.name);
+            let is_around = around.iter().any(|one| one.id == old.id);
+            let work = if is_around { Work::Around } else { Work::Stop };
+            self.ctx.take(work, &old.name);
             old.stop(self.engine)?;
         }
         for old in old {
@@ -73,7 +89,7 @@ impl Over<'_> {
             self.ctx.take(Work::Exchange, self.step_of(pair));
             pair.exchange()?;
         }
-        let carry = super::cut_of(journal.all()).map(|cut| cut.carry.clone());
+        let carry = cut_of(journal.all()).map(|cut| cut.carry.clone());
         for (target, inside) in carry.into_iter().flatten() {
             self.carry(&target, &inside, &pairs, journal)?;
         }
@@ -129,12 +145,15 @@ impl Over<'_> {
             .filter(|c| lifeboat_plan::app::is_live(c.state))
         {
             for mount in &container.mounts {
-                let holds = |pair: &Pair| {
+                let uses = |pair: &Pair| {
                     let target = pair.target.to_string_lossy();
-                    is_within(&mount.source, &target)
+                    match self.part {
+                        Some(_) => holds(mount, &pair.target),
+                        None => is_within(&mount.source, &target),
+                    }
                 };
                 let kind = matches!(mount.kind, MountKind::Volume | MountKind::Bind);
-                if kind && pairs.iter().any(holds) {
+                if kind && pairs.iter().any(uses) {
                     return Err(RecoveryError::Failed(format!(
                         "{} was started in the middle of this and uses {}",
                         container.name, mount.source
@@ -165,7 +184,7 @@ impl Over<'_> {
         let waited = done.ids.len() < self.point.manifest.containers.len();
         stage.create(journal, done)?;
         if waited && !journal.has(&Intent::Starting) {
-            let volumes = super::cut_of(journal.all()).map(|cut| cut.volumes.clone());
+            let volumes = cut_of(journal.all()).map(|cut| cut.volumes.clone());
             let volumes = volumes.into_iter().flatten().collect();
             stage.data.empty_these(&volumes, journal, &mut done.data)?;
         }
@@ -209,5 +228,6 @@ pub(super) fn cut_from(scene: Scene) -> Cut {
         carry: carry.collect(),
         volumes: volumes.map(|s| s.name.clone()).collect(),
         old: scene.old,
+        around: scene.around,
     }
 }

@@ -6,9 +6,8 @@ use std::path::Path;
 use lifeboat_engine::Engine;
 
 use super::{
-    keepers,
     old::{forget_definitions, unless_missing},
-    olds, safety_of,
+    record::{keepers, olds, safety_of},
 };
 use crate::{
     Places, RecoveryError, Result,

@@ -11,11 +11,15 @@ use lifeboat_plan::{
     app::{App, AppKind},
     discover::discover,
     inventory::{Container, Inventory, MountKind},
-    manifest::{BindDecision, BindRecord, Manifest, VolumeContent, VolumeRecord, layout},
+    manifest::{BindDecision, BindRecord, Manifest, VolumeRecord, layout},
     path::is_within,
 };
 
-use super::{Old, networks, ours_ends, space};
+use super::{
+    Old, networks, ours_ends,
+    part::{Part, replaced},
+    space,
+};
 use crate::{
     Result,
     restore::{
@@ -69,6 +73,8 @@ pub struct Scene {
     pub app: Option<String>,
     /// Its containers, in the order in which they start.
     pub old: Vec<Old>,
+    /// Containers that stand still around a part, in the order in which they start.
+    pub around: Vec<Old>,
     /// What changes places.
     pub swaps: Vec<Swap>,
     /// The project's files.
@@ -85,6 +91,7 @@ pub struct Scene {
 pub fn look(
     engine: &dyn Engine,
     point: &OpenPoint,
+    part: Option<&Part>,
     reach: &Reach,
     ours: &BTreeSet<Intent>,
     id: &str,
@@ -96,18 +103,18 @@ pub fn look(
     let found = discover(&here);
     let name = point.manifest.identity.name.as_str();
     let app = found.app(name);
-    let old = app
-        .map(|app| Old::of(app, &here, point))
-        .unwrap_or_default();
+    let old = app.map(|app| Old::of(app, &replaced(app, &here, point, part), point));
     let mut looking = Looking {
         point,
+        part,
         ours,
         id,
         here: &here,
         app,
         scene: Scene {
             app: app.map(|app| app.name.to_string()),
-            old,
+            old: old.unwrap_or_default(),
+            around: Vec::new(),
             swaps: Vec::new(),
             merges: Vec::new(),
             missing: point.manifest.clone(),
@@ -117,6 +124,9 @@ pub fn look(
     };
     looking.reach(reach);
     looking.kinds();
+    if let Some(part) = part {
+        looking.part(part);
+    }
     looking.volumes()?;
     looking.newer_volumes();
     looking.binds()?;
@@ -124,17 +134,20 @@ pub fn look(
     looking.project();
     looking.networks();
     looking.removed_on_stop();
+    looking.around();
     looking.rest(&reach.states(engine, &point.manifest)?);
     Ok(looking.scene)
 }
 
-struct Looking<'a> {
-    point: &'a OpenPoint,
+/// What is looked at, and what was seen so far.
+pub(super) struct Looking<'a> {
+    pub(super) point: &'a OpenPoint,
+    pub(super) part: Option<&'a Part>,
     ours: &'a BTreeSet<Intent>,
     id: &'a str,
-    here: &'a Inventory,
-    app: Option<&'a App>,
-    scene: Scene,
+    pub(super) here: &'a Inventory,
+    pub(super) app: Option<&'a App>,
+    pub(super) scene: Scene,
 }
 
 impl Looking<'_> {
@@ -180,7 +193,17 @@ impl Looking<'_> {
     }
 
     /// Whether strangers keep something from changing places: said, and refused if need be.
-    fn is_kept_by(&mut self, what: &str, shared: bool, strangers: &[(String, bool)]) -> bool {
+    fn is_kept_by(
+        &mut self,
+        kind: &str,
+        name: &str,
+        shared: bool,
+        strangers: &[(String, bool)],
+    ) -> bool {
+        if let Some(part) = self.part {
+            return self.part_keeps(part, kind, name, shared, strangers);
+        }
+        let what = what(kind, name);
         let app = self.point.manifest.identity.name.to_string();
         let names = |running: bool| {
             let names = strangers.iter().filter(|(_, runs)| *runs || !running);
@@ -212,6 +235,9 @@ impl Looking<'_> {
 
     /// What came after the point stays.
     fn newer_volumes(&mut self) {
+        if self.part.is_some() {
+            return;
+        }
         let held = |name: &str| self.point.manifest.volumes.iter().any(|v| v.name == name);
         let newer = self.app.into_iter().flat_map(|app| &app.volumes);
         let newer: Vec<String> = newer
@@ -232,11 +258,8 @@ impl Looking<'_> {
                 self.scene.missing.volumes.push(volume);
                 continue;
             };
-            let what = format!("volume {}", volume.name);
-            if volume.content == VolumeContent::Definition {
-                self.scene.notes.push(format!(
-                    "{what} is left as it is: the point holds its definition alone"
-                ));
+            let what = what("volume", &volume.name);
+            if self.without_data(&volume) {
                 continue;
             }
             let strangers = self.strangers(|c| {
@@ -245,7 +268,7 @@ impl Looking<'_> {
                 };
                 c.mounts.iter().any(is_it)
             });
-            if self.is_kept_by(&what, volume.shared, &strangers) {
+            if self.is_kept_by("volume", &volume.name, volume.shared, &strangers) {
                 continue;
             }
             if there.driver != "local" || !there.options.is_empty() {
@@ -310,7 +333,7 @@ impl Looking<'_> {
                 self.scene.missing.binds.push(bind);
                 continue;
             };
-            let what = format!("bind mount {}", bind.source);
+            let what = what("bind", &bind.source);
             // Who has a folder above it mounted sees the names change; who has it, does not.
             let strangers = self.strangers(|c| {
                 let is_it = |m: &lifeboat_plan::inventory::Mount| {
@@ -318,7 +341,7 @@ impl Looking<'_> {
                 };
                 c.mounts.iter().any(is_it)
             });
-            if self.is_kept_by(&what, bind.shared, &strangers) {
+            if self.is_kept_by("bind", &bind.source, bind.shared, &strangers) {
                 continue;
             }
             let aside = |target: &Path| exchange::aside(target, self.id);
@@ -340,11 +363,13 @@ impl Looking<'_> {
 
     /// What lies within a folder that changes places, and is in no point, goes on lying there.
     fn within(&mut self) {
-        let point = self.point.manifest.binds.iter();
-        let not_held = point
+        let whole = self.part.map_or(&self.point.manifest, |part| &part.whole);
+        let not_held = whole
+            .binds
+            .iter()
             .filter(|b| !matches!(b.decision, BindDecision::Captured | BindDecision::Within))
             .map(|b| b.source.clone());
-        let held = |source: &str| self.point.manifest.binds.iter().any(|b| b.source == source);
+        let held = |source: &str| whole.binds.iter().any(|b| b.source == source);
         let newer = self.app.into_iter().flat_map(|app| &app.binds);
         let newer = newer
             .map(|b| b.source.clone())
@@ -442,18 +467,27 @@ impl Looking<'_> {
         });
         let extra: Vec<&str> = extra.map(|old| old.name.as_str()).collect();
         if !extra.is_empty() {
+            let of = self.part.map_or("the app", |_| "the service");
             self.scene.notes.push(format!(
-                "{} belong(s) to the app and is not in the point: it goes with the old ones",
+                "{} belong(s) to {of} and is not in the point: it goes with the old ones",
                 extra.join(", ")
             ));
         }
         if !self.ours.iter().any(|i| matches!(i, Intent::Replace(_))) {
             space::enough(
                 &self.scene.swaps,
-                self.point,
+                &self.scene.missing,
                 self.here,
                 &mut self.scene.refused,
             );
         }
+    }
+}
+
+/// What a person calls it.
+pub(super) fn what(kind: &str, name: &str) -> String {
+    match kind {
+        "volume" => format!("volume {name}"),
+        _ => format!("bind mount {name}"),
     }
 }

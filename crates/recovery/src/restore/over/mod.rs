@@ -1,4 +1,5 @@
-//! `restore --replace`: a point takes the place of the app that is here.
+//! `restore --replace`: a point takes the place of the app that is here, or a part of the point that of
+//! a part of the app (`part`): the rest runs on, but for who has to stand still around it (`around`).
 //!
 //! 1. **Look** at everything and refuse at once (`look`); the app as it is goes into the vault as a
 //!    safety point.
@@ -15,42 +16,52 @@
 //! The journal says before each step what it is about to do, so after a crash of anything at any
 //! instant either way is open: on (`restore` again) or back ([`go_back`], which needs no vault).
 
+mod around;
 mod back;
 mod cut;
+mod failed;
 mod finish;
 mod look;
 mod merge;
 mod networks;
 mod old;
+mod part;
+mod record;
 mod space;
 mod stage;
 mod steps;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use lifeboat_engine::Engine;
 use lifeboat_plan::{identity::AppIdentity, order::Order};
 use lifeboat_vault::{Reader, id::SnapshotId, snapshot::Snapshot};
 use serde::Serialize;
 
+pub(crate) use self::record::in_the_cut;
+use self::{
+    around::before_and_after,
+    look::Scene,
+    old::ours_ends,
+    part::Part,
+    record::{arounds, cut_of, going_back, olds, pairs, safety_of},
+};
 pub use self::{
     back::{Back, go_back},
     finish::finish,
     old::{Cut, Old, Replace},
 };
-use self::{look::Scene, old::ours_ends};
 use super::{
     Outcome, RestorePlan, Restored, Work,
     containers::Containers,
     data::Data,
-    exchange::Pair,
     history, images,
     journal::{self, Intent, RestoreJournal, Subject},
     kept,
+    part::pieces::Pieces,
     point::OpenPoint,
     reach::Reach,
     report::{self, Stopwatch},
-    undo::is_outage,
 };
 use crate::{Context, RecoveryError, Result, asides::Aside};
 
@@ -59,15 +70,23 @@ use crate::{Context, RecoveryError, Result, asides::Aside};
 pub struct Options {
     /// The app as it is goes into the vault first.
     pub safety_point: bool,
+    /// Only this part of it.
+    pub part: Option<Pieces>,
 }
 
 /// What a replacement did.
 #[derive(Debug, Clone, Serialize)]
 pub struct Replaced {
+    /// The part that was replaced, as it is said on the command line.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub part: Option<String>,
     /// The app as it was before, if it was saved.
     pub safety_point: Option<SnapshotId>,
     /// From the first stop to the last start, seconds.
     pub downtime_seconds: f64,
+    /// Containers that stood still around a part, and are the same.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub around: Vec<String>,
     /// The old data.
     pub set_aside: Aside,
     /// The rest.
@@ -90,9 +109,49 @@ struct Over<'a> {
     engine: &'a dyn Engine,
     reader: &'a Reader,
     point: &'a OpenPoint,
+    part: Option<&'a Part>,
     reach: &'a Reach,
     options: &'a Options,
     id: String,
+}
+
+/// What is to take the place of what, opened.
+struct Opened {
+    app: String,
+    subject: Subject,
+    point: OpenPoint,
+    part: Option<Part>,
+}
+
+impl Opened {
+    fn of(
+        engine: &dyn Engine,
+        reader: &Reader,
+        (id, snapshot): (SnapshotId, &Snapshot),
+        options: &Options,
+    ) -> Result<Self> {
+        let mut point = OpenPoint::open(reader, id, snapshot, engine.api())?;
+        let app = point.manifest.identity.to_string();
+        let mut part = None;
+        let mut subject = Subject::app(&app);
+        if let Some(pieces) = &options.part {
+            let (narrowed, of) = Part::of(reader, point, &engine.inventory()?, pieces)?;
+            (point, part) = (narrowed, Some(of));
+            subject = Subject::part(&app, pieces);
+        }
+        Ok(Self {
+            app,
+            subject,
+            point,
+            part,
+        })
+    }
+
+    /// As it is said of a failure.
+    fn what(&self) -> String {
+        let part = self.part.as_ref();
+        part.map_or_else(|| self.app.clone(), |part| part.what(&self.app))
+    }
 }
 
 /// Looks, and changes nothing.
@@ -105,20 +164,18 @@ pub fn plan(
     let (id, snapshot) = meant(ctx, id, snapshot)?;
     let engine = ctx.engine()?.as_ref();
     let reader = ctx.vault.reader()?;
-    let point = OpenPoint::open(&reader, id, &snapshot, engine.api())?;
+    let opened = Opened::of(engine, &reader, (id, &snapshot), options)?;
+    let (point, part, subject) = (&opened.point, opened.part.as_ref(), &opened.subject);
     let reach = Reach::presume(engine, &point.manifest)?;
-    let subject = Subject::app(&point.manifest.identity.to_string());
-    let before = journal::peek(ctx, &subject, id);
+    let before = journal::peek(ctx, subject, id);
     let operation = journal::replace_of(&before).map_or("new", |replace| replace.id.as_str());
-    let mut scene = look::look(engine, &point, &reach, &before, operation)?;
-    let other = journal::of_another_point(ctx, &subject, id)
-        .or_else(|| journal::of_another_kind(ctx, &subject, true));
-    if let Some(first) = other {
+    let mut scene = look::look(engine, point, part, &reach, &before, operation)?;
+    if let Some(first) = journal::in_the_way(ctx, subject, id, true) {
         scene.refused = vec![first];
     } else if cut_of(&before).is_some() {
         scene.refused.clear();
     }
-    steps::planned(ctx, engine, &point, &reach, Some(&scene), options, &before)
+    steps::planned(ctx, engine, point, &reach, Some(&scene), options, &before)
 }
 
 /// Replaces the app. Refuses, with all obstacles at once, before anything is touched; an interrupted
@@ -133,15 +190,12 @@ pub fn restore(
     let (id, snapshot) = meant(ctx, id, snapshot)?;
     let engine = ctx.engine()?.as_ref();
     let reader = ctx.vault.reader()?;
-    let point = OpenPoint::open(&reader, id, &snapshot, engine.api())?;
-    let app = point.manifest.identity.to_string();
-    let subject = Subject::app(&app);
-    let other = journal::of_another_point(ctx, &subject, id)
-        .or_else(|| journal::of_another_kind(ctx, &subject, true));
-    if let Some(first) = other {
+    let opened = Opened::of(engine, &reader, (id, &snapshot), options)?;
+    let (point, part, subject) = (&opened.point, opened.part.as_ref(), &opened.subject);
+    if let Some(first) = journal::in_the_way(ctx, subject, id, true) {
         return Err(RecoveryError::Refused(first));
     }
-    let before = journal::peek(ctx, &subject, id);
+    let before = journal::peek(ctx, subject, id);
     let replace = match journal::replace_of(&before) {
         Some(replace) => {
             back::check_engine(engine, replace.data_root.as_deref())?;
@@ -149,7 +203,7 @@ pub fn restore(
         }
         None => Replace {
             id: format!("{:08x}", jiff::Timestamp::now().as_second()),
-            app: app.clone(),
+            app: opened.app.clone(),
             data_root: engine.fingerprints()?.data_root,
             safety_point: options.safety_point,
         },
@@ -159,20 +213,26 @@ pub fn restore(
     let reach = Reach::prove(engine, &point.manifest)?;
     let mut scene = None;
     if !before.iter().any(turned) {
-        let seen = look::look(engine, &point, &reach, &before, &replace.id)?;
+        let seen = look::look(engine, point, part, &reach, &before, &replace.id)?;
         if !seen.refused.is_empty() {
             return Err(RecoveryError::Refused(format!(
-                "{app} cannot be replaced here, and nothing was {}: {}",
+                "{} cannot be replaced here, and nothing was {}: {}",
+                opened.what(),
                 if goes_on { "stopped" } else { "changed" },
                 seen.refused.join("; ")
             )));
         }
         scene = Some(seen);
     }
-    let mut journal = RestoreJournal::open(ctx, &subject, id)?;
+    let mut journal = RestoreJournal::open(ctx, subject, id)?;
+    if let Some(pieces) = options.part.as_ref()
+        && journal::part_of(journal.all()).is_none()
+    {
+        journal.intend(Intent::Part(pieces.clone()))?;
+    }
     journal.intend(Intent::Replace(replace.clone()))?;
     let seen = scene.as_ref();
-    let mut plan = steps::planned(ctx, engine, &point, &reach, seen, options, &before)?;
+    let mut plan = steps::planned(ctx, engine, point, &reach, seen, options, &before)?;
     plan.journaled(&mut journal)?;
     let ctx = &ctx.following(&plan);
     watch.split("plan");
@@ -181,14 +241,15 @@ pub fn restore(
         plan: &plan,
         engine,
         reader: &reader,
-        point: &point,
+        point,
+        part,
         reach: &reach,
         options,
         id: replace.id,
     };
     let done = over.run(journal, scene, watch)?;
     history::remember(ctx, &plan, &done.restored);
-    kept::keep(ctx, &app, &done);
+    kept::keep(ctx, &opened.app, &done);
     Ok(done)
 }
 
@@ -251,6 +312,8 @@ impl Over<'_> {
             }
         }
         let safety_point = safety_of(journal.all());
+        let around = arounds(journal.all()).iter().map(|one| one.name.clone());
+        let around: Vec<String> = around.collect();
         let step = |name: &str| self.ctx.progress.step(name);
         let take = |work: Work, name: &str| self.ctx.take(work, name);
         let set_aside = finish(self.engine, &self.ctx.places, &step, &take, journal)?;
@@ -263,8 +326,10 @@ impl Over<'_> {
         };
         let restored = report::report(self.ctx, self.plan, outcome, watch);
         Ok(Replaced {
+            part: self.part.map(|part| part.pieces.options()),
             safety_point,
             downtime_seconds: report.downtime,
+            around,
             set_aside,
             restored,
         })
@@ -291,7 +356,8 @@ impl Over<'_> {
         self.make_containers(&scene, &images, order, journal, done)?;
         watch.split("containers");
         // What was looked at may have changed since: what counts is how it is now.
-        let now = look::look(self.engine, self.point, self.reach, journal.all(), &self.id)?;
+        let (point, ours) = (self.point, journal.all());
+        let now = look::look(self.engine, point, self.part, self.reach, ours, &self.id)?;
         if !now.refused.is_empty() {
             return Err(RecoveryError::Refused(now.refused.join("; ")));
         }
@@ -348,154 +414,26 @@ impl Over<'_> {
         self.take_names(&images, order, journal, done)?;
         let stage = self.containers(&images, order, &self.point.manifest);
         self.ctx.progress.step("replace-start");
+        // What runs from here on may write: it is kept on the way back.
+        journal.intend(Intent::Starting)?;
+        let around = arounds(journal.all()).to_vec();
+        let (before, after) = before_and_after(&around, olds(journal.all()));
+        let told = |one: &Old| self.ctx.take(Work::Around, &one.name);
+        around::start(self.engine, &before, &told)?;
         stage.start(journal, done)?;
+        around::start(self.engine, &after, &told)?;
+        self.ctx.taken();
         watch.split("start");
         let began = cut_of(journal.all()).map(|cut| cut.at);
         let down = began.map(|at| jiff::Timestamp::now().duration_since(at).as_secs_f64());
         report.downtime = down.unwrap_or_default();
         self.ctx.progress.step("replace-validate");
         stage.validate(done)?;
+        around::validate(self.engine, &around)?;
         watch.split("validate");
         if done.incomplete.is_empty() {
             return Ok(());
         }
         Err(RecoveryError::Failed(done.incomplete.join("; ")))
     }
-
-    /// It failed before anything was stopped.
-    fn unprepared(&self, journal: RestoreJournal, why: RecoveryError) -> RecoveryError {
-        let app = &self.point.manifest.identity.name;
-        if is_outage(&why) {
-            tracing::warn!(
-                "{app} runs on, untouched; the same command goes on from here, and `lifeboat restore --undo` takes away what is there"
-            );
-            return why;
-        }
-        let step = |name: &str| self.ctx.progress.step(name);
-        let went = go_back(
-            self.engine,
-            &self.ctx.places,
-            &step,
-            journal,
-            &why.to_string(),
-        );
-        match (went, why) {
-            (Ok(_), RecoveryError::Interrupted) => RecoveryError::Interrupted,
-            (Ok(back), why) => RecoveryError::Failed(sentence(
-                format!("{app} was not replaced, and runs on untouched: {why}"),
-                &back.notes,
-            )),
-            (Err(e), why) => RecoveryError::Failed(format!(
-                "{app} was not replaced, and runs on untouched: {why}; what had been made for it is still there: {e}; `lifeboat restore --undo` tries again"
-            )),
-        }
-    }
-
-    /// It failed after the old containers were stopped: they come back.
-    fn back(&self, journal: RestoreJournal, why: &RecoveryError) -> RecoveryError {
-        let app = &self.point.manifest.identity.name;
-        let safety = safety_of(journal.all());
-        let step = |name: &str| self.ctx.progress.step(name);
-        match go_back(
-            self.engine,
-            &self.ctx.places,
-            &step,
-            journal,
-            &why.to_string(),
-        ) {
-            Ok(back) => {
-                let mut notes = back.notes;
-                if let Some(aside) = back.aside {
-                    notes.push(format!(
-                        "what the replacement wrote is kept until {}, see `lifeboat rm {}`",
-                        aside.until.strftime("%F"),
-                        aside.name()
-                    ));
-                }
-                notes.extend(safety.map(|id| format!("the safety point is {}", id.short())));
-                RecoveryError::Failed(sentence(
-                    format!(
-                        "{app} was not replaced ({why}); everything was swapped back, and the app is as it was before"
-                    ),
-                    &notes,
-                ))
-            }
-            Err(e) => RecoveryError::Failed(format!(
-                "{app} was not replaced ({why}), and going back stopped too: {e}; nothing is lost, `lifeboat restore --undo` goes on from here"
-            )),
-        }
-    }
-}
-
-fn sentence(what: String, notes: &[String]) -> String {
-    let notes = notes.iter().map(String::as_str);
-    std::iter::once(what.as_str())
-        .chain(notes)
-        .collect::<Vec<_>>()
-        .join("; ")
-}
-
-fn cut_of(intents: &BTreeSet<Intent>) -> Option<&Cut> {
-    intents.iter().find_map(|intent| match intent {
-        Intent::Cutting(cut) => Some(cut),
-        _ => None,
-    })
-}
-
-fn olds(intents: &BTreeSet<Intent>) -> &[Old] {
-    cut_of(intents).map_or(&[], |cut| cut.old.as_slice())
-}
-
-fn pairs(intents: &BTreeSet<Intent>) -> impl Iterator<Item = &Pair> {
-    intents.iter().filter_map(|intent| match intent {
-        Intent::Staged(pair) => Some(pair),
-        _ => None,
-    })
-}
-
-fn carries(intents: &BTreeSet<Intent>) -> impl Iterator<Item = &Pair> {
-    intents.iter().filter_map(|intent| match intent {
-        Intent::Carry(pair) => Some(pair),
-        _ => None,
-    })
-}
-
-fn keepers(intents: &BTreeSet<Intent>) -> impl Iterator<Item = &String> {
-    intents.iter().filter_map(|intent| match intent {
-        Intent::Keeper(name) => Some(name),
-        _ => None,
-    })
-}
-
-/// The point that holds the app as it was.
-pub fn safety_of(intents: &BTreeSet<Intent>) -> Option<SnapshotId> {
-    intents.iter().find_map(|intent| match intent {
-        Intent::Safety(id) => Some(*id),
-        _ => None,
-    })
-}
-
-/// Why an app of this name cannot be protected now: it is half one and half the other.
-pub(crate) fn in_the_cut(ctx: &Context, app: &str) -> Option<String> {
-    let entries = fs_err::read_dir(ctx.places.journal()).into_iter().flatten();
-    entries.flatten().find_map(|entry| {
-        let name = entry.file_name();
-        let (_, of, _) = journal::parse_app_journal(name.to_str()?.strip_suffix(".jsonl")?)?;
-        let intents = journal::read_file(&entry.path());
-        let is_it = of.rsplit('/').next() == Some(app);
-        let half = cut_of(&intents).is_some() && !intents.contains(&Intent::Passed);
-        (is_it && half).then(|| {
-            format!(
-                "a replacement of {of} was interrupted in the middle; finish it with `lifeboat restore --continue`, or go back with `lifeboat restore --undo`, and protect it then"
-            )
-        })
-    })
-}
-
-/// Why it is going back already.
-pub fn going_back(intents: &BTreeSet<Intent>) -> Option<String> {
-    intents.iter().find_map(|intent| match intent {
-        Intent::GoingBack(why) => Some(why.clone()),
-        _ => None,
-    })
 }

@@ -8,7 +8,7 @@ use lifeboat_engine::{
 };
 use lifeboat_plan::{
     app::{App, is_live},
-    inventory::{Container, ContainerState, Inventory},
+    inventory::{Container, ContainerState},
     order::order,
 };
 use serde::{Deserialize, Serialize};
@@ -41,6 +41,10 @@ pub struct Cut {
     pub carry: Vec<(std::path::PathBuf, std::path::PathBuf)>,
     /// Volumes whose data changes places.
     pub volumes: Vec<String>,
+    /// Containers that stand still around it and are the same afterwards, in the order in which they
+    /// start.
+    #[serde(default)]
+    pub around: Vec<Old>,
 }
 
 /// A container of the app as it was, when it was about to be stopped.
@@ -67,13 +71,8 @@ pub struct Old {
 }
 
 impl Old {
-    /// The app's containers here, in the order in which they start.
-    pub(super) fn of(app: &App, here: &Inventory, point: &OpenPoint) -> Vec<Self> {
-        let containers: Vec<&Container> = here
-            .containers
-            .iter()
-            .filter(|c| app.container(&c.id).is_some())
-            .collect();
+    /// Containers of the app here, in the order in which they start.
+    pub(super) fn of(app: &App, containers: &[&Container], point: &OpenPoint) -> Vec<Self> {
         // A volume without a name that the point brings back by its name is data, and is swapped.
         let fresh = point.definitions.fresh();
         let named: BTreeSet<&str> = point
@@ -93,7 +92,7 @@ impl Old {
             });
             volumes.map(|v| v.name.clone()).collect()
         };
-        let steps = order(&containers).steps.into_iter().enumerate();
+        let steps = order(containers).steps.into_iter().enumerate();
         let old = |(at, id): (usize, String)| {
             let c = containers.iter().find(|c| c.id == id)?;
             Some(Self {

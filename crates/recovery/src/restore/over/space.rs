@@ -2,28 +2,25 @@
 
 use std::{collections::BTreeMap, path::Path};
 
-use lifeboat_plan::{inventory::Inventory, manifest::BindDecision};
+use lifeboat_plan::{
+    inventory::Inventory,
+    manifest::{BindDecision, Manifest},
+};
 
 use super::look::Swap;
-use crate::restore::point::OpenPoint;
 
 /// What no file system should be filled up to.
 const SPARE: u64 = 16 << 20;
 
-/// Refuses where a file system has no room for both. What has holes may take less than it is counted for.
-pub fn enough(swaps: &[Swap], point: &OpenPoint, here: &Inventory, refused: &mut Vec<String>) {
+/// Refuses where a file system has no room for what changes places and what is made anew, beside what is
+/// there. What has holes may take less than it is counted for.
+pub fn enough(swaps: &[Swap], missing: &Manifest, here: &Inventory, refused: &mut Vec<String>) {
     let mut needs: BTreeMap<u64, (&Path, u64)> = BTreeMap::new();
     let data_root = Path::new(&here.engine.data_root);
-    let fresh = point.definitions.fresh();
-    let made = point.manifest.volumes.iter();
-    let there = |name: &str| swaps.iter().any(|s| s.kind == "volume" && s.name == name);
-    let volumes = made
-        .filter(|v| fresh.contains_key(&v.name) || !there(&v.name))
-        .map(|v| (data_root, v.bytes));
-    let binds = point.manifest.binds.iter();
+    let volumes = missing.volumes.iter().map(|v| (data_root, v.bytes));
+    let binds = missing.binds.iter();
     let binds = binds
         .filter(|b| b.decision == BindDecision::Captured)
-        .filter(|b| !swaps.iter().any(|s| s.kind == "bind" && s.name == b.source))
         .map(|b| (Path::new(&b.source), b.bytes));
     let swapped = swaps.iter().map(|s| (s.target.as_path(), s.bytes));
     for (path, bytes) in volumes.chain(binds).chain(swapped) {

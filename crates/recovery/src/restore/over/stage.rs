@@ -11,7 +11,13 @@ use lifeboat_plan::{
 };
 use serde_json::{Value, json};
 
-use super::{Over, Report, look::Scene, merge, old::Old};
+use super::{
+    Over, Report,
+    look::Scene,
+    merge,
+    old::Old,
+    record::{pairs, safety_of},
+};
 use crate::{
     RecoveryError, Result,
     protect::{ProtectOptions, protect},
@@ -38,7 +44,7 @@ impl Over<'_> {
         let Some(app) = scene.app.as_ref().filter(|_| self.options.safety_point) else {
             return Ok(());
         };
-        if super::safety_of(journal.all()).is_some() {
+        if safety_of(journal.all()).is_some() {
             return Ok(());
         }
         self.ctx.progress.step("replace-safety");
@@ -266,7 +272,7 @@ impl Over<'_> {
 /// `true` if a run before this one has made it whole, and it lies there still.
 fn is_staged(journal: &RestoreJournal, is_it: impl Fn(&Pair) -> bool) -> Result<bool> {
     let mut found = false;
-    for pair in super::pairs(journal.all()).filter(|pair| is_it(pair)) {
+    for pair in pairs(journal.all()).filter(|pair| is_it(pair)) {
         if !pair.is_ready() {
             return Err(RecoveryError::Refused(format!(
                 "{} or what was made to take its place was changed by somebody else since this restore was interrupted",

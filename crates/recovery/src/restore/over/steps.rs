@@ -30,7 +30,10 @@ pub fn planned(
     let mut warnings = point.manifest.warnings.clone();
     let mut plan = RestorePlan {
         app: point.manifest.identity.to_string(),
-        way: Way::Replace,
+        way: match options.part {
+            Some(_) => Way::Part,
+            None => Way::Replace,
+        },
         id: point.id,
         time: point.time.clone(),
         steps: Vec::new(),
@@ -93,6 +96,10 @@ fn steps(
         let volume = manifest.volumes.iter().find(|v| v.name == *old);
         let bytes = volume.map_or(0, |v| v.bytes);
         steps.push(Step::new(Work::Volume, old, action).bytes(bytes));
+    }
+    for one in &scene.around {
+        let action = "stop for the change, start after it";
+        steps.push(Step::new(Work::Around, &one.name, action));
     }
     for old in scene.old.iter().rev() {
         let action = match old.running {

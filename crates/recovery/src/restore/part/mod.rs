@@ -4,7 +4,6 @@
 pub mod definition;
 pub mod images;
 pub mod into;
-mod narrow;
+pub(super) mod narrow;
 pub mod pieces;
-pub mod swap;
 pub mod volume_copy;

@@ -10,6 +10,7 @@ use std::collections::BTreeSet;
 use lifeboat_engine::Engine;
 use lifeboat_plan::{inventory::Inventory, order::order};
 use lifeboat_vault::{Reader, id::SnapshotId, snapshot::Snapshot};
+use serde::{Deserialize, Serialize};
 
 use super::narrow::{Narrowed, narrow};
 use crate::{
@@ -25,7 +26,7 @@ use crate::{
 };
 
 /// What is wanted of a point.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Pieces {
     /// Volumes, by name or by the name that Compose's file has for them.
     pub volumes: Vec<String>,
@@ -35,9 +36,21 @@ pub struct Pieces {
     pub services: Vec<String>,
     /// Volumes and binds of the services that are there stay as they are.
     pub keep_data: bool,
+    /// Containers of other apps that use what is replaced may be stopped for it.
+    pub stop_users: bool,
 }
 
 impl Pieces {
+    /// The same part, whoever may be stopped for it.
+    pub fn is_same(&self, other: &Self) -> bool {
+        let Self { stop_users, .. } = *self;
+        *self
+            == Self {
+                stop_users,
+                ..other.clone()
+            }
+    }
+
     /// Nothing is wanted.
     pub fn is_empty(&self) -> bool {
         self.volumes.is_empty() && self.binds.is_empty() && self.services.is_empty()
@@ -55,6 +68,9 @@ impl Pieces {
         all.extend(one("--service", &self.services));
         if self.keep_data {
             all.push("--keep-data".to_owned());
+        }
+        if self.stop_users {
+            all.push("--stop-users".to_owned());
         }
         all.join(" ")
     }
@@ -83,37 +99,17 @@ impl Scene {
         Ok(Self {
             narrowed,
             here,
-            subject: Subject::part(&app),
+            subject: Subject::part(&app, pieces),
             app,
         })
     }
 
-    fn plan(
-        &self,
-        ctx: &Context,
-        engine: &dyn Engine,
-        reach: &Reach,
-        pieces: &Pieces,
-    ) -> Result<RestorePlan> {
+    fn plan(&self, ctx: &Context, engine: &dyn Engine, reach: &Reach) -> Result<RestorePlan> {
         let point = &self.narrowed.point;
         let mut plan = make_plan(ctx, engine, point, &self.subject, reach)?;
-        let interrupted = journal::interrupted_part(ctx, &self.subject);
-        match interrupted {
-            Some((other, options)) if other != point.id || options != pieces.options() => {
-                plan.obstacles = vec![format!(
-                    "`lifeboat restore {}@{} {options}` was interrupted here; finish it first with that command",
-                    self.app,
-                    other.short()
-                )];
-            }
-            Some(_) => {}
-            None => plan.obstacles.extend(self.narrowed.obstacles.clone()),
-        }
-        if journal::has_begun(ctx, &Subject::app(&self.app).at(reach.address())) {
-            plan.obstacles = vec![format!(
-                "a restore of the whole of {} was interrupted here; finish it first",
-                self.app
-            )];
+        let other = journal::in_the_way(ctx, &self.subject, point.id, false);
+        if other.is_none() && !plan.continues {
+            plan.obstacles.extend(self.narrowed.obstacles.clone());
         }
         for name in self.around() {
             let action = "stop and start again after it, as its depends_on asks";
@@ -185,7 +181,7 @@ pub fn plan(
     let reader = ctx.vault.reader()?;
     let scene = Scene::open(engine, &reader, id, snapshot, pieces)?;
     let reach = Reach::presume(engine, &scene.narrowed.point.manifest)?;
-    scene.plan(ctx, engine, &reach, pieces)
+    scene.plan(ctx, engine, &reach)
 }
 
 /// Brings them back. Refuses, with all obstacles at once, before anything is touched.
@@ -200,7 +196,7 @@ pub fn restore(
     let reader = ctx.vault.reader()?;
     let scene = Scene::open(engine, &reader, id, snapshot, pieces)?;
     let reach = Reach::prove(engine, &scene.narrowed.point.manifest)?;
-    let mut plan = scene.plan(ctx, engine, &reach, pieces)?;
+    let mut plan = scene.plan(ctx, engine, &reach)?;
     if !plan.obstacles.is_empty() {
         return Err(RecoveryError::Refused(format!(
             "{} of {} cannot be restored here, and nothing was changed: {}",
@@ -211,7 +207,7 @@ pub fn restore(
     }
     let around = scene.around();
     let mut journal = RestoreJournal::open(ctx, &scene.subject, id)?;
-    journal.intend(Intent::Part(pieces.options()))?;
+    journal.intend(Intent::Part(pieces.clone()))?;
     for name in &around {
         journal.intend(Intent::Around(name.clone()))?;
     }
