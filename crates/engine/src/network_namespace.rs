@@ -6,7 +6,7 @@
 //! another machine or in another process namespace is recognised, never guessed at.
 
 use std::io;
-use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpStream};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream, UdpSocket};
 use std::os::fd::AsFd;
 use std::time::Duration;
 
@@ -66,18 +66,57 @@ impl NetworkNamespace {
     /// # Errors
     /// The thread may not enter, or nobody listens.
     pub fn connect(&self, port: u16) -> io::Result<TcpStream> {
-        let kind = Some(LinkNameSpaceType::Network);
-        move_into_link_name_space(self.file.file().as_fd(), kind)?;
+        self.enter()?;
         let mut last = io::Error::from(io::ErrorKind::ConnectionRefused);
-        let loopback = IpAddr::V4(Ipv4Addr::LOCALHOST);
-        for address in self.addresses.iter().copied().chain([loopback]) {
-            let target = SocketAddr::new(address, port);
+        for target in self.targets(port) {
             match TcpStream::connect_timeout(&target, CONNECT_WITHIN) {
                 Ok(stream) => return Ok(stream),
                 Err(e) => last = e,
             }
         }
         Err(last)
+    }
+
+    /// Sockets of UDP that send to a port of the container, one for each of its own addresses and its
+    /// loopback: whether anybody listens is known when something was sent. **Moves the calling thread
+    /// into the namespace, for good.**
+    ///
+    /// # Errors
+    /// The thread may not enter, or the container has no network at all.
+    pub fn datagrams(&self, port: u16) -> io::Result<Vec<UdpSocket>> {
+        self.enter()?;
+        let open = |target: SocketAddr| -> io::Result<UdpSocket> {
+            let any: IpAddr = match target {
+                SocketAddr::V4(_) => Ipv4Addr::UNSPECIFIED.into(),
+                SocketAddr::V6(_) => Ipv6Addr::UNSPECIFIED.into(),
+            };
+            let socket = UdpSocket::bind((any, 0))?;
+            socket.connect(target)?;
+            Ok(socket)
+        };
+        let mut opened = Vec::new();
+        let mut failed = None;
+        for target in self.targets(port) {
+            match open(target) {
+                Ok(socket) => opened.push(socket),
+                Err(e) => failed = Some(e),
+            }
+        }
+        match failed {
+            Some(e) if opened.is_empty() => Err(e),
+            _ => Ok(opened),
+        }
+    }
+
+    fn enter(&self) -> io::Result<()> {
+        let kind = Some(LinkNameSpaceType::Network);
+        Ok(move_into_link_name_space(self.file.file().as_fd(), kind)?)
+    }
+
+    fn targets(&self, port: u16) -> impl Iterator<Item = SocketAddr> {
+        let loopback = IpAddr::V4(Ipv4Addr::LOCALHOST);
+        let all = self.addresses.iter().copied().chain([loopback]);
+        all.map(move |address| SocketAddr::new(address, port))
     }
 }
 

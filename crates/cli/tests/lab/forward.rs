@@ -2,7 +2,7 @@
 
 use std::{
     io::{BufRead, BufReader, Read, Write},
-    net::{Shutdown, TcpStream},
+    net::{Shutdown, TcpStream, UdpSocket},
     process::{Child, Stdio},
     time::{Duration, Instant},
 };
@@ -243,7 +243,8 @@ fn ports_of_every_kind_and_copies_without_any() {
     lab.init();
     let engine = tiny::engine(&lab, "a");
     let some = Some(&engine);
-    // One listens on its loopback alone, one says all that it was told, one is of UDP, one has nobody.
+    // One listens on its loopback alone, one says all that it was told, one is of UDP, where nobody is
+    // as yet, one has nobody.
     tiny::create(
         &engine,
         "many",
@@ -261,7 +262,7 @@ fn ports_of_every_kind_and_copies_without_any() {
     assert_eq!(copy["ports"].as_array().unwrap().len(), 4, "{copy:#}");
 
     let mut ports = Staying::start(&lab, &engine, &["ports", "many-try"]);
-    assert_eq!(ports.said["addresses"].as_array().unwrap().len(), 3);
+    assert_eq!(ports.said["addresses"].as_array().unwrap().len(), 4);
     let answer = get(&ports.address("8080/tcp")).unwrap();
     assert!(answer.starts_with("HTTP/1."), "{answer}");
     let mut echo = TcpStream::connect(ports.address("7/tcp")).unwrap();
@@ -293,5 +294,108 @@ fn ports_of_every_kind_and_copies_without_any() {
     );
     let published = lab.json(some, &["ports", "many-net"], 0);
     assert!(published["addresses"].as_array().unwrap().len() >= 4);
+    engine.destroy().unwrap();
+}
+
+/// Says back each datagram with a word before it, at a port within a container's network; nothing of
+/// busybox does. `127.0.0.1` is its loopback, `0.0.0.0` everything.
+fn echo_in(engine: &PrivateEngine, container: &str, at: &str, word: &'static str) {
+    let pid = tiny::inspect(engine, container)["State"]["Pid"].clone();
+    let namespace = fs_err::File::open(format!("/proc/{pid}/ns/net")).unwrap();
+    let at = at.to_owned();
+    let (bound, is_bound) = std::sync::mpsc::channel();
+    // Ends with the test's process; the namespace with the last of its sockets.
+    std::thread::spawn(move || {
+        let kind = Some(rustix::thread::LinkNameSpaceType::Network);
+        let fd = std::os::fd::AsFd::as_fd(&namespace);
+        rustix::thread::move_into_link_name_space(fd, kind).unwrap();
+        let socket = UdpSocket::bind(at).unwrap();
+        bound.send(()).unwrap();
+        let mut datagram = vec![0; 65_536];
+        loop {
+            let (length, from) = socket.recv_from(&mut datagram).unwrap();
+            let answer = [word.as_bytes(), &datagram[..length]].concat();
+            let _ = socket.send_to(&answer, from);
+        }
+    });
+    is_bound.recv().unwrap();
+}
+
+/// Asks until there is an answer: datagrams get lost, and a container that starts again is found by
+/// the next one.
+fn ask(client: &UdpSocket, address: &str, words: &str) -> String {
+    let wait = Some(Duration::from_millis(500));
+    client.set_read_timeout(wait).unwrap();
+    let mut answer = [0; 2048];
+    let end = Instant::now() + Duration::from_secs(60);
+    while Instant::now() < end {
+        client.send_to(words.as_bytes(), address).unwrap();
+        if let Ok((length, from)) = client.recv_from(&mut answer) {
+            assert_eq!(from.to_string(), address);
+            return String::from_utf8(answer[..length].to_vec()).unwrap();
+        }
+    }
+    panic!("no answer from {address}")
+}
+
+#[test]
+fn ports_of_udp_answer_each_client_and_after_a_restart() {
+    let lab = Lab::new();
+    lab.init();
+    let engine = tiny::engine(&lab, "a");
+    let some = Some(&engine);
+    tiny::create(
+        &engine,
+        "names",
+        json!({
+            "Cmd": ["sh", "-c", IDLE],
+            "ExposedPorts": {"53/udp": {}, "54/udp": {}, "53/tcp": {}, "55/sctp": {}},
+            "HostConfig": {"PortBindings": {
+                "53/udp": [{"HostPort": "18053"}], "54/udp": [{"HostPort": "18054"}], "53/tcp": [{"HostPort": "18053"}],
+            }},
+        }),
+    );
+    tiny::start(&engine, "names");
+    lab.json(some, &["backup", "names"], 0);
+    // The same number of both protocols.
+    let held = UdpSocket::bind("127.0.0.1:0").unwrap();
+    let local = held.local_addr().unwrap().port();
+    let map = format!("18053/udp:{local}");
+    let line = format!("restore names --as names-try --map-port {map}");
+    let taken = format!("127.0.0.1:{local} cannot be had");
+    tiny::refused(&lab, some, &line, 1, &[&taken, "--map-port 18053:NEW"]);
+    drop(held);
+    lab.json(some, &line.split(' ').collect::<Vec<_>>(), 0);
+    let mut ports = Staying::start(&lab, &engine, &["ports", "names-try"]);
+    let (wide, narrow) = (ports.address("53/udp"), ports.address("54/udp"));
+    assert_eq!(wide, format!("127.0.0.1:{local}"));
+    assert_eq!(ports.said["addresses"].as_array().unwrap().len(), 3);
+
+    echo_in(&engine, "names-try", "0.0.0.0:53", "wide ");
+    echo_in(&engine, "names-try", "127.0.0.1:54", "narrow ");
+    let clients: Vec<UdpSocket> = (0..8)
+        .map(|_| UdpSocket::bind("127.0.0.1:0").unwrap())
+        .collect();
+    std::thread::scope(|scope| {
+        for (at, client) in clients.iter().enumerate() {
+            let (wide, narrow) = (&wide, &narrow);
+            scope.spawn(move || {
+                for turn in 0..50 {
+                    let words = format!("{at}.{turn}");
+                    assert_eq!(ask(client, wide, &words), format!("wide {words}"));
+                }
+                assert_eq!(ask(client, narrow, "x"), "narrow x");
+            });
+        }
+    });
+    // Nobody else's: the original's own port is where it was, and nobody answers there.
+    let restart = "/containers/names-try/restart?t=0";
+    engine.api().post(restart, &Value::Null).unwrap();
+    echo_in(&engine, "names-try", "0.0.0.0:53", "again ");
+    let fresh = UdpSocket::bind("127.0.0.1:0").unwrap();
+    assert_eq!(ask(&fresh, &wide, "?"), "again ?");
+
+    assert_eq!(ports.interrupt(), Some(0));
+    UdpSocket::bind(&wide).unwrap();
     engine.destroy().unwrap();
 }

@@ -5,16 +5,21 @@
 //! connection that begins **inside** the container's own network namespace. So the copy's networks stay
 //! shut: nothing is routed, no address of the host appears in them, and the copy can begin nothing.
 //!
-//! Bounded: [`MOST`] connections at once, more wait to be accepted. A half-closed connection stays open
-//! the other way. A container that was started again is found again. TCP alone.
+//! TCP and UDP. Bounded: [`MOST`] connections at once, more wait to be accepted; so many clients of a
+//! port of UDP, the silent ones give way. A half-closed connection stays open the other way. A
+//! container that was started again is found again.
 
 mod copy;
+mod datagrams;
 mod pipe;
 
 use std::{
     collections::BTreeMap,
-    net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream},
-    sync::Arc,
+    net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream, UdpSocket},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
     thread::JoinHandle,
     time::Duration,
 };
@@ -24,7 +29,10 @@ use serde::{Deserialize, Serialize};
 
 pub(crate) use self::copy::published;
 pub use self::copy::{Opened, of_copy};
-use self::pipe::Pipes;
+use self::{
+    datagrams::{Rules, Way, serve},
+    pipe::Pipes,
+};
 use crate::{RecoveryError, Result};
 
 /// Connections at once, over all ports.
@@ -44,11 +52,36 @@ pub struct CopyPort {
     pub local: Option<u16>,
 }
 
+/// A protocol that is forwarded.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Protocol {
+    /// TCP.
+    Tcp,
+    /// UDP.
+    Udp,
+}
+
 impl CopyPort {
-    /// The number, if it is a port of TCP.
-    pub fn tcp(&self) -> Option<u16> {
+    /// Number and protocol, if it is one that is forwarded.
+    pub fn target(&self) -> Option<(u16, Protocol)> {
         let (number, protocol) = self.port.split_once('/').unwrap_or((&self.port, "tcp"));
-        (protocol == "tcp").then(|| number.parse().ok()).flatten()
+        let protocol = match protocol {
+            "tcp" => Protocol::Tcp,
+            "udp" => Protocol::Udp,
+            _ => return None,
+        };
+        Some((number.parse().ok()?, protocol))
+    }
+}
+
+impl Protocol {
+    /// Tries whether a port of 127.0.0.1 can be had.
+    pub(crate) fn try_local(self, port: u16) -> std::io::Result<()> {
+        let local = (Ipv4Addr::LOCALHOST, port);
+        match self {
+            Self::Tcp => TcpListener::bind(local).map(drop),
+            Self::Udp => UdpSocket::bind(local).map(drop),
+        }
     }
 }
 
@@ -66,8 +99,9 @@ pub struct Address {
 /// Forwards until it is closed or dropped.
 pub struct Forwarder {
     addresses: Vec<Address>,
-    listening: Vec<(SocketAddr, JoinHandle<()>)>,
+    listening: Vec<(Protocol, SocketAddr, JoinHandle<()>)>,
     pipes: Arc<Pipes>,
+    stop: Arc<AtomicBool>,
     /// What is not forwarded, and why.
     pub warnings: Vec<String>,
 }
@@ -84,12 +118,13 @@ impl Forwarder {
             addresses: Vec::new(),
             listening: Vec::new(),
             pipes: Arc::new(Pipes::new(MOST)),
+            stop: Arc::default(),
             warnings: Vec::new(),
         };
         for port in ports {
-            let (Some(number), Some(id)) = (port.tcp(), ids.get(&port.container)) else {
+            let (Some(to), Some(id)) = (port.target(), ids.get(&port.container)) else {
                 this.warnings.push(format!(
-                    "port {} of {} is not forwarded: only TCP is",
+                    "port {} of {} is not forwarded: only TCP and UDP are",
                     port.port, port.container
                 ));
                 continue;
@@ -107,7 +142,7 @@ impl Forwarder {
                     port.container, port.port
                 ));
             }
-            let address = this.listen(engine, id, number, port)?;
+            let address = this.listen(engine, id, to, port)?;
             this.addresses.push(Address {
                 container: port.container.clone(),
                 port: port.port.clone(),
@@ -126,26 +161,39 @@ impl Forwarder {
         &mut self,
         engine: &Arc<dyn Engine>,
         id: &str,
-        number: u16,
+        (number, protocol): (u16, Protocol),
         port: &CopyPort,
     ) -> Result<SocketAddr> {
         let wanted = SocketAddr::from((Ipv4Addr::LOCALHOST, port.local.unwrap_or(0)));
-        let listener = TcpListener::bind(wanted).map_err(|e| {
+        let unbound = |e: std::io::Error| {
             RecoveryError::Failed(format!(
                 "{wanted} cannot be bound for port {} of {} ({e}); choose another one",
                 port.port, port.container
             ))
-        })?;
-        let address = listener.local_addr()?;
+        };
         let target = Arc::new(Target {
             engine: Arc::clone(engine),
             id: id.to_owned(),
             port: number,
         });
-        let pipes = Arc::clone(&self.pipes);
-        let thread = thread(format!("port-{}", address.port()))
-            .spawn(move || accept(&listener, &pipes, &target))?;
-        self.listening.push((address, thread));
+        let name = |address: SocketAddr| thread(format!("port-{}", address.port()));
+        let (address, thread) = match protocol {
+            Protocol::Tcp => {
+                let listener = TcpListener::bind(wanted).map_err(unbound)?;
+                let address = listener.local_addr()?;
+                let pipes = Arc::clone(&self.pipes);
+                let accept = move || accept(&listener, &pipes, &target);
+                (address, name(address).spawn(accept)?)
+            }
+            Protocol::Udp => {
+                let socket = Arc::new(UdpSocket::bind(wanted).map_err(unbound)?);
+                let address = socket.local_addr()?;
+                let stop = Arc::clone(&self.stop);
+                let serve = move || serve(&socket, &target, &stop, Rules::default());
+                (address, name(address).spawn(serve)?)
+            }
+        };
+        self.listening.push((protocol, address, thread));
         Ok(address)
     }
 
@@ -156,9 +204,15 @@ impl Forwarder {
 
     fn end(&mut self) {
         self.pipes.stop();
-        for (address, thread) in self.listening.drain(..) {
-            // Whoever waits in `accept` is woken by a connection.
-            drop(TcpStream::connect(address));
+        self.stop.store(true, Ordering::SeqCst);
+        for (protocol, address, _) in &self.listening {
+            // Whoever waits is woken by a connection, or by a datagram.
+            match protocol {
+                Protocol::Tcp => drop(TcpStream::connect(address)),
+                Protocol::Udp => wake(*address),
+            }
+        }
+        for (_, _, thread) in self.listening.drain(..) {
             let _ = thread.join();
         }
         self.pipes.wait();
@@ -168,6 +222,13 @@ impl Forwarder {
 impl Drop for Forwarder {
     fn drop(&mut self) {
         self.end();
+    }
+}
+
+/// One that gets lost on the loopback leaves a thread behind until the process ends, no more.
+fn wake(address: SocketAddr) {
+    if let Ok(socket) = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)) {
+        let _ = socket.send_to(&[], address);
     }
 }
 
@@ -181,10 +242,19 @@ struct Target {
 impl Target {
     /// Asked anew for each connection: a container that was started again is in another namespace.
     fn connect(&self) -> Result<TcpStream> {
+        Ok(self.namespace()?.connect(self.port)?)
+    }
+
+    fn namespace(&self) -> Result<NetworkNamespace> {
         let raw = self.engine.inspect_container(&self.id)?;
-        let namespace = NetworkNamespace::of_container(&raw)?
-            .ok_or_else(|| RecoveryError::Failed("the container does not run".to_owned()))?;
-        Ok(namespace.connect(self.port)?)
+        NetworkNamespace::of_container(&raw)?
+            .ok_or_else(|| RecoveryError::Failed("the container does not run".to_owned()))
+    }
+}
+
+impl Way for Target {
+    fn open(&self) -> Result<Vec<UdpSocket>> {
+        Ok(self.namespace()?.datagrams(self.port)?)
     }
 }
 

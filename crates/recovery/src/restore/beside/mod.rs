@@ -187,12 +187,14 @@ impl Copy {
             let was = self.point.definitions.renamed.ports.get(&local);
             let was = was.copied().unwrap_or(local);
             let way_out = format!("choose another one (--map-port {was}:NEW)");
-            if !seen.insert(local) {
+            let protocol = port.target().map(|(_, protocol)| protocol);
+            if !seen.insert((local, protocol)) {
                 found.push(format!(
                     "port {local} of 127.0.0.1 is asked for twice; {way_out}"
                 ));
             } else if !wanted.network_access
-                && let Err(e) = std::net::TcpListener::bind(("127.0.0.1", local))
+                && let Some(protocol) = protocol
+                && let Err(e) = protocol.try_local(local)
             {
                 found.push(format!("127.0.0.1:{local} cannot be had ({e}); {way_out}"));
             }
