@@ -24,6 +24,9 @@ pub struct Args {
     /// Leave everything that it made, and say where
     #[arg(long)]
     keep: bool,
+    /// Use this `lifeboat` instead of building one in release
+    #[arg(long, value_name = "FILE")]
+    program: Option<PathBuf>,
     /// Name the scenarios
     #[arg(long)]
     list: bool,
@@ -34,7 +37,7 @@ pub struct Args {
 
 /// What a scenario is given.
 pub struct Context {
-    /// The `lifeboat` program, built in release.
+    /// The `lifeboat` program.
     pub lifeboat: PathBuf,
     /// A directory of its own, short enough for engines, taken away afterwards.
     pub dir: PathBuf,
@@ -62,7 +65,7 @@ const SCENARIOS: &[Scenario] = &[
     },
     Scenario {
         name: "first-run",
-        about: "the first two minutes: apps, init, backup, a copy beside the app, and away with it",
+        about: "the first two minutes: every command of the book's first page, with an app that runs",
         run: first_run::run,
     },
 ];
@@ -85,7 +88,10 @@ pub fn run(args: &Args) -> Result<ExitCode> {
     let begin = Instant::now();
     packages::ensure(engine::PACKAGES)?;
     packages::ensure(images::PACKAGES)?;
-    let lifeboat = build::lifeboat("release")?;
+    let lifeboat = match &args.program {
+        Some(program) => fs_err::canonicalize(program)?,
+        None => build::lifeboat("release")?,
+    };
     root::become_root()?;
 
     let place = tempfile::Builder::new().prefix(PREFIX).tempdir()?;
