@@ -35,11 +35,12 @@ pub fn count(number: u64) -> String {
 
 /// `1 file`, `2 files`.
 pub fn plural(number: u64, noun: &str) -> String {
-    format!(
-        "{} {noun}{}",
-        count(number),
-        if number == 1 { "" } else { "s" }
-    )
+    let number_shown = count(number);
+    match noun.strip_suffix("ry") {
+        _ if number == 1 => format!("{number_shown} {noun}"),
+        Some(stem) => format!("{number_shown} {stem}ries"),
+        None => format!("{number_shown} {noun}s"),
+    }
 }
 
 /// Seconds in the two largest units that matter: `0.214 s`, `12.3 s`, `4 min 05 s`, `2 h 03 min`.

@@ -18,6 +18,16 @@ impl Digest {
         Self(hex::encode(Sha256::digest(bytes)))
     }
 
+    /// The digest of all that a reader gives.
+    ///
+    /// # Errors
+    /// It breaks off.
+    pub fn of_reader(mut reader: impl io::Read) -> io::Result<Self> {
+        let mut hasher = HashWriter(Sha256::new());
+        io::copy(&mut reader, &mut hasher)?;
+        Ok(Self::from_hasher(hasher.0))
+    }
+
     pub(crate) fn from_hasher(hasher: Sha256) -> Self {
         Self(hex::encode(hasher.finalize()))
     }

@@ -41,6 +41,42 @@ pub enum Error {
         "the engine took image {0} but does not know it afterwards; load it by hand and try again"
     )]
     NotLoaded(String),
+    /// A registry does not answer, or breaks off again and again.
+    #[error(
+        "the registry {registry} cannot be reached: {why}; run the command again once it answers"
+    )]
+    Unreachable {
+        /// Its address.
+        registry: String,
+        /// Why.
+        why: String,
+    },
+    /// A registry does not let us.
+    #[error("the registry {registry} refuses {what}: {why}")]
+    Refused {
+        /// Its address.
+        registry: String,
+        /// What was asked for.
+        what: String,
+        /// Why, and what to do.
+        why: String,
+    },
+    /// A registry answers what no registry should.
+    #[error("the registry {registry} cannot be used: {what}: {why}")]
+    BadAnswer {
+        /// Its address.
+        registry: String,
+        /// What was asked for.
+        what: String,
+        /// What is wrong with the answer.
+        why: String,
+    },
+    /// What was given to reach a registry with cannot be used.
+    #[error("{0}")]
+    Setup(String),
+    /// Somebody wants it to end.
+    #[error("interrupted")]
+    Interrupted,
     /// Reading from where the layout is kept, or writing to it, failed.
     #[error("{context}: {source}")]
     Io {

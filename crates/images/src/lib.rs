@@ -25,6 +25,7 @@ mod directory;
 mod error;
 mod from_engine;
 mod layout;
+mod parallel;
 pub mod registry;
 mod sink;
 mod to_engine;

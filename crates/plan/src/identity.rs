@@ -68,23 +68,66 @@ impl AppIdentity {
     /// The tags of a snapshot of this app: ours first, then the user's, each once.
     #[must_use]
     pub fn snapshot_tags(&self, partial: bool, user: &[String]) -> Vec<String> {
-        let mut tags = vec![TAG.to_owned(), format!("{TAG_APP}{}", self.name)];
-        if partial {
-            tags.push(TAG_PARTIAL.to_owned());
-        }
-        for tag in user {
-            if !tag.is_empty() && !tags.contains(tag) {
-                tags.push(tag.clone());
-            }
-        }
-        tags
+        tags(format!("{TAG_APP}{}", self.name), partial, user)
     }
+}
+
+fn tags(whose: String, partial: bool, user: &[String]) -> Vec<String> {
+    let mut tags = vec![TAG.to_owned(), whose];
+    if partial {
+        tags.push(TAG_PARTIAL.to_owned());
+    }
+    for tag in user {
+        if !tag.is_empty() && !tags.contains(tag) {
+            tags.push(tag.clone());
+        }
+    }
+    tags
 }
 
 impl fmt::Display for AppIdentity {
     /// `site/host/app`, which is also a reference.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}/{}/{}", self.site, self.host, self.name)
+    }
+}
+
+/// The beginning of the tag that names a registry.
+pub const TAG_REGISTRY: &str = "registry=";
+
+/// The identity of a registry: as a place of this site, whoever reads it.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct RegistryIdentity {
+    /// Where it is backed up.
+    pub site: SiteName,
+    /// Its address as images name it: `registry.example:5000`.
+    pub registry: String,
+}
+
+impl RegistryIdentity {
+    /// The one path of its snapshots: `/lifeboat/<site>/registry/<address>`.
+    #[must_use]
+    pub fn snapshot_path(&self) -> String {
+        format!("/lifeboat/{}/registry/{}", self.site, self.registry)
+    }
+
+    /// The identity that a snapshot's paths stand for: exactly one path, and that one a registry's.
+    #[must_use]
+    pub fn from_snapshot_paths<P: AsRef<str>>(paths: &[P]) -> Option<Self> {
+        let [path] = paths else { return None };
+        let mut parts = path.as_ref().strip_prefix("/lifeboat/")?.split('/');
+        let site = SiteName::new(parts.next()?).ok()?;
+        if parts.next()? != "registry" {
+            return None;
+        }
+        let registry = parts.next().filter(|name| !name.is_empty())?.to_owned();
+        parts.next().is_none().then_some(Self { site, registry })
+    }
+
+    /// The tags of a snapshot of this registry: ours first, then the user's, each once.
+    #[must_use]
+    pub fn snapshot_tags(&self, partial: bool, user: &[String]) -> Vec<String> {
+        tags(format!("{TAG_REGISTRY}{}", self.registry), partial, user)
     }
 }
 
@@ -115,6 +158,33 @@ mod tests {
             ["lifeboat", "app=shop", "partial", "x"]
         );
         assert_eq!(shop.to_string(), "default/web01/shop");
+    }
+
+    #[test]
+    fn registries_are_told_from_apps() {
+        let registry = RegistryIdentity {
+            site: SiteName::default(),
+            registry: "registry.example:5000".to_owned(),
+        };
+        let path = registry.snapshot_path();
+        assert_eq!(path, "/lifeboat/default/registry/registry.example:5000");
+        assert_eq!(AppIdentity::from_snapshot_path(&path), None);
+        assert_eq!(
+            registry.snapshot_tags(false, &["x".into()]),
+            ["lifeboat", "registry=registry.example:5000", "x"]
+        );
+        assert_eq!(
+            RegistryIdentity::from_snapshot_paths(&[path]),
+            Some(registry)
+        );
+        for other in [
+            "/lifeboat/default/registry/app/shop",
+            "/lifeboat/default/registry/",
+            "/lifeboat/default/registry",
+            "/srv",
+        ] {
+            assert_eq!(RegistryIdentity::from_snapshot_paths(&[other]), None);
+        }
     }
 
     #[test]

@@ -64,7 +64,9 @@ impl RecoveryError {
             Self::Vault(e) => of_vault(e.kind()),
             Self::Capture(e) => of_vault(e.kind()),
             Self::NotFound(_) | Self::Plan(_) => ErrorKind::Usage,
-            Self::Interrupted => ErrorKind::Interrupted,
+            Self::Interrupted | Self::Images(lifeboat_images::Error::Interrupted) => {
+                ErrorKind::Interrupted
+            }
             _ => ErrorKind::Failed,
         }
     }

@@ -20,6 +20,7 @@ mod near;
 pub mod points;
 mod project;
 pub mod protect;
+pub mod registry;
 pub mod restore;
 pub mod selection;
 pub mod setup;

@@ -3,7 +3,7 @@
 use std::io::Read;
 
 use lifeboat_plan::{
-    identity::AppIdentity,
+    identity::{AppIdentity, RegistryIdentity},
     manifest::{Manifest, layout},
     reference::{self, PointSummary},
 };
@@ -28,6 +28,9 @@ pub struct Point {
     pub host: String,
     /// App, for recovery points.
     pub app: Option<String>,
+    /// Registry, for points of one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub registry: Option<String>,
     /// Paths of a plain snapshot.
     pub paths: Vec<String>,
     /// Tags.
@@ -45,20 +48,26 @@ pub struct Point {
 impl Point {
     pub(crate) fn new(id: SnapshotId, snapshot: &Snapshot) -> Self {
         let identity = AppIdentity::from_snapshot_paths(&snapshot.paths);
+        let registry = RegistryIdentity::from_snapshot_paths(&snapshot.paths);
         let summary = snapshot.summary.as_ref();
         Self {
             id,
             time: snapshot.time.clone(),
-            site: identity.as_ref().map(|i| i.site.to_string()),
+            site: identity
+                .as_ref()
+                .map(|i| &i.site)
+                .or(registry.as_ref().map(|r| &r.site))
+                .map(ToString::to_string),
             host: identity
                 .as_ref()
                 .map_or_else(|| snapshot.hostname.clone(), |i| i.host.to_string()),
             app: identity.as_ref().map(|i| i.name.to_string()),
-            paths: if identity.is_some() {
+            paths: if identity.is_some() || registry.is_some() {
                 Vec::new()
             } else {
                 snapshot.paths.clone()
             },
+            registry: registry.map(|r| r.registry),
             tags: snapshot.tags.clone(),
             partial: snapshot
                 .tags

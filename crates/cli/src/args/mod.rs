@@ -19,6 +19,7 @@ mod pin;
 mod points;
 mod ports;
 mod prune;
+mod registry;
 mod repair;
 mod restore;
 mod rm;
@@ -51,6 +52,10 @@ pub use self::{
     points::PointsArgs,
     ports::PortsArgs,
     prune::{PruneArgs, PruneSize},
+    registry::{
+        Registry, RegistryAccessArgs, RegistryArgs, RegistryBackupArgs, RegistryCheckArgs,
+        RegistryRestoreArgs,
+    },
     repair::{Repair, RepairArgs, RepairIndexArgs, RepairPacksArgs, RepairPointsArgs},
     restore::RestoreArgs,
     rm::RmArgs,
@@ -233,6 +238,7 @@ pub enum Command {
     Pin(PinArgs),
     Unpin(UnpinArgs),
     Key(KeyArgs),
+    Registry(RegistryArgs),
     Check(CheckArgs),
     Repair(RepairArgs),
     Completion(CompletionArgs),

@@ -25,6 +25,7 @@ mod planned;
 mod points;
 mod ports;
 mod prune;
+mod registry;
 mod repair;
 mod restore;
 mod rm;
@@ -65,6 +66,7 @@ pub fn run(cli: Cli, reporter: &Arc<Reporter>) -> Result<Exit> {
         Command::Pin(args) => pin::pin(&session(out)?, args),
         Command::Unpin(args) => pin::unpin(&session(out)?, args),
         Command::Key(args) => key::run(&session(out)?, args),
+        Command::Registry(args) => registry::run(&session(out)?, args),
         Command::Check(args) => check::run(&session(out)?, args),
         Command::Repair(args) => repair::run(&session(out)?, args),
         Command::Completion(args) => tools::completion(&out, args),

@@ -93,9 +93,10 @@ fn render(list: &Points, width: Option<u16>) -> String {
                 Some(site) if sites => human::escape(format!("{site}/{}", point.host).as_bytes()),
                 _ => human::escape(point.host.as_bytes()),
             },
-            match &point.app {
-                Some(app) => human::escape(app.as_bytes()),
-                None => human::escape(point.paths.join(", ").as_bytes()),
+            match (&point.app, &point.registry) {
+                (Some(app), _) => human::escape(app.as_bytes()),
+                (None, Some(registry)) => human::escape(format!("registry {registry}").as_bytes()),
+                (None, None) => human::escape(point.paths.join(", ").as_bytes()),
             },
             figure(point.bytes),
             figure(point.added),
@@ -114,7 +115,10 @@ fn notes(point: &Point) -> String {
     let partial = point.partial.then_some("incomplete").into_iter();
     // The tags of ours say what the columns say already.
     let tags = point.tags.iter().map(String::as_str).filter(|tag| {
-        !tag.starts_with("lifeboat") && !tag.starts_with("app=") && *tag != "partial"
+        !["lifeboat", "app=", "registry="]
+            .iter()
+            .any(|ours| tag.starts_with(ours))
+            && *tag != "partial"
     });
     let notes: Vec<String> = partial
         .chain(tags)
@@ -136,6 +140,7 @@ mod tests {
             site: app.map(|_| site.to_owned()),
             host: host.to_owned(),
             app: app.map(str::to_owned),
+            registry: None,
             paths: vec!["/etc".to_owned(), "/srv\n".to_owned()],
             tags: Vec::new(),
             partial: false,

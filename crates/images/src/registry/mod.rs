@@ -11,10 +11,15 @@
 //!
 //! The protocol is the OCI distribution specification 1.1.
 
+pub mod client;
+mod fetch;
 mod name;
+mod push;
 mod record;
 mod shelf;
 
+pub use fetch::{BlobStore, FetchOptions, Fetched, Platform, fetch};
 pub use name::{is_repository, is_tag};
+pub use push::{BlobSource, PushOptions, Pushed, push, renamed};
 pub use record::{Finding, ManifestRecord, RECORD_SCHEMA, RegistryRecord, Repository};
 pub use shelf::{Content, Shelf, Shelved, ShelvedBlob};

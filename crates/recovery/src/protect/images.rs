@@ -14,7 +14,7 @@ use lifeboat_plan::{
     manifest::{ImageRecord, LeftOut, LeftOutKind, layout},
 };
 use lifeboat_vault::{
-    ChunkPolicy, FileWriter, Reader, Writer,
+    ChunkPolicy, FileWriter, Reader, SavedFile, Writer,
     node::{Metadata, Node, NodeKind, Timestamp},
 };
 
@@ -162,6 +162,29 @@ fn node_of(reader: &Reader, parent: &ParentPoint, path: &str) -> Option<Node> {
         .then_some(node)
 }
 
+/// A file that exists nowhere else: everybody may read it, and it is root's.
+pub(crate) fn plain_file(saved: SavedFile, time: Timestamp) -> Node {
+    let meta = Metadata {
+        mode: 0o644,
+        mtime: time,
+        atime: time,
+        ctime: time,
+        user: "root".to_owned(),
+        group: "root".to_owned(),
+        links: 1,
+        ..Metadata::default()
+    };
+    let kind = NodeKind::File {
+        size: saved.size,
+        content: saved.content,
+    };
+    Node {
+        name: Vec::new(),
+        kind,
+        meta,
+    }
+}
+
 /// Takes a layout into the vault: each file is chunked on its way.
 struct VaultSink<'w> {
     /// Who is told, and who may stop it.
@@ -185,28 +208,6 @@ impl VaultSink<'_> {
         }
         self.files
     }
-
-    fn node(&self, saved: lifeboat_vault::SavedFile) -> Node {
-        let meta = Metadata {
-            mode: 0o644,
-            mtime: self.time,
-            atime: self.time,
-            ctime: self.time,
-            user: "root".to_owned(),
-            group: "root".to_owned(),
-            links: 1,
-            ..Metadata::default()
-        };
-        let kind = NodeKind::File {
-            size: saved.size,
-            content: saved.content,
-        };
-        Node {
-            name: Vec::new(),
-            kind,
-            meta,
-        }
-    }
 }
 
 impl LayoutSink for VaultSink<'_> {
@@ -226,7 +227,7 @@ impl LayoutSink for VaultSink<'_> {
             .file(ChunkPolicy::ContentDefined, bytes.len() as u64);
         file.write(bytes).map_err(io::Error::other)?;
         let saved = file.finish().map_err(io::Error::other)?;
-        let node = self.node(saved);
+        let node = plain_file(saved, self.time);
         self.files.insert(path.to_owned(), node);
         Ok(())
     }
@@ -262,7 +263,7 @@ impl BlobWriter for VaultBlob<'_, '_> {
                 saved.size
             )));
         }
-        let node = sink.node(saved);
+        let node = plain_file(saved, sink.time);
         sink.files.insert(digest.path(), node);
         Ok(())
     }

@@ -29,6 +29,7 @@ use lifeboat_plan::{
 use lifeboat_vault::{VaultError, Writer, WriterOptions, id::SnapshotId, node::Timestamp};
 
 pub(crate) use commit::{program_version, summary};
+pub(crate) use images::plain_file;
 pub use report::{ProtectOptions, Protected};
 
 use self::{

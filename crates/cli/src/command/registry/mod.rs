@@ -1,0 +1,87 @@
+//! `registry`: image repositories into the vault and out of it.
+
+mod backup;
+mod check;
+mod restore;
+
+use std::sync::Arc;
+
+use lifeboat_images::registry::{
+    Finding,
+    client::{Address, ClientOptions, Credentials, DockerConfig, RegistryClient},
+};
+use lifeboat_recovery::{Context, RecoveryError};
+use secrecy::SecretString;
+
+use crate::{
+    args::{Registry, RegistryAccessArgs, RegistryArgs},
+    environment,
+    exit::{Exit, Failure, Result},
+    human, password,
+    session::Session,
+};
+
+/// Does what was asked for.
+pub fn run(session: &Session, args: &RegistryArgs) -> Result<Exit> {
+    match &args.what {
+        Registry::Backup(args) => backup::run(session, args),
+        Registry::Check(args) => check::run(session, args),
+        Registry::Restore(args) => restore::run(session, args),
+    }
+}
+
+/// Connects to a registry with what was said, else with what `docker login` keeps.
+fn connect(ctx: &Context, address: &str, access: &RegistryAccessArgs) -> Result<RegistryClient> {
+    let address: Address = address.parse().map_err(usage)?;
+    let credentials = match (&access.registry_user, &access.registry_password_file) {
+        (Some(user), Some(file)) => {
+            let source = password::Source::File(file.clone());
+            let secret = password::read_as(&source, "registry-")?;
+            let text = std::str::from_utf8(&secret).map_err(|_| {
+                Failure::usage(format!("the password in {} is no text", file.display()))
+            })?;
+            Some(Credentials::new(user.clone(), SecretString::from(text)))
+        }
+        _ => kept(&address)?,
+    };
+    let read = |path: &Option<std::path::PathBuf>| path.as_ref().map(fs_err::read).transpose();
+    let options = ClientOptions {
+        plain_http: access.plain_http,
+        authorities: read(&access.registry_ca)?,
+        identity: read(&access.registry_cert)?,
+        credentials,
+    };
+    let cancel = ctx.cancel.clone();
+    let client =
+        RegistryClient::connect(&address, options, Arc::new(move || cancel.is_cancelled()));
+    Ok(client.map_err(RecoveryError::from)?)
+}
+
+fn kept(address: &Address) -> Result<Option<Credentials>> {
+    let Some(folder) = environment::docker().config else {
+        return Ok(None);
+    };
+    let config = DockerConfig::load(&folder.join("config.json")).map_err(RecoveryError::from)?;
+    Ok(config.find(address).map_err(RecoveryError::from)?)
+}
+
+fn usage(error: lifeboat_images::Error) -> Failure {
+    Failure::usage(error.to_string())
+}
+
+/// Findings as lines under a heading; nothing where there are none.
+fn listed(heading: &str, findings: &[Finding]) -> String {
+    let mut text = String::new();
+    if !findings.is_empty() {
+        text.push_str(&format!("{heading}\n"));
+    }
+    for finding in findings {
+        let line = format!(
+            "  {} {}: {}",
+            finding.repository, finding.reference, finding.reason
+        );
+        text.push_str(&human::escape(line.as_bytes()));
+        text.push('\n');
+    }
+    text
+}
