@@ -19,6 +19,17 @@ pub struct Listening {
 }
 
 impl Listening {
+    /// One whose process cannot be seen.
+    #[must_use]
+    pub fn unseen(protocol: &'static str, address: IpAddr, port: u16) -> Self {
+        Self {
+            protocol,
+            address,
+            port,
+            inode: 0,
+        }
+    }
+
     /// Name and id of a process that holds it, if it can be seen from here.
     #[must_use]
     pub fn process(&self) -> Option<(String, u32)> {

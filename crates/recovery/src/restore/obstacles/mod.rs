@@ -10,6 +10,8 @@ mod path_state;
 mod platform;
 mod ports;
 mod subnets;
+#[cfg(test)]
+mod tests;
 
 use std::collections::{BTreeMap, BTreeSet};
 

@@ -9,7 +9,7 @@ pub(super) fn platform(on: &Ground<'_>, found: &mut Vec<String>) {
     let (was, is) = (&on.manifest.engine, &on.here.engine);
     if !was.os.is_empty() && !is.os.is_empty() && was.os != is.os {
         found.push(format!(
-            "the app ran on {}, this engine runs {}",
+            "the app ran on {}, this engine runs {}; recover on an engine of that kind",
             was.os, is.os
         ));
     } else if !was.architecture.is_empty()
