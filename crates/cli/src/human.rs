@@ -65,6 +65,18 @@ pub fn seconds(seconds: f64) -> String {
     }
 }
 
+/// A length of time that a person chose, in the largest unit that it is whole in.
+pub fn period(seconds: u64) -> String {
+    let units = [(86_400, "day"), (3600, "hour"), (60, "minute")];
+    let whole = units
+        .iter()
+        .find(|(unit, _)| seconds >= *unit && seconds.is_multiple_of(*unit));
+    match whole {
+        Some((unit, name)) => plural(seconds / unit, name),
+        None => plural(seconds, "second"),
+    }
+}
+
 /// An RFC 3339 time in the machine's time zone, to the second. What cannot be read stays as it is.
 pub fn local_time(rfc3339: &str) -> String {
     time_in(rfc3339, TimeZone::system())
@@ -174,6 +186,19 @@ fn is_invisible(c: char) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn periods_are_whole() {
+        for (seconds, text) in [
+            (30 * 86_400, "30 days"),
+            (86_400, "1 day"),
+            (36 * 3600, "36 hours"),
+            (90, "90 seconds"),
+            (120, "2 minutes"),
+        ] {
+            assert_eq!(period(seconds), text);
+        }
+    }
 
     #[test]
     fn sizes() {

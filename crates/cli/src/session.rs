@@ -17,6 +17,7 @@ use crate::{
     args::GlobalArgs,
     environment,
     exit::{Exit, Failure, Result},
+    human,
     output::Output,
     password::{self, Password},
     progress::Reporter,
@@ -27,6 +28,8 @@ use crate::{
 /// Name and version, as locks and snapshots carry them.
 pub const PROGRAM: &str = concat!("lifeboat ", env!("CARGO_PKG_VERSION"));
 const DEFAULT_SITE: &str = "default";
+/// Seconds by which two clocks may differ, the way between them included.
+const CLOCK_MAY_DIFFER: i64 = 120;
 
 /// One run.
 pub struct Session {
@@ -124,7 +127,9 @@ impl Session {
 
     /// Opens another vault with this password.
     pub fn open_other(&self, place: &str, password: &Password) -> Result<Vault> {
-        Ok(Vault::open(self.store_at(place)?, password, world())?)
+        let vault = Vault::open(self.store_at(place)?, password, world())?;
+        vault.remember_locks_in(&self.places.locks(vault.id()));
+        Ok(vault)
     }
 
     /// Whether the vault is the one that `init` remembered.
@@ -145,6 +150,23 @@ impl Session {
         }
     }
 
+    /// Says so where this machine's clock is not the one of the server that keeps the vault.
+    pub fn warn_of_clock(&self, vault: &Vault) {
+        let (Some(there), here) = vault.clocks() else {
+            return;
+        };
+        let ahead = here.secs.saturating_sub(there.secs);
+        if ahead.abs() < CLOCK_MAY_DIFFER {
+            return;
+        }
+        self.reporter.warn_once(&format!(
+            "the clock of this machine is {} {} that of the store at {}: what is too young or too old is judged by the store's; set this one right (NTP), since points bear its time",
+            human::seconds(ahead.unsigned_abs() as f64),
+            if ahead > 0 { "ahead of" } else { "behind" },
+            vault.location()
+        ));
+    }
+
     fn open_vault_in(&self, store: Arc<dyn Store>) -> Result<Vault> {
         Ok(self.open_with_password_in(store)?.0)
     }
@@ -161,7 +183,10 @@ impl Session {
             Err(_) => {}
         }
         let open = |password: Password| {
-            Vault::open(Arc::clone(&store), &password, world()).map(|vault| (vault, password))
+            Vault::open(Arc::clone(&store), &password, world()).map(|vault| {
+                vault.remember_locks_in(&self.places.locks(vault.id()));
+                (vault, password)
+            })
         };
         let question = format!("Password of the vault at {}: ", store.location());
 

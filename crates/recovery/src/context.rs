@@ -72,6 +72,13 @@ impl Places {
         self.state.join("reports")
     }
 
+    /// What this host has locked in a vault whose points are locked.
+    pub fn locks(&self, vault: &str) -> PathBuf {
+        // The id comes from the vault's config, which somebody else may have written.
+        let name = vault.chars().filter(char::is_ascii_alphanumeric).take(64);
+        self.state.join("locks").join(name.collect::<String>())
+    }
+
     /// Where packs wait while an app is frozen and the vault is slow.
     pub fn spool(&self) -> PathBuf {
         self.state.join("spool")

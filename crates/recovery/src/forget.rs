@@ -14,10 +14,13 @@ use lifeboat_plan::{
     reference::{self, PointSummary, Reference},
     retention::{GroupBy, Moment, Options, Point, Policy, Reason, judge},
 };
-use lifeboat_vault::{Snapshot, SnapshotId, Vault, env::Clock};
+use lifeboat_vault::{Snapshot, SnapshotId, Vault};
 use serde::Serialize;
 
 use crate::{RecoveryError, Result, inspect::PointFilter, points};
+
+/// How the reason begins where the store lets nobody delete a point.
+const LOCKED_UNTIL: &str = "the store keeps it until";
 
 /// What is to be forgotten, or kept.
 #[derive(Debug, Clone, Default)]
@@ -92,7 +95,7 @@ pub fn policies(settings: &crate::Settings) -> Result<BTreeMap<String, Policy>> 
 }
 
 /// Decides; changes nothing.
-pub fn decide(vault: &Vault, request: &ForgetRequest, clock: &dyn Clock) -> Result<Fates> {
+pub fn decide(vault: &Vault, request: &ForgetRequest) -> Result<Fates> {
     let snapshots = vault.snapshots()?;
     if let Some((_, error)) = snapshots.unreadable.into_iter().next() {
         return Err(RecoveryError::Refused(format!(
@@ -115,7 +118,7 @@ pub fn decide(vault: &Vault, request: &ForgetRequest, clock: &dyn Clock) -> Resu
     };
     let chosen: BTreeSet<SnapshotId> = match named.is_empty() {
         true => filter.select(vault)?.found.into_iter().map(|(id, _)| id),
-        false => return by_name(vault, &all, &named, request, clock),
+        false => return by_name(vault, &all, &named, request),
     }
     .collect();
     if !by_policy && request.policies.is_empty() {
@@ -124,7 +127,7 @@ pub fn decide(vault: &Vault, request: &ForgetRequest, clock: &dyn Clock) -> Resu
                 .to_owned(),
         ));
     }
-    let points = points_of(vault, &all, clock)?;
+    let points = points_of(vault, &all)?;
     let policy_of = |point: &Point| {
         let chosen = point.id.parse().is_ok_and(|id| chosen.contains(&id));
         match (chosen, by_policy) {
@@ -133,7 +136,7 @@ pub fn decide(vault: &Vault, request: &ForgetRequest, clock: &dyn Clock) -> Resu
             (true, false) => of_settings(&request.policies, point),
         }
     };
-    let judged = judge(&points, policy_of, &options(request, clock));
+    let judged = judge(&points, policy_of, &options(vault, request));
     let mut fates: Vec<(String, Fate)> = Vec::new();
     for ((point, verdict), (id, snapshot)) in points.iter().zip(judged.verdicts).zip(&all) {
         if !chosen.contains(id) {
@@ -157,19 +160,23 @@ pub fn decide(vault: &Vault, request: &ForgetRequest, clock: &dyn Clock) -> Resu
     Ok(fates)
 }
 
-fn options(request: &ForgetRequest, clock: &dyn Clock) -> Options {
+fn options(vault: &Vault, request: &ForgetRequest) -> Options {
     Options {
         group_by: request.group_by,
-        now: now(clock),
+        now: now(vault),
         trust_times: request.trust_times,
         gone_too: request.gone_too,
     }
 }
 
-fn now(clock: &dyn Clock) -> jiff::Timestamp {
-    let now = clock.now();
+fn now(vault: &Vault) -> jiff::Timestamp {
+    let now = vault.now();
     let nanos = i32::try_from(now.nanos).unwrap_or(0);
     jiff::Timestamp::new(now.secs, nanos).unwrap_or(jiff::Timestamp::MAX)
+}
+
+fn rfc3339(secs: i64) -> String {
+    jiff::Timestamp::from_second(secs).map_or_else(|_| secs.to_string(), |at| at.to_string())
 }
 
 /// Points that are named, and apps.
@@ -216,12 +223,10 @@ fn of_settings<'p>(policies: &'p BTreeMap<String, Policy>, point: &Point) -> Opt
 }
 
 /// The facts of all points.
-fn points_of(
-    vault: &Vault,
-    all: &[(SnapshotId, Snapshot)],
-    clock: &dyn Clock,
-) -> Result<Vec<Point>> {
-    let now = clock.now();
+fn points_of(vault: &Vault, all: &[(SnapshotId, Snapshot)]) -> Result<Vec<Point>> {
+    let now = vault.now();
+    let ids: Vec<SnapshotId> = all.iter().map(|(id, _)| *id).collect();
+    let locked = vault.locked_points(&ids)?;
     let point = |(id, snapshot): &(SnapshotId, Snapshot)| {
         let stored = vault.stored_at(*id)?;
         Ok(Point {
@@ -232,7 +237,10 @@ fn points_of(
             paths: snapshot.paths.clone(),
             tags: snapshot.tags.clone(),
             partial: snapshot.tags.iter().any(|tag| tag == TAG_PARTIAL),
-            protected: snapshot.protected(now),
+            protected: match locked.get(id) {
+                Some(until) => Some(format!("{LOCKED_UNTIL} {}", rfc3339(*until))),
+                None => snapshot.protected(now),
+            },
         })
     };
     all.iter().map(point).collect()
@@ -244,16 +252,24 @@ fn by_name(
     all: &[(SnapshotId, Snapshot)],
     named: &[SnapshotId],
     request: &ForgetRequest,
-    clock: &dyn Clock,
 ) -> Result<Fates> {
-    let points = points_of(vault, all, clock)?;
-    let judged = judge(&points, |_| None, &options(request, clock));
+    let points = points_of(vault, all)?;
+    let judged = judge(&points, |_| None, &options(vault, request));
     let mut fates = Fates::default();
     for ((point, verdict), (id, snapshot)) in points.iter().zip(&judged.verdicts).zip(all) {
         if !named.contains(id) {
             continue;
         }
         let short = id.short();
+        if let Some(why) = point
+            .protected
+            .as_ref()
+            .filter(|why| why.starts_with(LOCKED_UNTIL))
+        {
+            return Err(RecoveryError::Refused(format!(
+                "point {short} cannot be deleted yet, by nobody: {why}; nothing was forgotten"
+            )));
+        }
         if let Some(why) = &point.protected {
             return Err(RecoveryError::Refused(format!(
                 "point {short} is not forgotten: {why}; `lifeboat unpin {short}` releases it; nothing was forgotten"

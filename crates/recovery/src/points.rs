@@ -43,6 +43,8 @@ pub struct Point {
     pub bytes: Option<u64>,
     /// Bytes that this point added to the vault, if recorded.
     pub added: Option<u64>,
+    /// Until when the store lets nobody delete it, in seconds since 1970, where that is not over.
+    pub locked_until: Option<i64>,
 }
 
 impl Point {
@@ -76,6 +78,7 @@ impl Point {
             files: summary.map(|s| s.total_files_processed),
             bytes: summary.map(|s| s.total_bytes_processed),
             added: summary.map(|s| s.data_added_packed),
+            locked_until: None,
         }
     }
 }
@@ -92,11 +95,16 @@ pub struct Points {
 /// All points, oldest first.
 pub fn list(vault: &Vault) -> Result<Points> {
     let snapshots = vault.snapshots()?;
+    let ids: Vec<SnapshotId> = snapshots.found.iter().map(|(id, _)| *id).collect();
+    let locked = vault.locked_points(&ids)?;
     Ok(Points {
         points: snapshots
             .found
             .iter()
-            .map(|(id, snapshot)| Point::new(*id, snapshot))
+            .map(|(id, snapshot)| Point {
+                locked_until: locked.get(id).copied(),
+                ..Point::new(*id, snapshot)
+            })
             .collect(),
         unreadable: snapshots
             .unreadable

@@ -10,7 +10,7 @@ use std::{
     sync::Arc,
 };
 
-use lifeboat_store::{Access, Capabilities, ObjectName, Place, Store, StoreError};
+use lifeboat_store::{Access, Capabilities, LockPolicy, ObjectName, Place, Store, StoreError};
 use lifeboat_vault::{Environment, Vault};
 use rustix::fs::{CWD, RenameFlags, renameat_with};
 use zeroize::Zeroizing;
@@ -28,6 +28,8 @@ pub struct InitOptions {
     pub password_file: Option<PathBuf>,
     /// What is needed to reach a vault that is not in a directory.
     pub access: Access,
+    /// How the store is to lock the vault's points.
+    pub object_lock: Option<LockPolicy>,
     /// Name of the site to remember.
     pub site: Option<String>,
     /// Name of this host to remember.
@@ -46,6 +48,8 @@ pub struct Initialised {
     pub sheet: RecoverySheet,
     /// What the store can do, where that was found out by trying.
     pub capabilities: Option<Capabilities>,
+    /// How its points are locked.
+    pub object_lock: Option<LockPolicy>,
     /// Sentences that a person should read (e.g. that the vault lies on the same disk as the data).
     pub warnings: Vec<String>,
 }
@@ -91,8 +95,8 @@ pub fn init(places: &Places, env: Environment, options: InitOptions) -> Result<I
             key
         }
     };
-    let capabilities = probe(&*store)?;
-    let vault = Vault::create(Arc::clone(&store), &password, env)?;
+    let capabilities = probe(&*store, options.object_lock)?;
+    let vault = Vault::create_locked(Arc::clone(&store), &password, env, options.object_lock)?;
     let before = Settings::load(&places.settings())?;
     if let Some(capabilities) = &capabilities {
         capabilities::remember(places, vault.id(), &location, capabilities)?;
@@ -121,6 +125,7 @@ pub fn init(places: &Places, env: Environment, options: InitOptions) -> Result<I
         vault_id: vault.id().to_owned(),
         warnings,
         capabilities,
+        object_lock: options.object_lock,
         sheet: sheet(
             vault.id(),
             &location,
@@ -145,7 +150,7 @@ fn absolute(place: Place) -> Result<Place> {
 }
 
 /// Tries out a store that is reached over a network, if there is no vault yet.
-fn probe(store: &dyn Store) -> Result<Option<Capabilities>> {
+fn probe(store: &dyn Store, lock: Option<LockPolicy>) -> Result<Option<Capabilities>> {
     if !store.is_remote() {
         return Ok(None);
     }
@@ -156,6 +161,11 @@ fn probe(store: &dyn Store) -> Result<Option<Capabilities>> {
         Err(e) => return Err(failed(e)),
     }
     store.create().map_err(failed)?;
+    if let (Some(policy), Some(lock)) = (lock, store.object_lock()) {
+        // So that the trial leaves no versions.
+        lock.possible().map_err(failed)?;
+        lock.keep(policy);
+    }
     store.probe().map(Some).map_err(failed)
 }
 

@@ -24,6 +24,7 @@ pub mod conformance;
 mod faulty;
 mod http;
 mod local;
+mod lock;
 mod memory;
 mod object;
 mod open;
@@ -39,6 +40,7 @@ pub use access::{Access, ExposeSecret, Limits, RetryPolicy, SecretString, Stop};
 pub use cloud::CloudStore;
 pub use faulty::{Fault, FaultyStore};
 pub use local::LocalStore;
+pub use lock::{LockMode, LockPolicy, ObjectLock};
 pub use memory::MemoryStore;
 pub use object::{Area, ObjectInfo, ObjectName, StoreError};
 pub use open::open;
@@ -89,6 +91,22 @@ pub trait Store: Send + Sync {
     /// told. A client cannot choose it, where the server is another machine.
     fn modified(&self, _name: &ObjectName) -> Result<Option<i64>> {
         Ok(None)
+    }
+
+    /// What the clock of whoever keeps this says now, in seconds since 1970, where it is another machine and has
+    /// told. Nothing is asked for it.
+    fn server_time(&self) -> Option<i64> {
+        None
+    }
+
+    /// What keeps objects from being deleted before their time, where there is such a thing.
+    fn object_lock(&self) -> Option<&dyn ObjectLock> {
+        None
+    }
+
+    /// Whether these credentials may delete more than locks, as far as it can be told without deleting anything.
+    fn may_delete(&self) -> Result<bool> {
+        Ok(true)
     }
 
     /// What the place can do, found out by trying where that is not known. Only before a vault is

@@ -151,6 +151,14 @@ pub enum StoreError {
         /// What is missing.
         reason: String,
     },
+    /// Objects cannot be locked there.
+    #[error("{place} cannot lock what it holds: {reason}")]
+    NoLock {
+        /// Where.
+        place: String,
+        /// Why not.
+        reason: String,
+    },
     /// An object ended before the range that was asked for.
     #[error("{name} is shorter than expected: wanted {wanted} bytes at {offset}")]
     ShortRead {

@@ -49,7 +49,7 @@ pub(crate) trait Raw: Store {
     }
 
     /// Whether a name that is not there could be deleted.
-    fn may_delete(&self, absent: &ObjectName) -> Result<bool> {
+    fn could_delete(&self, absent: &ObjectName) -> Result<bool> {
         match self.delete(absent) {
             Ok(()) | Err(StoreError::NotFound(_)) => Ok(true),
             Err(StoreError::Denied { .. }) => Ok(false),
@@ -68,20 +68,26 @@ pub(crate) trait Raw: Store {
     }
 }
 
+fn named(area: Area, text: &[u8]) -> Result<ObjectName> {
+    let id = hex::encode(Sha256::digest(text));
+    ObjectName::new(area, &id).ok_or(StoreError::NotFound(id))
+}
+
+/// A pack that is not there.
+pub(crate) fn absent(nonce: &[u8]) -> Result<ObjectName> {
+    named(Area::Data, &[nonce, b"absent"].concat())
+}
+
 /// Tries a store out. It leaves nothing: its object is a lock, which append-only servers let go too,
 /// and deleting something that is not there shows whether something could be.
 pub(crate) fn probe(store: &dyn Raw, nonce: &[u8]) -> Result<Capabilities> {
-    let named = |area, text: &[u8]| {
-        let id = hex::encode(Sha256::digest(text));
-        ObjectName::new(area, &id).ok_or(StoreError::NotFound(id))
-    };
     let object = named(Area::Locks, nonce)?;
     store.put_unlooked(&object, nonce)?;
     let tried = (|| {
         Ok(Capabilities {
             lists_at_once: store.names(Area::Locks)?.contains(&object),
             exclusive_create: !store.put_unlooked(&object, nonce)?,
-            append_only: !store.may_delete(&named(Area::Data, &[nonce, b"absent"].concat())?)?,
+            append_only: !store.could_delete(&absent(nonce)?)?,
         })
     })();
     let taken_away = store.take_away(&object);

@@ -319,6 +319,15 @@ impl Store for RestStore {
         probe::probe(self, &probe::nonce())
     }
 
+    fn server_time(&self) -> Option<i64> {
+        self.http.server_time()
+    }
+
+    /// Append-only servers refuse to delete even what is not there.
+    fn may_delete(&self) -> Result<bool> {
+        self.could_delete(&probe::absent(&probe::nonce())?)
+    }
+
     fn is_remote(&self) -> bool {
         true
     }

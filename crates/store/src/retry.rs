@@ -19,7 +19,8 @@ use std::{
 };
 
 use crate::{
-    Area, Capabilities, ObjectInfo, ObjectName, Result, RetryPolicy, Stop, Store, StoreError,
+    Area, Capabilities, LockPolicy, ObjectInfo, ObjectLock, ObjectName, Result, RetryPolicy, Stop,
+    Store, StoreError,
 };
 
 /// How often it is looked whether the work is to stop.
@@ -85,6 +86,16 @@ impl RetryStore {
         }
     }
 
+    fn locking<T>(&self, work: impl Fn(&dyn ObjectLock) -> Result<T>) -> Result<T> {
+        self.again(|_| match self.inner.object_lock() {
+            Some(lock) => work(lock),
+            None => Err(StoreError::NoLock {
+                place: self.inner.location(),
+                reason: "only S3 has Object Lock".to_owned(),
+            }),
+        })
+    }
+
     fn sleep(&self, wait: Duration) {
         let until = Instant::now() + wait;
         while !self.stop.is_set() {
@@ -101,6 +112,35 @@ impl RetryStore {
 fn jitter(pause: Duration) -> Duration {
     let random = RandomState::new().build_hasher().finish();
     pause.mul_f64(0.5 + 0.5 * (random as f64 / u64::MAX as f64))
+}
+
+/// Only for a store that has it.
+impl ObjectLock for RetryStore {
+    fn possible(&self) -> Result<()> {
+        self.locking(|lock| lock.possible())
+    }
+
+    fn keep(&self, policy: LockPolicy) {
+        if let Some(lock) = self.inner.object_lock() {
+            lock.keep(policy);
+        }
+    }
+
+    fn extend(&self, name: &ObjectName, until: i64) -> Result<()> {
+        self.locking(|lock| lock.extend(name, until))
+    }
+
+    fn locked_until(&self, name: &ObjectName) -> Result<Option<i64>> {
+        self.locking(|lock| lock.locked_until(name))
+    }
+
+    fn sweep(&self) -> Result<u64> {
+        self.locking(|lock| lock.sweep())
+    }
+
+    fn bring_back(&self) -> Result<Vec<ObjectName>> {
+        self.locking(|lock| lock.bring_back())
+    }
 }
 
 impl Store for RetryStore {
@@ -156,6 +196,18 @@ impl Store for RetryStore {
 
     fn lists_at_once(&self) -> bool {
         self.inner.lists_at_once()
+    }
+
+    fn server_time(&self) -> Option<i64> {
+        self.inner.server_time()
+    }
+
+    fn object_lock(&self) -> Option<&dyn ObjectLock> {
+        self.inner.object_lock().map(|_| self as &dyn ObjectLock)
+    }
+
+    fn may_delete(&self) -> Result<bool> {
+        self.again(|_| self.inner.may_delete())
     }
 
     fn is_remote(&self) -> bool {

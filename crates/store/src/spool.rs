@@ -22,7 +22,9 @@ use std::{
 
 use parking_lot::RwLock;
 
-use crate::{Area, Capabilities, LocalStore, ObjectInfo, ObjectName, Result, Store, StoreError};
+use crate::{
+    Area, Capabilities, LocalStore, ObjectInfo, ObjectLock, ObjectName, Result, Store, StoreError,
+};
 
 /// Objects that are uploaded at the same time.
 const UPLOADS: usize = 4;
@@ -208,6 +210,19 @@ impl Store for SpoolStore {
 
     fn lists_at_once(&self) -> bool {
         self.inner.lists_at_once()
+    }
+
+    fn server_time(&self) -> Option<i64> {
+        self.inner.server_time()
+    }
+
+    /// What is in the spool is locked once it is uploaded; nobody asks for it before.
+    fn object_lock(&self) -> Option<&dyn ObjectLock> {
+        self.inner.object_lock()
+    }
+
+    fn may_delete(&self) -> Result<bool> {
+        self.inner.may_delete()
     }
 
     fn modified(&self, name: &ObjectName) -> Result<Option<i64>> {

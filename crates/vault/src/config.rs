@@ -3,6 +3,7 @@
 //! The polynomial is restic's: irreducible over GF(2), of degree 53. We never cut with it, but every
 //! reader checks it when it opens the vault, and restic cuts with it when it writes beside us.
 
+use lifeboat_store::LockPolicy;
 use serde::{Deserialize, Serialize};
 
 use crate::{
@@ -22,6 +23,15 @@ pub struct Config {
     pub id: String,
     /// Polynomial of restic's chunker.
     pub chunker_polynomial: u64,
+    /// How its points are locked.
+    pub object_lock: Option<LockPolicy>,
+}
+
+/// What is ours; other programs pass over it.
+#[derive(Serialize, Deserialize)]
+struct OursJson {
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    object_lock: Option<LockPolicy>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -29,6 +39,8 @@ struct ConfigJson {
     version: u32,
     id: String,
     chunker_polynomial: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    lifeboat: Option<OursJson>,
 }
 
 impl Config {
@@ -47,6 +59,7 @@ impl Config {
             version: 2,
             id: hex::encode(id),
             chunker_polynomial,
+            object_lock: None,
         })
     }
 
@@ -72,6 +85,7 @@ impl Config {
             version: json.version,
             id: json.id,
             chunker_polynomial: polynomial,
+            object_lock: json.lifeboat.and_then(|ours| ours.object_lock),
         })
     }
 
@@ -81,6 +95,9 @@ impl Config {
             version: self.version,
             id: self.id.clone(),
             chunker_polynomial: format!("{:x}", self.chunker_polynomial),
+            lifeboat: self.object_lock.map(|lock| OursJson {
+                object_lock: Some(lock),
+            }),
         };
         serde_json::to_vec(&json).map_err(|e| VaultError::Invalid(format!("write the config: {e}")))
     }
@@ -161,6 +178,16 @@ mod tests {
         let config = Config::generate(&SystemRandom).unwrap();
         assert_eq!(config.version, 2);
         assert_eq!(Config::parse(&config.to_json().unwrap()).unwrap(), config);
+        let text = String::from_utf8(config.to_json().unwrap()).unwrap();
+        assert!(!text.contains("lifeboat"), "{text}");
+        let locked = Config {
+            object_lock: Some(LockPolicy {
+                mode: lifeboat_store::LockMode::Compliance,
+                seconds: 86_400,
+            }),
+            ..config
+        };
+        assert_eq!(Config::parse(&locked.to_json().unwrap()).unwrap(), locked);
     }
 
     #[test]

@@ -41,6 +41,7 @@ pub mod index;
 pub mod key;
 mod keys;
 pub mod lock;
+mod locked;
 pub mod mode;
 pub mod node;
 pub mod opened;

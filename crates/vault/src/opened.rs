@@ -3,7 +3,8 @@
 
 use std::{
     collections::HashSet,
-    sync::{Arc, atomic::AtomicU64},
+    path::PathBuf,
+    sync::{Arc, OnceLock, atomic::AtomicU64},
 };
 
 use lifeboat_store::{Area, Store};
@@ -36,6 +37,8 @@ pub struct Core {
     pub told: Mutex<HashSet<String>>,
     /// Writes of index and snapshot files that failed and may yet arrive, on a store that is asked over a network.
     pub doubts: AtomicU64,
+    /// A file that remembers what this host has locked.
+    pub lock_memory: OnceLock<PathBuf>,
 }
 
 impl Core {

@@ -1,8 +1,8 @@
 //! A vault that is open.
 
-use std::sync::{Arc, atomic::AtomicU64};
+use std::sync::{Arc, OnceLock, atomic::AtomicU64};
 
-use lifeboat_store::{Area, ObjectName, Store, StoreError};
+use lifeboat_store::{Area, LockPolicy, ObjectLock, ObjectName, Store, StoreError};
 use parking_lot::Mutex;
 
 use crate::{
@@ -46,6 +46,17 @@ impl Vault {
     /// can be created again. Of two that create at once the store lets one write the config: that
     /// one removes the keys of the others, which open nothing.
     pub fn create(store: Arc<dyn Store>, password: &[u8], env: Environment) -> Result<Vault> {
+        Self::create_locked(store, password, env, None)
+    }
+
+    /// As [`Vault::create`]; with a policy, one whose points are locked (`locked`). Refused where the store cannot, or
+    /// says that it can and does not.
+    pub fn create_locked(
+        store: Arc<dyn Store>,
+        password: &[u8],
+        env: Environment,
+        policy: Option<LockPolicy>,
+    ) -> Result<Vault> {
         let location = store.location();
         if password.is_empty() {
             return Err(VaultError::Invalid(
@@ -58,9 +69,24 @@ impl Vault {
             .map_err(VaultError::store(format!("create a vault at {location}")))?;
         let master = crate::seal::KeyMaterial::random(&*env.random)?;
         let seal = SealKey::new(&master)?;
-        let config = Config::generate(&*env.random)?;
+        let config = Config {
+            object_lock: policy,
+            ..Config::generate(&*env.random)?
+        };
+        let lock = match policy {
+            Some(policy) => Some(lock_from_now(&*store, policy)?),
+            None => None,
+        };
         let sealed = seal.seal(&*env.random, &config.to_json()?)?;
         let key_id = key::add(&*store, password, &master, &env, key::Cost::DEFAULT)?;
+        if let (Some(policy), Some(lock)) = (policy, lock) {
+            prove_lock(
+                lock,
+                policy,
+                &object_name(Area::Keys, &key_id.0)?,
+                &location,
+            )?;
+        }
         match store.put(&ObjectName::config(), &sealed) {
             Ok(()) => {}
             Err(StoreError::AlreadyExists(_)) => {
@@ -78,6 +104,7 @@ impl Vault {
             env,
             told: Mutex::default(),
             doubts: AtomicU64::new(0),
+            lock_memory: OnceLock::new(),
         };
         for other in core
             .list(Area::Keys)?
@@ -116,6 +143,9 @@ impl Vault {
             }
         })?;
         let config = Config::parse(&plain)?;
+        if let (Some(policy), Some(lock)) = (config.object_lock, store.object_lock()) {
+            lock.keep(policy);
+        }
         Ok(Vault(Arc::new(Core {
             store,
             seal,
@@ -125,6 +155,7 @@ impl Vault {
             env,
             told: Mutex::default(),
             doubts: AtomicU64::new(0),
+            lock_memory: OnceLock::new(),
         })))
     }
 
@@ -222,6 +253,40 @@ impl Vault {
     /// Removes the locks of this host's dead processes, and those of ours older than 30 minutes.
     pub fn remove_stale_locks(&self) -> Result<usize> {
         lock::remove_stale(&self.0)
+    }
+}
+
+/// From now on what is put is locked.
+fn lock_from_now(store: &dyn Store, policy: LockPolicy) -> Result<&dyn ObjectLock> {
+    let failed = || VaultError::store("make a vault whose points are locked");
+    let lock = store.object_lock().ok_or_else(|| StoreError::NoLock {
+        place: store.location(),
+        reason: "only S3 has Object Lock".to_owned(),
+    });
+    let lock = lock.map_err(failed())?;
+    lock.possible().map_err(failed())?;
+    lock.keep(policy);
+    Ok(lock)
+}
+
+/// Whether what was put is locked, and can be locked for longer: some servers take such requests and do nothing.
+fn prove_lock(
+    lock: &dyn ObjectLock,
+    policy: LockPolicy,
+    name: &ObjectName,
+    location: &str,
+) -> Result<()> {
+    let failed = || VaultError::store("try whether the store locks what it is given");
+    let until = lock.locked_until(name).map_err(failed())?;
+    match until {
+        Some(until) => lock.extend(name, until).map_err(failed()),
+        None => Err(failed()(StoreError::NoLock {
+            place: location.to_owned(),
+            reason: format!(
+                "it took an object that was to be locked for {} s and did not lock it",
+                policy.seconds
+            ),
+        })),
     }
 }
 

@@ -30,7 +30,20 @@ pub enum Repair {
     Packs(RepairPacksArgs),
     #[command(visible_alias = "snapshots")]
     Points(RepairPointsArgs),
+    Deleted(RepairDeletedArgs),
 }
+
+/// Brings back what was deleted in a vault whose points are locked
+///
+/// A store with Object Lock keeps what is deleted before its time, and hides it. This takes away what
+/// hides it. No password is needed. Points and index files that were replaced come back as well;
+/// `lifeboat check` says whether the index has to be made again.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  lifeboat repair deleted             after somebody has deleted what he could
+  lifeboat check && lifeboat points   what is there again")]
+pub struct RepairDeletedArgs {}
 
 /// Saves what is whole in damaged packs
 ///

@@ -28,6 +28,8 @@ struct Report<'a> {
     /// Seconds since 1970: no pack that was read was read longer ago.
     oldest_read: Option<i64>,
     errors: Vec<Damage<'a>>,
+    /// Points that are not locked as the vault promises.
+    unlocked: Vec<Damage<'a>>,
     notes: &'a [String],
 }
 
@@ -95,13 +97,22 @@ pub fn run(session: &Session, args: &CheckArgs) -> Result<Exit> {
             never_read: report.packs.saturating_sub(report.verified.len() as u64),
             oldest_read: report.verified.values().min().copied(),
             errors: report.errors.iter().map(Damage::new).collect(),
+            unlocked: report.unlocked.iter().map(Damage::new).collect(),
             notes: &report.notes,
         })?;
     } else {
         session.out.text(&render(&report, &vault.location()))?;
     }
     match report.errors.len() as u64 {
-        0 => Ok(Exit::Done),
+        0 if report.unlocked.is_empty() => Ok(Exit::Done),
+        0 => Err(Failure::new(format!(
+            "the vault at {} is whole, but {} not locked as it promises",
+            vault.location(),
+            match report.unlocked.len() {
+                1 => "1 point is".to_owned(),
+                n => format!("{n} points are"),
+            }
+        ))),
         errors => Err(Failure::new(format!(
             "the vault at {} is damaged: {} found",
             vault.location(),
@@ -126,6 +137,9 @@ fn render(report: &CheckReport, location: &str) -> String {
                 human::plural(finding.more_files, "more path")
             ));
         }
+    }
+    for finding in &report.unlocked {
+        text.push_str(&format!("{}\n", finding.sentence));
     }
     for note in &report.notes {
         text.push_str(&format!("note: {note}\n"));

@@ -3,7 +3,6 @@
 use lifeboat_recovery::forget::{self, Fate, Fates, ForgetRequest};
 use lifeboat_vault::{
     SnapshotId,
-    env::SystemClock,
     prune::{MaxUnused, PruneOptions},
 };
 use serde::Serialize;
@@ -31,7 +30,8 @@ struct Report<'a> {
 pub fn run(session: &Session, args: &ForgetArgs) -> Result<Exit> {
     let request = request(session, args)?;
     let vault = session.open_vault()?;
-    let fates = forget::decide(&vault, &request, &SystemClock)?;
+    session.warn_of_clock(&vault);
+    let fates = forget::decide(&vault, &request)?;
     for note in &fates.notes {
         session.reporter.warn_once(note);
     }

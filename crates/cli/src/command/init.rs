@@ -3,13 +3,14 @@
 use std::path::{Path, PathBuf};
 
 use lifeboat_recovery::setup::{self, InitOptions, Initialised};
-use lifeboat_store::Capabilities;
+use lifeboat_store::{Capabilities, LockMode, LockPolicy};
 use lifeboat_vault::Environment;
 use serde::Serialize;
 
 use crate::{
     args::InitArgs,
     exit::{Exit, Failure, Result},
+    human,
     password::{self, Source},
     session::{PROGRAM, Session, absolute},
 };
@@ -24,6 +25,8 @@ struct Report<'a> {
     warnings: &'a [String],
     /// What the store can do; of a directory it is known.
     store: Option<StoreReport>,
+    /// How points are locked.
+    object_lock: Option<LockPolicy>,
 }
 
 #[derive(Serialize)]
@@ -86,6 +89,7 @@ pub fn run(session: &Session, args: &InitArgs) -> Result<Exit> {
                 _ => None,
             },
             access: session.access().clone(),
+            object_lock: args.lock_policy().map_err(Failure::usage)?,
             site: session.global.site.clone(),
             host: session.global.host.clone(),
         },
@@ -115,6 +119,7 @@ fn show(session: &Session, made: &Initialised, sheet: Option<&Path>) -> Result<(
             sheet,
             warnings: &made.warnings,
             store: made.capabilities.map(StoreReport::from),
+            object_lock: made.object_lock,
         })?;
     } else {
         out.line(&format!(
@@ -123,6 +128,17 @@ fn show(session: &Session, made: &Initialised, sheet: Option<&Path>) -> Result<(
         ))?;
         if let Some(can) = &made.capabilities {
             out.line(&sentence(can))?;
+        }
+        if let Some(lock) = made.object_lock {
+            out.line(&format!(
+                "every point is locked for {} from its backup on ({}): {} delete it before",
+                human::period(lock.seconds),
+                lock.mode.as_str(),
+                match lock.mode {
+                    LockMode::Compliance => "nobody can",
+                    LockMode::Governance => "only who may bypass that can",
+                }
+            ))?;
         }
         if let Some(key) = &made.key_file {
             out.line(&format!("key generated in {}", key.display()))?;

@@ -8,6 +8,7 @@ use serde::Serialize;
 use crate::{
     args::{PinArgs, UnpinArgs},
     exit::{Exit, Result},
+    human,
     session::Session,
 };
 
@@ -18,6 +19,8 @@ struct Changed {
     id: String,
     pinned: bool,
     changed: bool,
+    /// Until when the store lets nobody delete it, in seconds since 1970.
+    locked_until: Option<i64>,
 }
 
 /// Pins.
@@ -44,18 +47,26 @@ fn set(session: &Session, references: &[String], retry: Duration, pinned: bool) 
     for before in ids {
         let id = vault.pin(before, pinned, retry)?;
         let changed = id != before;
+        let locked_until = vault.locked_points(&[id])?.get(&id).copied();
         if !session.out.is_json() {
             let word = if pinned { "pinned" } else { "released" };
             session.out.text(&match changed {
                 true => format!("{} {word}: it is {} now\n", before.short(), id.short()),
                 false => format!("{} was {word} already\n", before.short()),
             })?;
+            if let Some(until) = locked_until {
+                let until = human::local_seconds(until);
+                session
+                    .out
+                    .text(&format!("the store lets nobody delete it before {until}\n"))?;
+            }
         }
         report.push(Changed {
             before: before.to_hex(),
             id: id.to_hex(),
             pinned,
             changed,
+            locked_until,
         });
     }
     if session.out.is_json() {

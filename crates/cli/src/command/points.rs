@@ -120,9 +120,13 @@ fn notes(point: &Point) -> String {
             .any(|ours| tag.starts_with(ours))
             && *tag != "partial"
     });
+    let locked = point
+        .locked_until
+        .map(|until| format!("locked until {}", human::local_seconds(until)));
     let notes: Vec<String> = partial
         .chain(tags)
         .map(|note| human::escape(note.as_bytes()))
+        .chain(locked)
         .collect();
     notes.join(", ")
 }
@@ -147,6 +151,7 @@ mod tests {
             files: Some(12),
             bytes: Some(4096),
             added: Some(12),
+            locked_until: None,
         }
     }
 

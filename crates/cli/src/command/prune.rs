@@ -35,6 +35,7 @@ pub struct Report {
     used_again: u64,
     deleted: Size,
     waiting: Vec<Waits>,
+    swept: u64,
     damaged: Vec<Damaged>,
 }
 
@@ -50,9 +51,9 @@ struct Size {
 struct Waits {
     packs: u64,
     bytes: u64,
-    /// `age`, `session` or `lock`.
+    /// `age`, `session`, `lock` or `retention`.
     what: &'static str,
-    /// For `age`: from when on it may go.
+    /// For `age` and `retention`: from when on it may go.
     until: Option<String>,
     /// Else: who is in the way.
     holder: Option<String>,
@@ -79,6 +80,7 @@ impl From<&Waiting> for Waits {
         let (what, until, holder) = match &waiting.waits_for {
             WaitsFor::Age(time) => ("age", Some(time.clone()), None),
             WaitsFor::Session(holder) => ("session", None, Some(holder.clone())),
+            WaitsFor::Retention(until) => ("retention", Some(until.clone()), None),
             WaitsFor::Lock(holder) => ("lock", None, Some(holder.clone())),
         };
         Self {
@@ -107,6 +109,7 @@ impl Report {
             used_again: report.used_again,
             deleted: report.deleted.into(),
             waiting: report.waiting.iter().map(Waits::from).collect(),
+            swept: report.swept,
             damaged: report
                 .damaged
                 .iter()
@@ -122,6 +125,7 @@ impl Report {
 /// Frees space.
 pub fn run(session: &Session, args: &PruneArgs) -> Result<Exit> {
     let vault = session.open_vault()?;
+    session.warn_of_clock(&vault);
     let stop = stop_on_signal()?;
     let options = PruneOptions {
         max_unused: args.max_unused,
@@ -215,6 +219,10 @@ pub fn render(report: &Report) -> String {
         };
         line("waiting", format!("{}: {}", packs(&amount), why(waiting)));
     }
+    if report.swept > 0 {
+        let what = human::plural(report.swept, "hidden version");
+        line("swept", format!("{what} whose time was over"));
+    }
     for damaged in &report.damaged {
         line(
             "damaged",
@@ -238,6 +246,10 @@ fn why(waiting: &Waits) -> String {
     match (waiting.what, &waiting.until) {
         ("age", Some(until)) => format!(
             "may go after {}, since a program that takes no locks may be at work; --instant, if none is",
+            human::local_time(until)
+        ),
+        ("retention", Some(until)) => format!(
+            "the store lets nobody delete them before {}",
             human::local_time(until)
         ),
         ("session", _) => {

@@ -5,13 +5,14 @@ use std::sync::{
     atomic::{AtomicBool, Ordering},
 };
 
+use lifeboat_store::Area;
 use lifeboat_vault::RebuiltIndex;
 use serde::Serialize;
 
 use super::mend;
 use crate::{
     args::{Repair, RepairArgs, RepairIndexArgs},
-    exit::{Exit, Result},
+    exit::{Exit, Failure, Result},
     human,
     session::Session,
     signals,
@@ -74,7 +75,43 @@ pub fn run(session: &Session, args: &RepairArgs) -> Result<Exit> {
         Repair::Index(args) => index(session, args),
         Repair::Packs(args) => mend::packs(session, args),
         Repair::Points(args) => mend::points(session, args),
+        Repair::Deleted(_) => deleted(session),
     }
+}
+
+/// What `-o json` says of what came back.
+#[derive(Serialize)]
+struct Back {
+    location: String,
+    objects: Vec<String>,
+}
+
+/// Brings back what a store with Object Lock hides.
+fn deleted(session: &Session) -> Result<Exit> {
+    let store = session.store_at(&session.vault_location())?;
+    let Some(lock) = store.object_lock() else {
+        return Err(Failure::new(format!(
+            "what was deleted at {} is gone: only S3 with Object Lock keeps it",
+            store.location()
+        )));
+    };
+    let back = lock.bring_back();
+    let back = back.map_err(|e| Failure::new(e.to_string()))?;
+    if session.out.is_json() {
+        session.out.json(&Back {
+            location: store.location(),
+            objects: back.iter().map(ToString::to_string).collect(),
+        })?;
+    } else {
+        let count = |area: Area| back.iter().filter(|name| name.area() == area).count() as u64;
+        session.out.text(&format!(
+            "{} came back at {}, {} among them; `lifeboat check` says whether all is well\n",
+            human::plural(back.len() as u64, "object"),
+            store.location(),
+            human::plural(count(Area::Snapshots), "point")
+        ))?;
+    }
+    Ok(Exit::Done)
 }
 
 /// A repair that is ended by force leaves its lock behind, and that one keeps everybody out.

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use lifeboat_plan::identity::AppIdentity;
+use lifeboat_store::LockPolicy;
 use lifeboat_vault::{
     BlobId, Snapshot, Snapshots,
     stats::{GroupStats, VaultStats},
@@ -27,6 +28,12 @@ struct Report {
     pack_bytes: u64,
     /// Bytes of blobs that no point needs; only where all points were looked at.
     unused_bytes: Option<u64>,
+    /// How points are locked.
+    object_lock: Option<LockPolicy>,
+    /// Points that are locked now, of those that were looked at.
+    locked_points: u64,
+    /// Until when the last of them is, in seconds since 1970.
+    locked_until: Option<i64>,
 }
 
 /// Figures of an app, or of plain snapshots of the same host and paths.
@@ -79,7 +86,12 @@ pub fn run(session: &Session, args: &StatsArgs) -> Result<Exit> {
     let stats = ctx.vault.stats(&roots, session.reporter.as_ref());
     session.reporter.finish();
     let stats = stats?;
-    let report = report(ctx.vault.location(), &names, &stats, points.len() == total);
+    let mut report = report(ctx.vault.location(), &names, &stats, points.len() == total);
+    let ids: Vec<_> = points.iter().map(|(id, _)| *id).collect();
+    let locked = ctx.vault.locked_points(&ids)?;
+    report.object_lock = ctx.vault.lock_policy();
+    report.locked_points = locked.len() as u64;
+    report.locked_until = locked.into_values().max();
     if session.out.is_json() {
         session.out.json(&report)?;
     } else {
@@ -130,6 +142,9 @@ fn report(location: String, names: &[Name], stats: &VaultStats, all: bool) -> Re
         packs: stats.packs,
         pack_bytes: stats.pack_bytes,
         unused_bytes: all.then_some(stats.unused_bytes),
+        object_lock: None,
+        locked_points: 0,
+        locked_until: None,
     }
 }
 
@@ -193,6 +208,18 @@ fn render(report: &Report, width: Option<u16>) -> String {
         ));
     }
     text.push('\n');
+    if let Some(lock) = report.object_lock {
+        text.push_str(&format!(
+            "points are locked for {} ({}); {} now{}\n",
+            human::period(lock.seconds),
+            lock.mode.as_str(),
+            human::plural(report.locked_points, "point"),
+            match report.locked_until {
+                Some(until) => format!(", the last until {}", human::local_seconds(until)),
+                None => String::new(),
+            }
+        ));
+    }
     text
 }
 

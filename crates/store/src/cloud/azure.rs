@@ -54,11 +54,16 @@ pub(super) fn client(container: &str, access: &Access) -> Result<Client> {
     }
     let http = Http::new(&base, access)?;
     let built = builder
-        .with_http_connector(Connector { http, instead })
+        .with_http_connector(Connector {
+            http: http.clone(),
+            instead,
+        })
         .build();
     let store = Arc::new(built.map_err(|e| refused(&e.to_string()))?);
     Ok(Client {
         objects: Arc::clone(&store) as _,
         parts: store,
+        http,
+        lock: None,
     })
 }

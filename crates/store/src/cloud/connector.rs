@@ -35,6 +35,13 @@ pub(super) struct Refusal {
     pub region: Option<String>,
 }
 
+impl Refusal {
+    /// The server does not know what it was asked for.
+    pub(super) fn is_unknown(&self) -> bool {
+        self.status == StatusCode::NOT_IMPLEMENTED || self.code == "NotImplemented"
+    }
+}
+
 /// Trying again is [`crate::retry`]'s alone.
 pub(super) fn no_retries() -> RetryConfig {
     RetryConfig {
@@ -87,16 +94,14 @@ impl Connector {
 }
 
 /// What `object_store` knows how to read as an answer passes; the rest keeps the server's words.
-fn refusal(answer: &Answer) -> Option<Refusal> {
+pub(super) fn refusal(answer: &Answer) -> Option<Refusal> {
     let status = answer.status;
     if status.is_success() || status == StatusCode::NOT_MODIFIED {
         return None;
     }
     let text = String::from_utf8_lossy(&answer.body);
     let header = |name: &str| header(&answer.headers, name);
-    let code = header("x-ms-error-code")
-        .or_else(|| between(&text, "<Code>", "</Code>"))
-        .unwrap_or_default();
+    let code = code(answer).unwrap_or_default();
     let no_place = matches!(&*code, "NoSuchBucket" | "ContainerNotFound")
         || text.contains("bucket does not exist");
     let ordinary = matches!(
@@ -117,12 +122,18 @@ fn refusal(answer: &Answer) -> Option<Refusal> {
     })
 }
 
+/// The server's own word for what is wrong.
+pub(super) fn code(answer: &Answer) -> Option<String> {
+    let text = String::from_utf8_lossy(&answer.body);
+    header(&answer.headers, "x-ms-error-code").or_else(|| between(&text, "<Code>", "</Code>"))
+}
+
 fn header(headers: &HeaderMap, name: &str) -> Option<String> {
     let value = headers.get(name)?.to_str().ok()?;
     Some(value.to_owned())
 }
 
-fn between(text: &str, from: &str, to: &str) -> Option<String> {
+pub(super) fn between(text: &str, from: &str, to: &str) -> Option<String> {
     let rest = &text[text.find(from)? + from.len()..];
     let found = &rest[..rest.find(to)?];
     // A sentence for a person, not a page.

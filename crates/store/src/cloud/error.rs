@@ -28,11 +28,10 @@ pub(super) fn said(place: &str, context: &str, error: object_store::Error) -> St
 
 /// Whether the server does not know what it was asked for (a condition, that is).
 pub(super) fn is_not_implemented(error: &object_store::Error) -> bool {
-    find::<Refusal>(error)
-        .is_some_and(|r| r.status == StatusCode::NOT_IMPLEMENTED || r.code == "NotImplemented")
+    find::<Refusal>(error).is_some_and(Refusal::is_unknown)
 }
 
-fn refused(place: &str, context: &str, refusal: &Refusal) -> StoreError {
+pub(super) fn refused(place: &str, context: &str, refusal: &Refusal) -> StoreError {
     let denied = |reason: &str| StoreError::Denied {
         place: place.to_owned(),
         reason: reason.to_owned(),

@@ -27,12 +27,13 @@ pub(super) fn client(bucket: &str, access: &Access) -> Result<Client> {
     let url = Url::parse(&base).map_err(|_| {
         refused("STORAGE_EMULATOR_HOST is no address; the form is http://host:port")
     })?;
+    let http = Http::new(&url, access)?;
     let mut builder = GoogleCloudStorageBuilder::new()
         .with_bucket_name(bucket)
         .with_base_url(&base)
         .with_retry(no_retries())
         .with_http_connector(Connector {
-            http: Http::new(&url, access)?,
+            http: http.clone(),
             instead: None,
         });
     if gcs.emulator.is_some() || gcs.token.is_some() {
@@ -54,5 +55,7 @@ pub(super) fn client(bucket: &str, access: &Access) -> Result<Client> {
     Ok(Client {
         objects: Arc::clone(&store) as _,
         parts: store,
+        http,
+        lock: None,
     })
 }

@@ -14,7 +14,9 @@ mod azure;
 mod connector;
 mod error;
 mod gcs;
+mod locked;
 mod s3;
+mod s3_lock;
 
 use std::sync::Arc;
 
@@ -26,9 +28,9 @@ use object_store::{
 };
 
 use crate::{
-    Access, Area, Capabilities, ObjectInfo, ObjectName, Place, Result, RetryPolicy, Store,
-    StoreError,
-    http::Waiter,
+    Access, Area, Capabilities, ObjectInfo, ObjectLock, ObjectName, Place, Result, RetryPolicy,
+    Store, StoreError,
+    http::{Http, Waiter},
     place::refused,
     probe::{self, Exclusive, Raw},
 };
@@ -44,6 +46,10 @@ const PART_ATTEMPTS: u32 = 5;
 pub(crate) struct Client {
     pub objects: Arc<dyn ObjectStore>,
     pub parts: Arc<dyn MultipartStore>,
+    /// Knows what the server's clock says.
+    pub http: Http,
+    /// Of S3 alone.
+    pub lock: Option<s3_lock::S3Lock>,
 }
 
 /// A vault in a bucket.
@@ -184,8 +190,16 @@ impl Raw for CloudStore {
             }
             return self
                 .put_in_parts(&path, bytes)
-                .map(|()| true)
-                .map_err(failed);
+                .map_err(failed)
+                // Locked a moment later.
+                .and_then(|()| match self.locking(name) {
+                    Some((_, (_, until))) => self.extend(name, until),
+                    None => Ok(()),
+                })
+                .map(|()| true);
+        }
+        if let Some((lock, until)) = self.locking(name) {
+            return self.put_locked(name, bytes, lock, until);
         }
         match self.put_once(&path, bytes, PutMode::Create) {
             Ok(()) => Ok(true),
@@ -310,6 +324,10 @@ impl Store for CloudStore {
 
     /// Most object stores do not say whether there was something to delete.
     fn delete(&self, name: &ObjectName) -> Result<()> {
+        let locking = self.client.lock.as_ref();
+        if let Some(lock) = locking.filter(|lock| lock.policy.get().is_some()) {
+            return self.delete_versions(name, lock);
+        }
         let path = self.object(name)?;
         self.waiter
             .wait(self.client.objects.delete(&path))
@@ -318,6 +336,14 @@ impl Store for CloudStore {
 
     fn probe(&self) -> Result<Capabilities> {
         probe::probe(self, &probe::nonce())
+    }
+
+    fn server_time(&self) -> Option<i64> {
+        self.client.http.server_time()
+    }
+
+    fn object_lock(&self) -> Option<&dyn ObjectLock> {
+        self.client.lock.as_ref().map(|_| self as &dyn ObjectLock)
     }
 
     /// All three promise it, and so do the S3-compatible ones of today.

@@ -1,6 +1,6 @@
 //! S3: Amazon's, and what speaks like it.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use object_store::aws::{AmazonS3Builder, AmazonS3ConfigKey, S3ConditionalPut};
 use reqwest::Url;
@@ -8,6 +8,7 @@ use reqwest::Url;
 use super::{
     Client,
     connector::{Connector, no_retries},
+    s3_lock::S3Lock,
 };
 use crate::{Access, ExposeSecret, Result, http::Http, place::refused};
 
@@ -21,6 +22,7 @@ pub(super) fn client(endpoint: Option<&Url>, bucket: &str, access: &Access) -> R
         None => Url::parse(&format!("https://s3.{region}.amazonaws.com/"))
             .map_err(|_| refused(&format!("`{region}` is no region")))?,
     };
+    let http = Http::new(&base, access)?;
     let mut builder = AmazonS3Builder::new()
         .with_region(&region)
         .with_bucket_name(bucket)
@@ -29,7 +31,7 @@ pub(super) fn client(endpoint: Option<&Url>, bucket: &str, access: &Access) -> R
         .with_conditional_put(S3ConditionalPut::ETagMatch)
         .with_retry(no_retries())
         .with_http_connector(Connector {
-            http: Http::new(&base, access)?,
+            http: http.clone(),
             instead: None,
         });
     match (&s3.key_id, &s3.secret) {
@@ -71,6 +73,14 @@ pub(super) fn client(endpoint: Option<&Url>, bucket: &str, access: &Access) -> R
     let store = Arc::new(built.map_err(|e| refused(&e.to_string()))?);
     Ok(Client {
         objects: Arc::clone(&store) as _,
+        lock: Some(S3Lock {
+            http: http.clone(),
+            bucket: format!("{}/{bucket}", base.as_str().trim_end_matches('/')),
+            region,
+            credentials: Arc::clone(store.credentials()),
+            policy: OnceLock::new(),
+        }),
+        http,
         parts: store,
     })
 }

@@ -7,6 +7,7 @@
 //! - No error holds a URL: it could hold a password.
 
 mod body;
+mod clock;
 mod limit;
 mod runtime;
 
@@ -25,6 +26,7 @@ use bytes::{Bytes, BytesMut};
 use http::{HeaderMap, Method, StatusCode};
 use reqwest::{Certificate, Client, Url};
 
+use self::clock::ServerClock;
 pub use self::limit::Bucket;
 pub(crate) use self::runtime::Waiter;
 use crate::{Access, Limits, Result, StoreError, place::refused};
@@ -41,6 +43,7 @@ const LARGEST_ANSWER: usize = 4 << 30;
 pub(crate) struct Http {
     client: Client,
     limits: Limits,
+    clock: ServerClock,
 }
 
 /// What a server answered, whole.
@@ -94,7 +97,13 @@ impl Http {
         Ok(Self {
             client,
             limits: access.limits.clone(),
+            clock: ServerClock::default(),
         })
+    }
+
+    /// What the server's clock says now, in seconds since 1970, as far as its answers have told.
+    pub(crate) fn server_time(&self) -> Option<i64> {
+        self.clock.now()
     }
 
     /// Sends a request and reads the whole answer, whatever its status is.
@@ -143,6 +152,7 @@ impl Http {
         let mut response = self.client.execute(request).await.map_err(no_answer)?;
         moved.mark();
         let (status, headers) = (response.status(), response.headers().clone());
+        self.clock.hear(&headers);
         let mut read = BytesMut::new();
         while let Some(piece) = response.chunk().await.map_err(no_answer)? {
             if read.len() + piece.len() > LARGEST_ANSWER {

@@ -13,6 +13,7 @@
 //!
 //! Memory: the index, 32 bytes for each directory, and a window of 16 MiB for each thread.
 
+mod locks;
 mod packs;
 mod select;
 mod structure;
@@ -76,6 +77,8 @@ pub struct Finding {
 pub struct CheckReport {
     /// Damage. Empty: all is well.
     pub errors: Vec<Finding>,
+    /// Points that are not locked as the vault promises. No damage, but somebody could do some.
+    pub unlocked: Vec<Finding>,
     /// What is no damage but worth knowing.
     pub notes: Vec<String>,
     /// Snapshots checked.
@@ -234,6 +237,9 @@ impl Vault {
         progress.step("check trees");
         let trees: HashSet<BlobId> = roots.iter().map(|(_, tree)| *tree).collect();
         report.trees = structure::check(core, &index, trees, threads, &mut damage, progress);
+
+        progress.step("check locks");
+        self.check_locks(&index, &roots, &mut report)?;
 
         let mut read = Vec::new();
         if options.read_data {

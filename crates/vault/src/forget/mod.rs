@@ -20,6 +20,7 @@ use crate::{
     id::SnapshotId,
     index::is_gone,
     lock::{self, LockMode},
+    node::Timestamp,
     repo::Vault,
     snapshot::{Delete, Snapshot, TAG_PIN},
     unpacked::object_name,
@@ -37,9 +38,11 @@ impl Vault {
     ) -> Result<Vec<SnapshotId>> {
         let stopped = || stop.load(Ordering::Relaxed);
         let lock = lock::acquire_unless(&self.0, LockMode::Shared, retry_lock, &stopped)?;
+        self.refuse_locked(ids)?;
         for id in ids {
             self.refuse_protected(*id)?;
         }
+        self.refuse_append_only()?;
         let mut forgotten = Vec::with_capacity(ids.len());
         for id in ids {
             if stopped() {
@@ -54,13 +57,43 @@ impl Vault {
         Ok(forgotten)
     }
 
+    /// A store that locks would only hide them.
+    fn refuse_locked(&self, ids: &[SnapshotId]) -> Result<()> {
+        let locked = self.locked_points(ids)?;
+        match locked.iter().max_by_key(|(_, until)| **until) {
+            None => Ok(()),
+            Some((id, until)) => Err(VaultError::Unsupported(format!(
+                "{} of these points cannot be deleted yet, by nobody: the store keeps point {} until {}; nothing was forgotten",
+                locked.len(),
+                id.short(),
+                Timestamp {
+                    secs: *until,
+                    nanos: 0
+                }
+                .to_rfc3339()
+            ))),
+        }
+    }
+
+    /// Before anything is begun that ends with a deletion.
+    pub(crate) fn refuse_append_only(&self) -> Result<()> {
+        match self.0.store.may_delete() {
+            Ok(true) => Ok(()),
+            Ok(false) => Err(VaultError::Unsupported(format!(
+                "{} is append-only for who comes with these credentials, and nothing was changed; forget and prune where the vault's own files can be reached, or with credentials that may delete",
+                self.location()
+            ))),
+            Err(e) => Err(VaultError::store("try whether anything may be deleted")(e)),
+        }
+    }
+
     fn refuse_protected(&self, id: SnapshotId) -> Result<()> {
         let snapshot = match self.snapshot(id) {
             // What cannot be read protects nothing, and is nobody's last hope.
             Err(VaultError::Damaged { .. } | VaultError::NoSnapshot(_)) => return Ok(()),
             other => other?,
         };
-        match snapshot.protected(self.0.env.clock.now()) {
+        match snapshot.protected(self.0.now()) {
             None => Ok(()),
             Some(why) => Err(VaultError::Unsupported(format!(
                 "point {} is not forgotten: {why}; `lifeboat unpin {}` releases it",
@@ -96,6 +129,11 @@ impl Vault {
             return Ok(id);
         }
         let changed: Snapshot = serde_json::from_value(raw.clone()).map_err(not_json)?;
+        // A point that is made now is locked from now on; so is what it needs.
+        if let (Some(root), true) = (changed.tree, self.lock_policy().is_some()) {
+            let index = self.0.load_index()?.whole()?;
+            self.0.lock_tree(&index, root)?;
+        }
         lock.confirm()?;
         // A run that died between the two has written it already.
         let twin = self

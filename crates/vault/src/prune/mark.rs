@@ -26,7 +26,7 @@ pub(super) fn mark(core: &Core, packs: &[(PackId, u64)], lock: &HeldLock) -> Res
         let present = lock::present(core, &own)?;
         Ok(present.leases.into_keys().collect())
     };
-    let time = core.env.clock.now().to_rfc3339();
+    let time = core.now().to_rfc3339();
     for packs in packs.chunks(MAX_BLOBS_PER_FILE) {
         let mut waits = at_work()?;
         let file = |waits: &BTreeSet<String>| IndexFile {

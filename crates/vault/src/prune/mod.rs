@@ -31,12 +31,13 @@ mod sweep;
 mod used;
 
 use std::{
+    collections::{BTreeMap, HashMap, HashSet},
     sync::atomic::{AtomicBool, Ordering},
     time::Duration,
 };
 
 use self::{
-    plan::{Plan, Wishes},
+    plan::{Kept, Plan, Wishes},
     repack::{Repacked, Work},
     state::{Seen, State},
 };
@@ -45,6 +46,7 @@ use crate::{
     error::{Result, VaultError},
     id::PackId,
     lock::{self, HeldLock, LockMode},
+    node::Timestamp,
     progress::Progress,
     repo::Vault,
     write::WriterOptions,
@@ -126,6 +128,8 @@ pub enum WaitsFor {
     Session(String),
     /// A lock of another program.
     Lock(String),
+    /// The store lets nobody delete them before this time, RFC 3339.
+    Retention(String),
 }
 
 /// Packs that were marked and not deleted.
@@ -162,6 +166,8 @@ pub struct PruneReport {
     pub deleted: Amount,
     /// Marked and not deleted.
     pub waiting: Vec<Waiting>,
+    /// Versions of objects that had been hidden in a store that locks, and whose time was over: deleted for good.
+    pub swept: u64,
     /// Packs that hold something needed that cannot be read; they stay as they are.
     pub damaged: Vec<(PackId, VaultError)>,
 }
@@ -204,6 +210,9 @@ impl Vault {
             (false, false) => LockMode::Prune,
         };
         let stopped = || stop.load(Ordering::Relaxed);
+        if !options.dry_run {
+            self.refuse_append_only()?;
+        }
         let lock = lock::acquire_unless(&self.0, mode, options.retry_lock, &stopped)?;
         let threads = match options.threads {
             _ if !self.0.env.threads => 1,
@@ -245,15 +254,17 @@ impl Run<'_> {
         )?;
         self.go_on()?;
         let kept = plan::keep(&state, &used)?;
-        let wishes = Wishes {
+        let mut wishes = Wishes {
             max_unused: self.options.max_unused,
             max_repack: self.options.max_repack,
             pack_size: self.options.pack_size as u64,
             at_work_since: present.earliest,
             others,
+            locked: HashMap::new(),
         };
-        let plan = plan::decide(&state, &kept, &wishes);
+        let plan = self.plan(&state, &kept, &mut wishes)?;
         let mut report = report(&state, &plan);
+        report.waiting = waits_locked(&state, &kept, &wishes.locked);
         if self.options.dry_run {
             return Ok(report);
         }
@@ -278,8 +289,58 @@ impl Run<'_> {
         let swept = sweep::sweep(self, &state, &used, &mut seen)?;
         report.deleted = swept.deleted;
         report.used_again = swept.used_again;
-        report.waiting = swept.waiting;
+        report.waiting.extend(swept.waiting);
+        if let Some((lock, _)) = core.lock() {
+            let swept = lock.sweep();
+            report.swept = swept.map_err(VaultError::store("sweep out what was hidden"))?;
+        }
         Ok(report)
+    }
+
+    /// Decides without the packs that the store would not let go. Only of those that are to go it is asked.
+    fn plan(&self, state: &State, kept: &Kept, wishes: &mut Wishes) -> Result<Plan> {
+        let packs = state.index.packs();
+        let mut asked: HashSet<PackId> = HashSet::new();
+        loop {
+            let plan = plan::decide(state, kept, wishes);
+            let numbered = plan.unused.iter().chain(&plan.repack).map(|n| packs[*n]);
+            let new: Vec<PackId> = numbered
+                .chain(plan.unindexed.iter().copied())
+                .filter(|pack| !asked.contains(pack))
+                .collect();
+            if new.is_empty() {
+                return Ok(plan);
+            }
+            wishes.locked.extend(self.vault.0.locked_packs(&new)?);
+            asked.extend(new);
+        }
+    }
+}
+
+/// What nobody needs of packs that the store does not let go: by the day.
+fn waits_locked(state: &State, kept: &Kept, locked: &HashMap<PackId, i64>) -> Vec<Waiting> {
+    let packs = state.index.packs().iter().zip(&kept.packs);
+    let needed: HashMap<PackId, u64> = packs.map(|(pack, held)| (*pack, held.used)).collect();
+    let mut days: BTreeMap<i64, (Amount, i64)> = BTreeMap::new();
+    for (pack, until) in locked {
+        let size = state.sizes.get(pack).copied().unwrap_or(0);
+        let needed = needed.get(pack).copied().unwrap_or(0);
+        let day = days.entry(until / 86_400).or_default();
+        day.0.packs += 1;
+        day.0.bytes += size.saturating_sub(needed);
+        day.1 = day.1.max(*until);
+    }
+    let waiting = |(amount, until)| Waiting {
+        amount,
+        waits_for: WaitsFor::until(until),
+    };
+    days.into_values().map(waiting).collect()
+}
+
+impl WaitsFor {
+    /// For a store's lock.
+    fn until(secs: i64) -> Self {
+        Self::Retention(Timestamp { secs, nanos: 0 }.to_rfc3339())
     }
 }
 

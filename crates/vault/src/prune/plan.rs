@@ -19,6 +19,8 @@ pub(super) struct Wishes {
     pub(super) at_work_since: Option<String>,
     /// Whether anybody else is at work, so that a pack that no index names may be one on its way.
     pub(super) others: bool,
+    /// Packs that the store does not let go before a time: as good as needed, and not worth to be written anew.
+    pub(super) locked: HashMap<PackId, i64>,
 }
 
 /// What one pack holds.
@@ -132,6 +134,7 @@ pub(super) fn decide(state: &State, kept: &Kept, wishes: &Wishes) -> Plan {
             }
             continue;
         }
+        let locked = wishes.locked.contains_key(&state.index.packs()[number]);
         let young = wishes.at_work_since.as_ref().is_some_and(|since| {
             let written = state.times.get(&state.index.packs()[number]);
             written.is_some_and(|written| written >= since)
@@ -144,7 +147,7 @@ pub(super) fn decide(state: &State, kept: &Kept, wishes: &Wishes) -> Plan {
         if pack.used_blobs == 0 {
             plan.garbage.packs += 1;
         }
-        match (young, pack.used_blobs) {
+        match (young || locked, pack.used_blobs) {
             (true, _) => plan.left += unused,
             (false, 0) => plan.unused.push(number),
             (false, n) if n < pack.blobs => {
@@ -158,6 +161,8 @@ pub(super) fn decide(state: &State, kept: &Kept, wishes: &Wishes) -> Plan {
     choose_repack(&mut plan, kept, partly, small, wishes);
     if !wishes.others {
         plan.unindexed = state.unindexed();
+        plan.unindexed
+            .retain(|pack| !wishes.locked.contains_key(pack));
     }
     plan
 }

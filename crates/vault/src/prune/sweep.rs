@@ -24,6 +24,7 @@ use crate::{
     index::IndexedPack,
     lock::{self, LockMode, Present},
     node::Timestamp,
+    opened::Core,
     pack::PackedBlob,
     unpacked::object_name,
 };
@@ -70,7 +71,8 @@ pub(super) fn sweep(run: &Run<'_>, before: &State, used: &Bits, seen: &mut Seen)
     used::add(core, &state.index, roots, &used, run.threads, run.progress)?;
     let kept = plan::keep(&state, &used)?;
 
-    let verdict = judge(run, &state, &kept, seen, &present, in_the_way)?;
+    let mut verdict = judge(run, &state, &kept, seen, &present, in_the_way)?;
+    verdict.leave_locked(core, &state)?;
     let mut swept = Swept {
         used_again: verdict.used_again.len() as u64,
         waiting: verdict.waiting,
@@ -146,6 +148,24 @@ struct Verdict {
     waiting: Vec<Waiting>,
 }
 
+impl Verdict {
+    /// A session that began before the mark may have locked it since.
+    fn leave_locked(&mut self, core: &Core, state: &State) -> Result<()> {
+        let locked = core.locked_packs(&self.deletable)?;
+        self.deletable.retain(|pack| !locked.contains_key(pack));
+        for (pack, until) in locked {
+            self.waiting.push(Waiting {
+                amount: Amount {
+                    packs: 1,
+                    bytes: state.sizes.get(&pack).copied().unwrap_or(0),
+                },
+                waits_for: WaitsFor::until(until),
+            });
+        }
+        Ok(())
+    }
+}
+
 fn judge(
     run: &Run<'_>,
     state: &State,
@@ -154,7 +174,7 @@ fn judge(
     present: &Present,
     in_the_way: Option<String>,
 ) -> Result<Verdict> {
-    let now = run.vault.0.env.clock.now();
+    let now = run.vault.0.now();
     let lockless = seen.lockless || state.marked_by_others();
     let numbers: HashMap<PackId, usize> = state
         .index

@@ -12,15 +12,28 @@
 
 use lifeboat_store::{Area, StoreError};
 
-use super::Writer;
+use super::{Writer, session::Session};
 use crate::{
     error::{ErrorKind, Result, VaultError},
     id::{IndexId, PackId, SnapshotId},
     index::{Index, IndexedPack, PackState},
     lock::{self, LockMode},
+    locked,
     snapshot::Snapshot,
     unpacked::object_name,
 };
+
+impl Session {
+    /// In a vault whose points are locked: locks what this one rests on for as long.
+    fn lock_what_is_needed(&self) -> Result<()> {
+        if self.core.lock().is_none() {
+            return Ok(());
+        }
+        let mut packs = locked::packs_of(&self.index, &self.reused);
+        packs.extend(self.written.lock().iter().copied());
+        self.core.lock_what_is_needed(packs)
+    }
+}
 
 /// How often a commit is made before it is given up.
 const ATTEMPTS: usize = 3;
@@ -43,6 +56,7 @@ impl Writer {
                 continue;
             }
             let core = &self.session.core;
+            self.session.lock_what_is_needed()?;
             let id = SnapshotId(core.save_unpacked(Area::Snapshots, &json)?);
             let held = self.lock.confirm();
             match held.and_then(|()| self.what_is_missing(PackState::is_named)) {
