@@ -1,8 +1,9 @@
-//! Images without an engine: hand-made streams and layouts, good and hostile.
+//! Images without an engine: hand-made streams, layouts and registries, good and hostile.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
 #![allow(clippy::disallowed_methods, reason = "tests run other programs")]
 
 mod hostile;
+mod registry;
 mod streams;
 
 use lifeboat_images::Digest;

@@ -1,0 +1,5 @@
+//! A client of registries, and registries that lie.
+
+mod liar;
+mod memory;
+mod wrong;
