@@ -103,14 +103,25 @@ impl Clock for SystemClock {
     }
 }
 
-/// The system's randomness.
+/// The kernel's randomness, asked anew for every use: nothing is kept that a copy of the running machine could give out
+/// twice, and a process that writes little pays for no generator of its own.
 pub struct SystemRandom;
 
 impl Random for SystemRandom {
-    fn fill(&self, bytes: &mut [u8]) -> Result<()> {
-        aws_lc_rs::rand::fill(bytes).map_err(|_| crate::error::VaultError::Io {
-            context: "read random bytes".to_owned(),
-            source: std::io::Error::other("the system's random generator failed"),
-        })
+    fn fill(&self, mut bytes: &mut [u8]) -> Result<()> {
+        use rustix::{io::Errno, rand};
+        while !bytes.is_empty() {
+            match rand::getrandom(&mut *bytes, rand::GetRandomFlags::empty()) {
+                Ok(filled) => bytes = bytes.get_mut(filled..).unwrap_or_default(),
+                Err(Errno::INTR) => {}
+                Err(errno) => {
+                    return Err(crate::error::VaultError::Io {
+                        context: "read random bytes".to_owned(),
+                        source: errno.into(),
+                    });
+                }
+            }
+        }
+        Ok(())
     }
 }

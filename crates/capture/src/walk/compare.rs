@@ -1,18 +1,21 @@
 //! What of a directory the parent knows already, and what has to be read.
 
-use std::sync::{Arc, atomic::Ordering};
+use std::{
+    ops::Range,
+    sync::{Arc, atomic::Ordering},
+};
 
 use lifeboat_vault::{BlobId, BlobKind};
-use rustix::fs::Stat;
+use rustix::{fs::Stat, io::Errno};
 
 use super::{
     Counts, Walk,
     dir::{DirWork, Job, Slot, Todo},
 };
 use crate::{
-    Result,
+    CaptureError, Result,
     pass::{Entry, Facts, PassDir, What},
-    pool::Queue,
+    pool::{self, Queue},
     sys::{self, FileType},
 };
 
@@ -20,6 +23,10 @@ use crate::{
 const BATCH_FILES: usize = 64;
 /// Their bytes, about.
 const BATCH_BYTES: u64 = 4 << 20;
+/// Names whose status is in memory at a time.
+const WINDOW: usize = 8192;
+/// From so many names on several threads ask.
+const WIDE: usize = 2048;
 
 impl Walk<'_> {
     /// Asks each name for its status and settles what the parent knows already.
@@ -38,13 +45,15 @@ impl Walk<'_> {
             next: 0,
             missed: false,
         };
+        let mut stats = Vec::new().into_iter();
         for slot in 0..work.ends.len() {
-            if slot % 1024 == 0 {
+            if slot % WINDOW == 0 {
                 self.options.cancel.check()?;
+                let end = work.ends.len().min(slot + WINDOW);
+                stats = self.stats(work, slot..end)?.into_iter();
             }
-            let name = work.name(slot);
-            let old = olds.find(name);
-            let stat = match sys::stat_at(&work.fd, name) {
+            let old = olds.find(work.name(slot));
+            let stat = match stats.next().unwrap_or(Err(Errno::NOENT)) {
                 Ok(stat) => stat,
                 Err(e) => {
                     self.missed(&work.path_of(slot), e);
@@ -98,6 +107,35 @@ impl Walk<'_> {
                 .map(|todos| Job::Files(work.clone(), todos)),
         );
         Ok(())
+    }
+
+    /// The status of some names of a directory, in their order; of many by several threads.
+    fn stats(&self, work: &DirWork, slots: Range<usize>) -> Result<Vec<Result<Stat, Errno>>> {
+        let ask = |slots: Range<usize>| -> Vec<Result<Stat, Errno>> {
+            let stat = |slot| sys::stat_at(&work.fd, work.name(slot));
+            slots.map(stat).collect()
+        };
+        let threads = pool::threads(self.options.threads);
+        if slots.len() < WIDE || threads < 2 {
+            return Ok(ask(slots));
+        }
+        let part = slots.len().div_ceil(threads);
+        let parts: Vec<_> = std::thread::scope(|scope| {
+            let ask = &ask;
+            let (begin, end) = (slots.start, slots.end);
+            let running: Vec<_> = (begin..end)
+                .step_by(part)
+                .map(|from| scope.spawn(move || ask(from..end.min(from + part))))
+                .collect();
+            running.into_iter().map(|thread| thread.join()).collect()
+        });
+        let died =
+            |_| CaptureError::Invalid("a thread that asks for the status of files died".into());
+        let mut all = Vec::with_capacity(slots.len());
+        for part in parts {
+            all.extend(part.map_err(died)?);
+        }
+        Ok(all)
     }
 
     /// What becomes of a file that the parent knows, if it can be taken over unread.

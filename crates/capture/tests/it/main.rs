@@ -12,6 +12,7 @@ mod common;
 mod excludes;
 mod full;
 mod hostile;
+mod odd_input;
 mod passes;
 mod random;
 mod restic;

@@ -5,6 +5,7 @@
 //! what any other version or program writes is read.
 
 mod printable;
+pub mod scan;
 
 use printable::is_print;
 

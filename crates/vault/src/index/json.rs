@@ -11,6 +11,7 @@ use std::num::NonZeroU32;
 
 use serde::{Deserialize, Serialize};
 
+use super::usual;
 use crate::{
     blob::BlobKind,
     error::{Result, VaultError},
@@ -143,6 +144,13 @@ impl From<&IndexedPack> for PackJson {
 impl IndexFile {
     /// Reads the JSON. `what` names the file in errors.
     pub fn parse(bytes: &[u8], what: &str) -> Result<IndexFile> {
+        match usual::parse(bytes) {
+            Some(file) => Ok(file),
+            None => Self::parse_any(bytes, what),
+        }
+    }
+
+    fn parse_any(bytes: &[u8], what: &str) -> Result<IndexFile> {
         let file: FileJson = serde_json::from_slice(bytes)
             .map_err(|e| VaultError::damaged(what, format!("its JSON does not parse: {e}")))?;
         let packs = |list: Option<Vec<PackJson>>| {
@@ -213,6 +221,42 @@ mod tests {
         assert_eq!((file.packs.len(), file.to_delete.len()), (0, 1));
         assert_eq!(file.to_delete[0].size, Some(5));
         assert_eq!(file.leases, None);
+    }
+
+    /// What the quick parser takes, the other one understands the same; what it does not take, neither is lost.
+    #[test]
+    fn both_parsers_agree() {
+        let blob = |n: u8| PackedBlob {
+            kind: BlobKind::Data,
+            id: BlobId([n; 32]),
+            offset: u32::from(n),
+            length: 100,
+            plain_length: NonZeroU32::new(u32::from(n % 3)),
+        };
+        let pack = IndexedPack {
+            time: Some("2026-01-01T00:00:00Z".to_owned()),
+            size: Some(77),
+            ..IndexedPack::new(PackId([7; 32]), (0..5).map(blob).collect())
+        };
+        let file = IndexFile {
+            packs: vec![IndexedPack::new(PackId([6; 32]), Vec::new()), pack],
+            ..IndexFile::default()
+        };
+        let json = file.to_json().unwrap();
+        assert_eq!(usual::parse(&json), Some(file));
+        let mut taken = 0;
+        for at in 0..json.len() {
+            for byte in *b"09afz\"\\ ,:{}[]\x00\xff" {
+                let mut other = json.clone();
+                other[at] = byte;
+                if let Some(file) = usual::parse(&other) {
+                    taken += 1;
+                    assert_eq!(IndexFile::parse_any(&other, "x").unwrap(), file);
+                }
+            }
+            assert_eq!(usual::parse(&json[..at]), None, "{at}");
+        }
+        assert!(taken > 1000, "{taken}");
     }
 
     #[test]

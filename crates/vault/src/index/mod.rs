@@ -11,6 +11,7 @@ mod json;
 mod load;
 mod rebuild;
 mod rewrite;
+mod usual;
 
 pub use json::{IndexFile, IndexedPack, MAX_BLOBS_PER_FILE};
 pub use load::LoadedIndex;

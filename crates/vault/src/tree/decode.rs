@@ -8,7 +8,7 @@ use serde::{
     de::{IgnoredAny, SeqAccess, Visitor},
 };
 
-use super::{check_name, shown};
+use super::{check_name, shown, usual};
 use crate::{
     error::{Result, VaultError},
     gojson,
@@ -170,14 +170,31 @@ impl<'de: 'a, 'a> Deserialize<'de> for Text<'a> {
 /// Entries come back ascending by name: old repositories have trees in another order. Refused as damage:
 /// JSON of another shape, names that are no names or stand there twice, a directory without a tree.
 pub fn decode(bytes: &[u8]) -> Result<Tree> {
-    MEMORY.set(MEMORY_AT_LEAST.max(bytes.len().saturating_mul(MEMORY_FOR_A_BYTE)));
+    allow(bytes.len());
+    match usual::nodes(bytes, |node| afford(node).is_ok()) {
+        Some(nodes) => in_order(nodes),
+        None => decode_any(bytes),
+    }
+}
+
+/// Sets the budget for a tree of so many bytes.
+fn allow(bytes: usize) {
+    MEMORY.set(MEMORY_AT_LEAST.max(bytes.saturating_mul(MEMORY_FOR_A_BYTE)));
+}
+
+/// The same by a parser that takes every JSON.
+pub(super) fn decode_any(bytes: &[u8]) -> Result<Tree> {
+    allow(bytes.len());
     let raw: RawTree = serde_json::from_slice(bytes).map_err(|error| {
         VaultError::damaged("a tree", format!("it is no directory listing ({error})"))
     })?;
-    let mut nodes = match raw.nodes {
-        Some(Nodes(nodes)) => nodes?,
-        None => Vec::new(),
-    };
+    match raw.nodes {
+        Some(Nodes(nodes)) => in_order(nodes?),
+        None => Ok(Tree::default()),
+    }
+}
+
+fn in_order(mut nodes: Vec<Node>) -> Result<Tree> {
     if !nodes.is_sorted_by(|a, b| a.name < b.name) {
         nodes.sort_by(|a, b| a.name.cmp(&b.name));
         if let Some([twice, _]) = nodes.array_windows().find(|[a, b]| a.name == b.name) {

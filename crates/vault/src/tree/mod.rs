@@ -11,6 +11,7 @@
 
 mod decode;
 mod encode;
+mod usual;
 
 pub use decode::decode;
 pub use encode::encode;

@@ -274,7 +274,8 @@ proptest! {
     #[test]
     fn any_tree_comes_back(tree in tree()) {
         let bytes = encode(&tree).unwrap();
-        prop_assert_eq!(decode(&bytes).unwrap(), tree);
+        prop_assert_eq!(&decode(&bytes).unwrap(), &tree);
+        prop_assert_eq!(decode::decode_any(&bytes).unwrap(), tree);
     }
 
     #[test]
@@ -286,6 +287,73 @@ proptest! {
             prop_assert!(encode(&read).is_ok());
         }
     }
+}
+
+/// What the quick decoder takes, the other one understands the same.
+#[test]
+fn both_decoders_agree() {
+    let meta = |n: u64| Metadata {
+        mode: 0o4755,
+        mtime: Timestamp {
+            secs: 1_795_383_482,
+            nanos: 120_000_000,
+        },
+        uid: 7,
+        user: "root".to_owned(),
+        group: "a b".to_owned(),
+        inode: n,
+        device_id: if n > 1 { 9 } else { 0 },
+        links: n,
+        ..Metadata::default()
+    };
+    let node = |name: &str, n, kind| Node {
+        name: name.as_bytes().to_vec(),
+        kind,
+        meta: meta(n),
+    };
+    let id = |n| BlobId([n; 32]);
+    let file = |content| NodeKind::File { size: 12, content };
+    let target = b"../x y".to_vec();
+    let tree = Tree {
+        nodes: vec![
+            node("a", 1, file(vec![id(0x0a), id(0xf0)])),
+            node("b c", 2, file(Vec::new())),
+            node("d", 0, NodeKind::Dir { subtree: id(1) }),
+            node("e", 3, NodeKind::Symlink { target }),
+        ],
+    };
+    let bytes = encode(&tree).unwrap();
+    assert_eq!(usual::nodes(&bytes, |_| true).as_ref(), Some(&tree.nodes));
+    assert_eq!(usual::nodes(&bytes, |_| false), None);
+    let mut taken = 0;
+    for at in 0..bytes.len() {
+        for byte in *b"09af\"\\ ,:{}[]-.TZ/\x00\xff" {
+            let mut other = bytes.clone();
+            other[at] = byte;
+            if let Some(nodes) = usual::nodes(&other, |_| true) {
+                taken += 1;
+                let mut any = decode::decode_any(&other);
+                if !nodes.is_sorted_by(|a, b| a.name < b.name) {
+                    // Either puts them in order, or both say that a name stands there twice.
+                    any = any.and(Ok(Tree {
+                        nodes: nodes.clone(),
+                    }));
+                }
+                if let Ok(any) = any {
+                    assert_eq!(any.nodes, nodes);
+                } else {
+                    assert!(decode(&other).is_err());
+                }
+            }
+        }
+    }
+    assert!(taken > 1000, "{taken}");
+    // What is not usual is understood all the same.
+    let blanks = String::from_utf8(bytes)
+        .unwrap()
+        .replace(",\"uid\"", ", \"uid\"");
+    assert_eq!(usual::nodes(blanks.as_bytes(), |_| true), None);
+    assert_eq!(decode(blanks.as_bytes()).unwrap(), tree);
 }
 
 /// Trees of one directory with odd names, links, devices, owners, times and attributes, as two versions of
