@@ -191,13 +191,14 @@ pub fn expire(places: &Places, now: jiff::Timestamp) -> Result<Vec<(Aside, Remov
 pub(crate) fn paths(places: &Places) -> Vec<PathBuf> {
     let aside = list(places).unwrap_or_default().into_iter();
     let mut found: Vec<PathBuf> = aside
-        .flat_map(|aside| aside.paths.into_iter().map(|p| p.path))
+        .flat_map(|aside| aside.paths)
+        .flat_map(|p| exchange::hidden(&p.path))
         .collect();
     let journals = fs_err::read_dir(places.journal()).into_iter().flatten();
     for journal in journals.flatten() {
         for intent in read_file(&journal.path()) {
             if let Intent::Staging(_, place) = intent {
-                found.push(place);
+                found.extend(exchange::hidden(&place));
             }
         }
     }

@@ -388,6 +388,11 @@ fn remove_folder(folder: &Path) -> Result<()> {
 
 /// The first mount point in a folder, or the folder itself.
 pub(crate) fn mounted_in(folder: &Path) -> Result<Option<PathBuf>> {
+    Ok(mounts_in(folder)?.into_iter().next())
+}
+
+/// All mount points in a folder, which may be one itself, by their real paths.
+pub(crate) fn mounts_in(folder: &Path) -> Result<Vec<PathBuf>> {
     let folder = fs_err::canonicalize(folder)?;
     let table = fs_err::read_to_string("/proc/self/mountinfo")?;
     let mounts = table.lines().filter_map(|line| line.split(' ').nth(4));
@@ -395,5 +400,6 @@ pub(crate) fn mounted_in(folder: &Path) -> Result<Option<PathBuf>> {
     let plain = |path: &str| path.replace("\\040", " ").replace("\\134", "\\");
     Ok(mounts
         .map(|at| PathBuf::from(plain(at)))
-        .find(|at| at.starts_with(&folder)))
+        .filter(|at| at.starts_with(&folder))
+        .collect())
 }

@@ -36,6 +36,8 @@ Examples:
   lifeboat restore shop --as shop-try --network-access
                                                    with ports on 127.0.0.1 and a way out
   lifeboat restore shop@6f1d3c20 --replace         over the one that runs
+  lifeboat restore shop --replace --map-env web:DEBUG=1
+                                                   and something of it otherwise than it was
   lifeboat restore --continue                      the one that was interrupted
   lifeboat restore --undo                          or back to how it was before
   lifeboat restore shop --map-port 8080:8081 --map-bind /srv:/data --dry-run
@@ -55,7 +57,7 @@ pub struct RestoreArgs {
     pub reference: Option<String>,
 
     /// Put the point in the place of the app that is here
-    #[arg(long, conflicts_with_all = ["copy", "target", "MapArgs"])]
+    #[arg(long, conflicts_with_all = ["copy", "target"])]
     pub replace: bool,
 
     /// Do not save the app as it is first

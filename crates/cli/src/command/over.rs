@@ -7,6 +7,7 @@ use lifeboat_recovery::{
 use lifeboat_vault::{SnapshotId, snapshot::Snapshot};
 
 use crate::{
+    command::mapped,
     command::restore::{differences, render_restored, show_plan, warn},
     exit::{Exit, Result},
     human,
@@ -26,6 +27,11 @@ pub fn run(
         let plan = over::plan(ctx, id, snapshot, options);
         session.reporter.finish();
         return show_plan(session, &plan?);
+    }
+    if !options.maps.is_empty() && !session.global.quiet {
+        let plan = over::plan(ctx, id, snapshot, options)?;
+        let text = mapped::render(&plan.mappings, session.out.width());
+        session.reporter.above(text.trim_start());
     }
     let done = over::restore(ctx, id, snapshot, options);
     session.reporter.finish();

@@ -3,7 +3,7 @@
 use lifeboat_recovery::{
     Context, points,
     restore::{
-        over,
+        maps, over,
         part::{pieces, volume_copy},
     },
 };
@@ -29,6 +29,7 @@ pub fn run(session: &Session, args: &RestoreArgs) -> Result<Exit> {
     let wanted = args.part.pieces();
     if args.replace {
         let options = over::Options {
+            maps: maps::Maps::default(),
             safety_point: !args.no_safety_point,
             part: Some(wanted),
         };

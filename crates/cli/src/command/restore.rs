@@ -57,6 +57,7 @@ pub fn run(session: &Session, args: &RestoreArgs) -> Result<Exit> {
         let options = restore::over::Options {
             safety_point: !args.no_safety_point,
             part: None,
+            maps,
         };
         return over::run(session, &ctx, id, &snapshot, &options, args.dry_run);
     }

@@ -23,6 +23,8 @@ mod mount;
 mod over;
 mod over_apps;
 mod over_data;
+mod over_maps;
+mod over_mounts;
 mod over_wrong;
 mod own_path;
 mod parts;

@@ -23,6 +23,7 @@ use crate::label;
 use crate::name::AppName;
 
 use group::Group;
+pub use storage::backing;
 
 /// What was found on an engine.
 #[derive(Debug, Clone, Default, PartialEq)]

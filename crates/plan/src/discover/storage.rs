@@ -83,7 +83,7 @@ fn is_anonymous_name(name: &str) -> bool {
 
 /// What lies behind a volume, by its driver and options. The options themselves may hold passwords
 /// and go no further.
-fn backing(v: &Volume) -> VolumeBacking {
+pub fn backing(v: &Volume) -> VolumeBacking {
     if v.driver != "local" {
         return VolumeBacking::Plugin;
     }

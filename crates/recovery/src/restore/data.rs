@@ -153,21 +153,11 @@ impl DataStage<'_> {
         Ok(())
     }
 
-    /// Restores `place` of the point aside of `target`, checked and durable, and remembers which is
-    /// which. Run again after a crash it goes on with what lies there. Nothing is in use yet:
+    /// Restores `place` of the point aside of `target`, at a place that [`exchange::settle`] gave, checked
+    /// and durable, and remembers which is which. Run again after a crash it goes on with what lies there. Nothing is in use yet:
     /// journal the pair, and exchange it when nobody uses the old one.
-    #[allow(
-        dead_code,
-        reason = "`restore --replace` and the restore of a part use it"
-    )]
     pub fn stage(&self, place: &str, target: &Path, aside: &Path, done: &mut Data) -> Result<Pair> {
-        if let Some(why) = exchange::obstacle(target, aside)? {
-            return Err(RecoveryError::Refused(format!(
-                "{} cannot be replaced: {why}",
-                target.display()
-            )));
-        }
-        exchange::probe(aside)?;
+        exchange::make_room(aside)?;
         let node = self.node(place)?;
         done.add(self.tree(&node, aside)?);
         Pair::seal(target, aside)

@@ -80,6 +80,7 @@ impl Interrupted {
                 (Some(replace), part) => Kind::Over(over::Options {
                     safety_point: replace.safety_point,
                     part,
+                    maps: maps(),
                 }),
                 (None, Some(pieces)) => Kind::Part(pieces, maps()),
                 (None, None) => Kind::Plain(maps()),

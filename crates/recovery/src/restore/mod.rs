@@ -5,6 +5,7 @@
 //! the start. Each step is journaled before it is taken: the same command, run again after a crash,
 //! goes on where the first one stopped. What stood here before is never touched.
 
+mod attributes;
 pub mod beside;
 mod containers;
 mod course;

@@ -63,16 +63,8 @@ impl RestorePlan {
         maps: &Maps,
         ours: Option<&BTreeSet<Intent>>,
     ) -> Self {
-        let differs = ours.is_some_and(|ours| {
-            let begun = |i: &Intent| !matches!(i, Intent::Begin(_) | Intent::Engine(_));
-            ours.iter().any(begun) && Maps::of_journal(ours).unwrap_or_default() != *maps
-        });
-        if differs {
-            self.obstacles.insert(
-                0,
-                "the restore that was interrupted had other mappings; run it again with those, or with `lifeboat restore --continue`"
-                    .to_owned(),
-            );
+        if let Some(others) = ours.and_then(|ours| maps.begun_with_others(ours)) {
+            self.obstacles.insert(0, others);
         }
         let found = std::mem::take(&mut self.obstacles);
         self.obstacles = applied.problems;

@@ -12,6 +12,8 @@ use crate::restore::point::{Definitions, OpenPoint};
 pub enum Scope {
     /// The app itself.
     App,
+    /// The app itself, in the place of the one that is here.
+    Over,
     /// A copy beside it, which names and places everything anew: here variables and images alone are
     /// put on, the rest is looked at, and taken up where names are given.
     Copy,
@@ -61,6 +63,9 @@ pub(super) fn apply_to(
         job.networks();
         job.applied.problems.extend(maps.refused_beside());
         return job.applied;
+    }
+    if scope == Scope::Over {
+        job.applied.problems.extend(maps.refused_over());
     }
     job.subnets();
     job.networks();

@@ -51,7 +51,7 @@ pub struct Mapped {
 }
 
 /// What mapping a point did.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Clone)]
 pub struct Applied {
     /// The mappings that took effect.
     pub mapped: Vec<Mapped>,
@@ -112,6 +112,31 @@ impl Maps {
     pub(super) fn local_port(&self, published: u16, protocol: &str) -> Option<u16> {
         let map = self.ports.iter().find(|m| m.fits(published, protocol))?;
         (map.new != 0).then_some(map.new)
+    }
+
+    /// What makes no sense where a point takes the place of the app that is here.
+    pub(super) fn refused_over(&self) -> Vec<String> {
+        let other = |flag: &str, what: &str| {
+            format!(
+                "{flag} is not for --replace, where the {what} of the app that is here are what is replaced; leave it out, or take the app down and restore without --replace"
+            )
+        };
+        let flags = [
+            ("--map-bind", "bind sources", self.binds.is_empty()),
+            ("--map-volume", "volumes", self.volumes.is_empty()),
+            ("--map-subnet", "networks", self.subnets.is_empty()),
+        ];
+        let given = flags.iter().filter(|(_, _, empty)| !empty);
+        given.map(|(flag, what, _)| other(flag, what)).collect()
+    }
+
+    /// Why it cannot go on with these what was begun with others.
+    pub(super) fn begun_with_others(&self, ours: &BTreeSet<Intent>) -> Option<String> {
+        let begun = |i: &Intent| !matches!(i, Intent::Begin(_) | Intent::Engine(_));
+        let differs = ours.iter().any(begun) && Self::of_journal(ours).unwrap_or_default() != *self;
+        differs.then(|| {
+            "the restore that was interrupted had other mappings; run it again with those, or with `lifeboat restore --continue`".to_owned()
+        })
     }
 
     /// What makes no sense for a copy beside the original.

@@ -16,7 +16,11 @@ use lifeboat_plan::{
     path::is_within,
 };
 
-use super::{look::Looking, old::Old};
+use super::{
+    here::uses,
+    look::{Looking, Swap},
+    old::Old,
+};
 use crate::{RecoveryError, Result};
 
 /// How long a container may take to become healthy again.
@@ -75,7 +79,12 @@ impl Looking<'_> {
                 continue;
             }
             let follows = |d: &lifeboat_plan::order::Dependency| d.restart && moved.contains(&d.on);
-            let holds_one = |m: &Mount| self.scene.swaps.iter().any(|s| holds(m, &s.target));
+            let holds_one = |m: &Mount| {
+                let is_it = |s: &Swap| {
+                    holds(m, &s.target) || uses(m, self.here, &s.target.to_string_lossy())
+                };
+                self.scene.swaps.iter().any(is_it)
+            };
             if !step.waits_for.iter().any(follows) && !container.mounts.iter().any(holds_one) {
                 continue;
             }

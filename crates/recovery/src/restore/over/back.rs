@@ -15,7 +15,7 @@ use crate::{
     Places, RecoveryError, Result,
     asides::{Aside, AsidePath},
     restore::{
-        exchange::{self, Lies, Pair},
+        exchange::{self, Pair},
         journal::{Intent, RestoreJournal, replace_of},
         undo::take_back,
     },
@@ -72,12 +72,14 @@ pub fn go_back(
             // Once its folder is back, so is what was carried: taking it back again would lose it.
             let of = pairs.iter().find(|p| carry.target.starts_with(&p.target));
             if let Some(of) = of
-                && of.lies()? == Lies::New
+                && of.is_through()?
             {
-                carry.put_back()?;
+                carry.put_back(step)?;
             }
         }
-        pairs.into_iter().rev().try_for_each(Pair::put_back)?;
+        for pair in pairs.into_iter().rev() {
+            pair.put_back(step)?;
+        }
     }
     remove_new(engine, &journal)?;
     if was_cut {
@@ -223,7 +225,7 @@ fn keep_new(app: &str, id: &str, journal: &RestoreJournal) -> Result<Aside> {
     aside.of_replacement = true;
     for intent in journal.all() {
         if let Intent::Staging(target, place) = intent
-            && let Some(path) = AsidePath::look(place, target)?
+            && let Some(path) = AsidePath::look(&exchange::lying(place), target)?
         {
             aside.paths.push(path);
         }

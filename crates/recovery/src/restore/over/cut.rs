@@ -7,12 +7,13 @@ use std::{
     time::{Duration, Instant},
 };
 
-use lifeboat_plan::{inventory::MountKind, order::Order, path::is_within};
+use lifeboat_plan::order::Order;
 
 use super::{
     Over,
     around::{before_and_after, holds},
-    look::Scene,
+    here::uses,
+    look::{Scene, Swap},
     old::Cut,
     record::{arounds, carries, cut_of, olds, pairs},
 };
@@ -21,7 +22,7 @@ use crate::{
     restore::{
         Work,
         containers::Containers,
-        exchange::Pair,
+        exchange::{How, Pair},
         journal::{Intent, RestoreJournal},
     },
 };
@@ -87,7 +88,7 @@ impl Over<'_> {
         for pair in &pairs {
             self.ctx.progress.step("replace-exchange");
             self.ctx.take(Work::Exchange, self.step_of(pair));
-            pair.exchange()?;
+            pair.exchange(&|name| self.ctx.progress.step(name))?;
         }
         let carry = cut_of(journal.all()).map(|cut| cut.carry.clone());
         for (target, inside) in carry.into_iter().flatten() {
@@ -116,7 +117,7 @@ impl Over<'_> {
         let Some(pair) = pairs.iter().find(|pair| pair.target == target) else {
             return Ok(());
         };
-        let (to, from) = (target.join(inside), pair.aside.join(inside));
+        let (to, from) = (target.join(inside), pair.old_aside().join(inside));
         let known = carries(journal.all())
             .find(|carry| carry.target == to)
             .cloned();
@@ -133,7 +134,7 @@ impl Over<'_> {
             }
         };
         self.ctx.progress.step("replace-carry");
-        carry.exchange()
+        carry.exchange(&|_| {})
     }
 
     /// What runs with a folder keeps the one that it was started with: nobody may.
@@ -145,15 +146,11 @@ impl Over<'_> {
             .filter(|c| lifeboat_plan::app::is_live(c.state))
         {
             for mount in &container.mounts {
-                let uses = |pair: &Pair| {
-                    let target = pair.target.to_string_lossy();
-                    match self.part {
-                        Some(_) => holds(mount, &pair.target),
-                        None => is_within(&mount.source, &target),
-                    }
+                let is_used = |pair: &Pair| {
+                    uses(mount, &here, &pair.target.to_string_lossy())
+                        || (self.part.is_some() && holds(mount, &pair.target))
                 };
-                let kind = matches!(mount.kind, MountKind::Volume | MountKind::Bind);
-                if kind && pairs.iter().any(uses) {
+                if pairs.iter().any(is_used) {
                     return Err(RecoveryError::Failed(format!(
                         "{} was started in the middle of this and uses {}",
                         container.name, mount.source
@@ -222,7 +219,10 @@ pub(super) fn cut_from(scene: Scene) -> Cut {
         let inside = swap.carry.iter();
         inside.map(|inside| (swap.target.clone(), inside.clone()))
     });
+    // One whose entries change places is never empty: what lies aside is in it.
+    let whole = |s: &&Swap| How::of(&s.target, &s.aside) == How::Exchange;
     let volumes = scene.swaps.iter().filter(|s| s.kind == "volume");
+    let volumes = volumes.filter(whole);
     Cut {
         at: jiff::Timestamp::now(),
         carry: carry.collect(),

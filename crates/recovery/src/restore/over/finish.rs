@@ -44,7 +44,7 @@ pub fn finish(
     }
     for intent in journal.all() {
         if let Intent::Staging(target, place) = intent
-            && let Some(path) = AsidePath::look(place, target)?
+            && let Some(path) = AsidePath::look(&exchange::lying(place), target)?
         {
             aside.paths.push(path);
         }
@@ -94,7 +94,8 @@ pub(super) fn keep_anonymous(
     });
     let pair = match known {
         Some(pair) => pair,
-        None if exchange::obstacle(data, &place)?.is_some() => return Ok(()),
+        // In a folder that cannot change places as a whole it would go with the volume.
+        None if exchange::place(data, place.clone(), id)?.as_ref() != Ok(&place) => return Ok(()),
         None => {
             exchange::make_room(&place)?;
             journal.intend(Intent::Staging(data.to_owned(), place.clone()))?;
@@ -104,5 +105,5 @@ pub(super) fn keep_anonymous(
             pair
         }
     };
-    pair.exchange()
+    pair.exchange(&|_| {})
 }

@@ -6,17 +6,18 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use lifeboat_engine::Engine;
+use lifeboat_engine::{Engine, HostNetwork};
 use lifeboat_plan::{
     app::{App, AppKind},
     discover::discover,
-    inventory::{Container, Inventory, MountKind},
+    inventory::{Container, Inventory, Mount, MountKind},
     manifest::{BindDecision, BindRecord, Manifest, VolumeRecord, layout},
-    path::is_within,
 };
 
 use super::{
-    Old, networks, ours_ends,
+    Old,
+    here::{beside_files, device, mapped_ports, uses},
+    networks, ours_ends,
     part::{Part, replaced},
     space,
 };
@@ -104,11 +105,13 @@ pub fn look(
     let name = point.manifest.identity.name.as_str();
     let app = found.app(name);
     let old = app.map(|app| Old::of(app, &replaced(app, &here, point, part), point));
+    let network = mapped_ports(engine, point, &here, old.as_deref().unwrap_or_default());
     let mut looking = Looking {
         point,
         part,
         ours,
         id,
+        reach,
         here: &here,
         app,
         scene: Scene {
@@ -122,7 +125,7 @@ pub fn look(
             refused: Vec::new(),
         },
     };
-    looking.reach(reach);
+    looking.reach();
     looking.kinds();
     if let Some(part) = part {
         looking.part(part);
@@ -135,7 +138,7 @@ pub fn look(
     looking.networks();
     looking.removed_on_stop();
     looking.around();
-    looking.rest(&reach.states(engine, &point.manifest)?);
+    looking.rest(&reach.states(engine, &point.manifest)?, network.as_ref());
     Ok(looking.scene)
 }
 
@@ -144,7 +147,8 @@ pub(super) struct Looking<'a> {
     pub(super) point: &'a OpenPoint,
     pub(super) part: Option<&'a Part>,
     ours: &'a BTreeSet<Intent>,
-    id: &'a str,
+    pub(super) id: &'a str,
+    pub(super) reach: &'a Reach,
     pub(super) here: &'a Inventory,
     pub(super) app: Option<&'a App>,
     pub(super) scene: Scene,
@@ -152,7 +156,8 @@ pub(super) struct Looking<'a> {
 
 impl Looking<'_> {
     /// Folders change places only where we can reach them ourselves.
-    fn reach(&mut self, reach: &Reach) {
+    fn reach(&mut self) {
+        let reach = self.reach;
         let binds = self.point.manifest.binds.iter();
         let mut captured = binds.filter(|b| b.decision == BindDecision::Captured);
         if reach.address().is_some()
@@ -262,25 +267,19 @@ impl Looking<'_> {
             if self.without_data(&volume) {
                 continue;
             }
+            let bound = Some(device(there)).filter(|device| !device.is_empty());
             let strangers = self.strangers(|c| {
-                let is_it = |m: &lifeboat_plan::inventory::Mount| {
-                    m.kind == MountKind::Volume && m.name.as_ref() == Some(&volume.name)
+                let is_it = |m: &Mount| {
+                    let is_named = m.name.as_ref() == Some(&volume.name);
+                    let is_bound = bound.is_some_and(|device| uses(m, self.here, device));
+                    (m.kind == MountKind::Volume && is_named) || is_bound
                 };
                 c.mounts.iter().any(is_it)
             });
             if self.is_kept_by("volume", &volume.name, volume.shared, &strangers) {
                 continue;
             }
-            if there.driver != "local" || !there.options.is_empty() {
-                self.scene.refused.push(format!(
-                    "{what} is made by driver {} with options of its own here, so its data cannot change places; save what is in it, remove it with its containers and restore without --replace",
-                    there.driver
-                ));
-                continue;
-            }
-            let at = there.mountpoint.clone();
-            let aside = |target: &Path| exchange::aside_of_volume(target, &volume.name, self.id);
-            let Some((target, aside)) = self.swappable(&what, &at, aside)? else {
+            let Some((target, aside)) = self.place_of_volume(&what, there)? else {
                 continue;
             };
             self.scene.swaps.push(Swap {
@@ -294,31 +293,6 @@ impl Looking<'_> {
             });
         }
         Ok(())
-    }
-
-    /// The real place and what lies aside of it, or the reason why not.
-    fn swappable(
-        &mut self,
-        what: &str,
-        at: &str,
-        aside: impl Fn(&Path) -> PathBuf,
-    ) -> Result<Option<(PathBuf, PathBuf)>> {
-        let target = match fs_err::canonicalize(at) {
-            Ok(target) => target,
-            Err(e) => {
-                self.scene.refused.push(format!("{what}: {e}"));
-                return Ok(None);
-            }
-        };
-        let aside = aside(&target);
-        if let Some(why) = exchange::obstacle(&target, &aside)? {
-            self.scene.refused.push(format!(
-                "{what} at {} cannot be replaced while the old one is kept: {why}; stop the app, save what is in it, and restore without --replace",
-                target.display()
-            ));
-            return Ok(None);
-        }
-        Ok(Some((target, aside)))
     }
 
     fn binds(&mut self) -> Result<()> {
@@ -336,10 +310,8 @@ impl Looking<'_> {
             let what = what("bind", &bind.source);
             // Who has a folder above it mounted sees the names change; who has it, does not.
             let strangers = self.strangers(|c| {
-                let is_it = |m: &lifeboat_plan::inventory::Mount| {
-                    m.kind == MountKind::Bind && is_within(&m.source, &bind.source)
-                };
-                c.mounts.iter().any(is_it)
+                let mut mounts = c.mounts.iter();
+                mounts.any(|m| uses(m, self.here, &bind.source))
             });
             if self.is_kept_by("bind", &bind.source, bind.shared, &strangers) {
                 continue;
@@ -402,7 +374,7 @@ impl Looking<'_> {
             let made = self.ours.contains(&Intent::Path(root.clone()));
             match fs_err::canonicalize(&root) {
                 Ok(target) if !made => self.scene.merges.push(Merge {
-                    aside: exchange::aside(&target, self.id),
+                    aside: beside_files(&target, self.id),
                     root,
                 }),
                 _ => project.roots.push(root),
@@ -444,7 +416,7 @@ impl Looking<'_> {
     }
 
     /// What stands in the way of any restore, as far as it is not the old app itself.
-    fn rest(&mut self, paths: &BTreeMap<String, PathState>) {
+    fn rest(&mut self, paths: &BTreeMap<String, PathState>, network: Option<&HostNetwork>) {
         let mut here = self.here.clone();
         here.containers.retain(|c| !self.is_old(c));
         let names: BTreeSet<&str> = self.scene.old.iter().map(|o| o.name.as_str()).collect();
@@ -457,8 +429,7 @@ impl Looking<'_> {
             definitions: &self.point.definitions,
             here: &here,
             ours: self.ours,
-            // The old app's own ports are still open.
-            network: None,
+            network,
             paths,
         }));
         let extra = self.scene.old.iter().filter(|old| {

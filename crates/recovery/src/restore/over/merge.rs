@@ -107,11 +107,14 @@ mod tests {
             .map(|p| p.target.strip_prefix(&target).unwrap().to_str().unwrap())
             .collect();
         assert_eq!(names, ["b", "mixed/c", "whole"]);
-        pairs.iter().for_each(|p| p.exchange().unwrap());
+        pairs.iter().for_each(|p| p.exchange(&|_| {}).unwrap());
         assert_eq!(fs_err::read_to_string(target.join("b")).unwrap(), "3");
         assert_eq!(fs_err::read_to_string(aside.join("b")).unwrap(), "2");
         assert!(target.join("whole/below").is_dir() && target.join("theirs").is_file());
-        pairs.iter().rev().for_each(|p| p.put_back().unwrap());
+        pairs
+            .iter()
+            .rev()
+            .for_each(|p| p.put_back(&|_| {}).unwrap());
         assert_eq!(fs_err::read_to_string(target.join("b")).unwrap(), "2");
         assert!(!target.join("whole").exists() && !target.join("mixed/c").exists());
     }

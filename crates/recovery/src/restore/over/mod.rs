@@ -21,6 +21,7 @@ mod back;
 mod cut;
 mod failed;
 mod finish;
+mod here;
 mod look;
 mod merge;
 mod networks;
@@ -58,8 +59,10 @@ use super::{
     history, images,
     journal::{self, Intent, RestoreJournal, Subject},
     kept,
+    maps::{Applied, Maps, Scope},
     part::pieces::Pieces,
     point::OpenPoint,
+    put_on,
     reach::Reach,
     report::{self, Stopwatch},
 };
@@ -72,6 +75,8 @@ pub struct Options {
     pub safety_point: bool,
     /// Only this part of it.
     pub part: Option<Pieces>,
+    /// What of the point is to be otherwise here.
+    pub maps: Maps,
 }
 
 /// What a replacement did.
@@ -121,6 +126,7 @@ struct Opened {
     subject: Subject,
     point: OpenPoint,
     part: Option<Part>,
+    applied: Applied,
 }
 
 impl Opened {
@@ -132,6 +138,10 @@ impl Opened {
     ) -> Result<Self> {
         let mut point = OpenPoint::open(reader, id, snapshot, engine.api())?;
         let app = point.manifest.identity.to_string();
+        let applied = match options.part {
+            None => put_on(engine, &mut point, &options.maps, Scope::Over)?,
+            Some(_) => Applied::default(),
+        };
         let mut part = None;
         let mut subject = Subject::app(&app);
         if let Some(pieces) = &options.part {
@@ -144,6 +154,7 @@ impl Opened {
             subject,
             point,
             part,
+            applied,
         })
     }
 
@@ -175,7 +186,8 @@ pub fn plan(
     } else if cut_of(&before).is_some() {
         scene.refused.clear();
     }
-    steps::planned(ctx, engine, point, &reach, Some(&scene), options, &before)
+    let plan = steps::planned(ctx, engine, point, &reach, Some(&scene), options, &before)?;
+    Ok(plan.mapped(opened.applied, &options.maps, Some(&before)))
 }
 
 /// Replaces the app. Refuses, with all obstacles at once, before anything is touched; an interrupted
@@ -211,18 +223,21 @@ pub fn restore(
     let goes_on = !before.is_empty();
     let turned = |i: &Intent| matches!(i, Intent::Cutting(_) | Intent::GoingBack(_));
     let reach = Reach::prove(engine, &point.manifest)?;
+    let maps = &options.maps;
+    let mut refused: Vec<String> = maps.begun_with_others(&before).into_iter().collect();
     let mut scene = None;
     if !before.iter().any(turned) {
         let seen = look::look(engine, point, part, &reach, &before, &replace.id)?;
-        if !seen.refused.is_empty() {
-            return Err(RecoveryError::Refused(format!(
-                "{} cannot be replaced here, and nothing was {}: {}",
-                opened.what(),
-                if goes_on { "stopped" } else { "changed" },
-                seen.refused.join("; ")
-            )));
-        }
+        refused.extend(opened.applied.problems.iter().chain(&seen.refused).cloned());
         scene = Some(seen);
+    }
+    if !refused.is_empty() {
+        return Err(RecoveryError::Refused(format!(
+            "{} cannot be replaced here, and nothing was {}: {}",
+            opened.what(),
+            if goes_on { "stopped" } else { "changed" },
+            refused.join("; ")
+        )));
     }
     let mut journal = RestoreJournal::open(ctx, subject, id)?;
     if let Some(pieces) = options.part.as_ref()
@@ -231,8 +246,12 @@ pub fn restore(
         journal.intend(Intent::Part(pieces.clone()))?;
     }
     journal.intend(Intent::Replace(replace.clone()))?;
+    if !maps.is_empty() {
+        journal.intend(Intent::Mapped(maps.journaled()))?;
+    }
     let seen = scene.as_ref();
-    let mut plan = steps::planned(ctx, engine, point, &reach, seen, options, &before)?;
+    let plan = steps::planned(ctx, engine, point, &reach, seen, options, &before)?;
+    let mut plan = plan.mapped(opened.applied.clone(), maps, Some(&before));
     plan.journaled(&mut journal)?;
     let ctx = &ctx.following(&plan);
     watch.split("plan");
@@ -361,10 +380,8 @@ impl Over<'_> {
         if !now.refused.is_empty() {
             return Err(RecoveryError::Refused(now.refused.join("; ")));
         }
-        let staged = |swap: &look::Swap| {
-            let place = (swap.target.clone(), swap.aside.clone());
-            journal.has(&Intent::Staging(place.0, place.1))
-        };
+        let staged =
+            |swap: &look::Swap| pairs(journal.all()).any(|pair| pair.target == swap.target);
         if let Some(other) = now.swaps.iter().find(|swap| !staged(swap)) {
             return Err(RecoveryError::Refused(format!(
                 "{} was made or moved by somebody else in the middle of this",

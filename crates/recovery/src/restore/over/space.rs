@@ -8,6 +8,7 @@ use lifeboat_plan::{
 };
 
 use super::look::Swap;
+use crate::restore::exchange::How;
 
 /// What no file system should be filled up to.
 const SPARE: u64 = 16 << 20;
@@ -22,7 +23,19 @@ pub fn enough(swaps: &[Swap], missing: &Manifest, here: &Inventory, refused: &mu
     let binds = binds
         .filter(|b| b.decision == BindDecision::Captured)
         .map(|b| (Path::new(&b.source), b.bytes));
-    let swapped = swaps.iter().map(|s| (s.target.as_path(), s.bytes));
+    // Where the new one is made; a file that is copied over needs room for a copy of the old one too, and
+    // for what it grows by.
+    let swapped = swaps.iter().flat_map(|s| {
+        let copied = How::of(&s.target, &s.aside) == How::Copied;
+        let old = fs_err::metadata(&s.target).map_or(0, |meta| meta.len());
+        let beside = if copied { s.bytes + old } else { s.bytes };
+        let grows = if copied {
+            s.bytes.saturating_sub(old)
+        } else {
+            0
+        };
+        [(s.aside.as_path(), beside), (s.target.as_path(), grows)]
+    });
     for (path, bytes) in volumes.chain(binds).chain(swapped) {
         let near = path.ancestors().find(|p| p.exists());
         let Some(near) = near else { continue };

@@ -25,7 +25,7 @@ use crate::{
         Work,
         containers::{ContainerStage, Containers},
         data::DataStage,
-        exchange::Pair,
+        exchange::{self, Pair},
         images,
         journal::{Intent, RestoreJournal},
         networks::make_networks,
@@ -112,7 +112,9 @@ impl Over<'_> {
                 continue;
             }
             journal.intend(Intent::Staging(swap.target.clone(), swap.aside.clone()))?;
-            let pair = stage.stage(&swap.place, &swap.target, &swap.aside, &mut report.data)?;
+            let aside = exchange::settle(&swap.target, swap.aside.clone(), &self.id)?;
+            journal.intend(Intent::Staging(swap.target.clone(), aside.clone()))?;
+            let pair = stage.stage(&swap.place, &swap.target, &aside, &mut report.data)?;
             self.ctx.progress.step("replace-staged");
             journal.intend(Intent::Staged(pair))?;
         }
@@ -129,6 +131,7 @@ impl Over<'_> {
                 continue;
             };
             // What was compared and taken away before a crash is made again.
+            exchange::make_room(&merge.aside)?;
             let node = stage.node(&place)?;
             report.data.add(stage.tree(&node, &merge.aside)?);
             for pair in merge::differing(&target, &merge.aside)? {

@@ -10,6 +10,7 @@ use crate::{
     Context, Result,
     restore::{
         RestorePlan, Step, Way, Work,
+        exchange::How,
         journal::Intent,
         planning::{fill, image, starts},
         point::OpenPoint,
@@ -73,7 +74,10 @@ fn steps(
     steps.extend(manifest.images.iter().map(|i| image(i, here)));
     missing(scene, point, reach, &mut steps);
     for swap in &scene.swaps {
-        let action = "restore beside the one in use, and check it";
+        let action = match How::of(&swap.target, &swap.aside) {
+            How::Within => "restore in a hidden folder in it, and check it",
+            _ => "restore beside the one in use, and check it",
+        };
         steps.push(Step::new(swap.work(), &swap.name, action).bytes(swap.bytes));
     }
     for merge in &scene.merges {
@@ -109,7 +113,11 @@ fn steps(
         steps.push(Step::new(Work::Stop, &old.name, action));
     }
     for swap in &scene.swaps {
-        let action = "the old and the new change places";
+        let action = match How::of(&swap.target, &swap.aside) {
+            How::Exchange => "the old and the new change places",
+            How::Within => "old and new entries change places one by one: it cannot be renamed",
+            How::Copied => "the new content is copied over the old: it cannot be renamed",
+        };
         let name = swap.target.display().to_string();
         steps.push(Step::new(Work::Exchange, name, action));
     }
