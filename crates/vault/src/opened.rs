@@ -4,7 +4,11 @@
 use std::{
     collections::HashSet,
     path::PathBuf,
-    sync::{Arc, OnceLock, atomic::AtomicU64},
+    sync::{
+        Arc, OnceLock,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+    },
+    time::Duration,
 };
 
 use lifeboat_store::{Area, Store};
@@ -18,6 +22,11 @@ use crate::{
     seal::{KeyMaterial, SealKey},
     unpacked::object_name,
 };
+
+/// So long a listing may lag where the store promises nothing (restic's figure).
+const LAG: Duration = Duration::from_millis(200);
+/// And where it was seen to.
+const LAG_SEEN: Duration = Duration::from_secs(2);
 
 /// What every part of an open vault shares.
 pub struct Core {
@@ -35,6 +44,8 @@ pub struct Core {
     pub env: Environment,
     /// Warnings that were given already.
     pub told: Mutex<HashSet<String>>,
+    /// Listings of this store were seen to lag, whatever it promises.
+    pub seen_to_lag: AtomicBool,
     /// Writes of index and snapshot files that failed and may yet arrive, on a store that is asked over a network.
     pub doubts: AtomicU64,
     /// A file that remembers what this host has locked.
@@ -51,6 +62,23 @@ impl Core {
             "the vault at {} has format version 1, which can be read but not written; upgrade it with `restic migrate upgrade_repo_v2` and run the command again",
             self.store.location()
         )))
+    }
+
+    /// For how long a listing may miss what was put, or show what was deleted. Nothing where listings are true at once.
+    pub fn listing_lag(&self) -> Duration {
+        match self.store.lists_at_once() {
+            _ if self.seen_to_lag.load(Ordering::Relaxed) => LAG_SEEN,
+            true => Duration::ZERO,
+            false => LAG,
+        }
+    }
+
+    /// Waits until every listing tells the truth about all that happened before.
+    pub fn settle(&self) {
+        let lag = self.listing_lag();
+        if !lag.is_zero() {
+            self.env.clock.sleep(lag);
+        }
     }
 
     /// Ids of an area's objects, sorted.

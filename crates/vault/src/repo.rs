@@ -1,6 +1,12 @@
 //! A vault that is open.
 
-use std::sync::{Arc, OnceLock, atomic::AtomicU64};
+use std::{
+    sync::{
+        Arc, OnceLock,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+    },
+    time::Duration,
+};
 
 use lifeboat_store::{Area, LockPolicy, ObjectLock, ObjectName, Store, StoreError};
 use parking_lot::Mutex;
@@ -105,6 +111,7 @@ impl Vault {
             told: Mutex::default(),
             doubts: AtomicU64::new(0),
             lock_memory: OnceLock::new(),
+            seen_to_lag: AtomicBool::new(false),
         };
         for other in core
             .list(Area::Keys)?
@@ -156,7 +163,13 @@ impl Vault {
             told: Mutex::default(),
             doubts: AtomicU64::new(0),
             lock_memory: OnceLock::new(),
+            seen_to_lag: AtomicBool::new(false),
         })))
+    }
+
+    /// Says that listings of this store were seen to lag, whatever it promises: locks and prunes wait accordingly.
+    pub fn listings_lag(&self) {
+        self.0.seen_to_lag.store(true, Ordering::Relaxed);
     }
 
     /// The vault's id, random at creation.

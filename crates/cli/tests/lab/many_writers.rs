@@ -96,13 +96,21 @@ fn a_backup_that_was_stopped_while_its_data_was_pruned_saves_it_anew() {
     let report = lab.json(None, &["prune", "--max-unused", "0"], 0);
     assert_eq!(report["deleted"]["packs"], 0, "{report}");
     assert_eq!(report["waiting"][0]["what"], "session", "{report}");
-    // An hour later it does not.
-    let mut prune = lab.command(None, &["prune", "--max-unused", "0", "-o", "json"]);
-    let output = prune
-        .env("LIFEBOAT_TEST_CLOCK_AHEAD", "3600")
-        .output()
-        .unwrap();
-    let report: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    // An hour later it does not; but who has a clock that is an hour off alone counts nobody out.
+    let prune = || {
+        let mut prune = lab.command(None, &["prune", "--max-unused", "0", "-o", "json"]);
+        let prune = prune.env("LIFEBOAT_TEST_CLOCK_AHEAD", "3600");
+        let output = prune.output().unwrap();
+        serde_json::from_slice::<serde_json::Value>(&output.stdout).unwrap()
+    };
+    let report = prune();
+    assert_eq!(report["deleted"]["packs"], 0, "{report}");
+    for entry in fs_err::read_dir(lab.vault().join("locks")).unwrap() {
+        let lock = fs_err::File::open(entry.unwrap().path()).unwrap();
+        let before = lock.metadata().unwrap().modified().unwrap() - Duration::from_secs(3600);
+        lock.into_parts().0.set_modified(before).unwrap();
+    }
+    let report = prune();
     assert!(
         report["deleted"]["bytes"].as_u64().unwrap() > 3_000_000,
         "{report}"

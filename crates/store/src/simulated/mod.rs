@@ -54,6 +54,8 @@ pub struct Weather {
     pub tears: bool,
     /// Listings lag behind.
     pub stale: bool,
+    /// The place does not say when an object was stored.
+    pub timeless: bool,
     /// Puts that are acknowledged and lost: no store may do that.
     pub forgets: u32,
 }
@@ -373,6 +375,10 @@ impl Store for SimulatedStore {
         let (mut state, dies) = self.step()?;
         let result = state.world.delete(&self.name, name, self.calm, dies);
         if dies { Err(dead()) } else { result }
+    }
+
+    fn modified(&self, name: &ObjectName) -> Result<Option<i64>> {
+        self.read(name, |world| world.modified(name))
     }
 
     fn is_remote(&self) -> bool {

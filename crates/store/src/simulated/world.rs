@@ -221,6 +221,14 @@ impl World {
         Ok(&object.bytes)
     }
 
+    /// By the place's own clock, which is its time.
+    pub(super) fn modified(&self, name: &ObjectName) -> Result<Option<i64>> {
+        let object = self.objects.get(name);
+        let object = object.ok_or_else(|| StoreError::NotFound(name.to_string()))?;
+        let told = !self.weather.timeless;
+        Ok(told.then_some(object.put_at.as_secs().cast_signed()))
+    }
+
     pub(super) fn is_unreadable(&self, name: &ObjectName) -> bool {
         let number = self.objects.get(name).map_or(0, |object| object.number);
         self.coin(number) % 1000 < u64::from(self.weather.unreadable)

@@ -227,6 +227,8 @@ impl Vault {
         }
 
         progress.step("check index");
+        // What these points rest on must show.
+        core.settle();
         let mut said = packs::load(core, &mut damage)?;
         let (index, present) =
             packs::compare_with_listing(core, &mut said, &mut damage, &mut report)?;

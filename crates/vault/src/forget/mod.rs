@@ -148,6 +148,8 @@ impl Vault {
                 SnapshotId(self.0.save_unpacked(Area::Snapshots, &json)?)
             }
         };
+        // A prune must not find neither.
+        self.0.settle();
         lock.confirm()?;
         self.delete_snapshot(id)?;
         Ok(new)

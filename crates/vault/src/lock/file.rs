@@ -1,8 +1,11 @@
 //! Lock files: restic's JSON, with one more field of ours, `lease`, which restic ignores.
 
-use std::num::NonZeroU64;
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    num::NonZeroU64,
+};
 
-use lifeboat_store::{Area, StoreError};
+use lifeboat_store::{Area, ObjectName, StoreError};
 use serde::{Deserialize, Serialize};
 
 use super::{LockMode, process};
@@ -157,36 +160,54 @@ impl LockFile {
     }
 }
 
+/// How often locks are listed again because one went between listing and reading.
+const MOST_ROUNDS: usize = 10;
+
 /// All locks of the vault. One that cannot be read is an error, but for one that is empty (left by
-/// a crash on a file system that does not keep its word) or has gone meanwhile.
+/// a crash on a file system that does not keep its word) or has gone meanwhile: it may have been renewed, under a name
+/// that the listing does not have, so then they are listed again.
 pub(super) fn survey(core: &Core) -> Result<Vec<(LockId, LockFile)>> {
-    let listed = core
-        .store
-        .list(Area::Locks)
-        .map_err(VaultError::store("list locks"))?;
-    let mut locks = Vec::with_capacity(listed.len());
-    for object in listed {
-        let mut id = [0; 32];
-        if object.size == 0 || hex::decode_to_slice(object.name.id(), &mut id).is_err() {
-            continue;
+    let mut locks = BTreeMap::new();
+    let mut gone = BTreeSet::new();
+    for _ in 0..MOST_ROUNDS {
+        let listed = core
+            .store
+            .list(Area::Locks)
+            .map_err(VaultError::store("list locks"))?;
+        let mut again = false;
+        for object in listed {
+            let mut id = [0; 32];
+            if object.size == 0 || hex::decode_to_slice(object.name.id(), &mut id).is_err() {
+                continue;
+            }
+            if locks.contains_key(&id) || gone.contains(&id) {
+                continue;
+            }
+            match read(core, &object.name)? {
+                Some(lock) => drop(locks.insert(id, lock)),
+                None => again |= gone.insert(id),
+            }
         }
-        let json = match core.load_unpacked(&object.name) {
-            Ok(json) => json,
-            Err(VaultError::Store {
-                source: StoreError::NotFound(_),
-                ..
-            }) => continue,
-            Err(e) => return Err(e),
-        };
-        let lock = serde_json::from_slice(&json).map_err(|e| {
-            VaultError::damaged(
-                object.name.to_string(),
-                format!("its JSON does not parse: {e}"),
-            )
-        })?;
-        locks.push((LockId(id), lock));
+        if !again {
+            break;
+        }
     }
-    Ok(locks)
+    Ok(locks.into_iter().map(|(id, l)| (LockId(id), l)).collect())
+}
+
+/// A lock; `None` if it is not there any more.
+fn read(core: &Core, name: &ObjectName) -> Result<Option<LockFile>> {
+    let json = match core.load_unpacked(name) {
+        Ok(json) => json,
+        Err(VaultError::Store {
+            source: StoreError::NotFound(_),
+            ..
+        }) => return Ok(None),
+        Err(e) => return Err(e),
+    };
+    serde_json::from_slice(&json)
+        .map(Some)
+        .map_err(|e| VaultError::damaged(name.to_string(), format!("its JSON does not parse: {e}")))
 }
 
 /// Writes a lock file.

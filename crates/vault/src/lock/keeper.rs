@@ -10,7 +10,7 @@ use crossbeam_channel::{Receiver, RecvTimeoutError, Sender};
 use parking_lot::{Condvar, Mutex};
 
 use super::{
-    LockMode, SECOND_CHECK_AFTER, check,
+    LockMode, check,
     file::{self, LockFile, STALE_AFTER_SECS},
 };
 use crate::{
@@ -64,7 +64,7 @@ enum Lost {
 
 impl HeldLock {
     pub(super) fn new(core: Arc<Core>, mode: LockMode, lock: LockFile, id: LockId) -> Result<Self> {
-        let second_check = core.store.lists_at_once();
+        let second_check = core.listing_lag().is_zero();
         let state = State {
             lock,
             id,
@@ -175,8 +175,9 @@ impl Shared {
     fn keep(&self, stop: &Receiver<()>) {
         let began = Instant::now();
         // Where listings show at once, the check that followed the writing was enough.
-        if !self.core.store.lists_at_once() {
-            let stopped = stop.recv_timeout(SECOND_CHECK_AFTER) != Err(RecvTimeoutError::Timeout);
+        let lag = self.core.listing_lag();
+        if !lag.is_zero() {
+            let stopped = stop.recv_timeout(lag) != Err(RecvTimeoutError::Timeout);
             if !stopped {
                 self.check_again();
             }
@@ -204,7 +205,7 @@ impl Shared {
     fn catch_up(&self) -> Result<()> {
         let clock = &self.core.env.clock;
         if !self.state.lock().second_check {
-            clock.sleep(SECOND_CHECK_AFTER);
+            self.core.settle();
             self.check_again();
             self.second_check_is_made();
         }
@@ -232,7 +233,7 @@ impl Shared {
         }
     }
 
-    /// Writes the lock anew and deletes the old one. Notices when the old one has gone.
+    /// Writes the lock anew and, once listings show it, deletes the old one. Notices when the old one has gone.
     fn renew(&self) -> Result<()> {
         let mut state = self.state.lock();
         if self.core.env.clock.uptime().saturating_sub(state.written) > STALE_AFTER {
@@ -256,6 +257,8 @@ impl Shared {
             return Ok(());
         }
         drop(state);
+        // Or a listing would show neither.
+        self.core.settle();
         file::remove(&self.core, old)
     }
 }

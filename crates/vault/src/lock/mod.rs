@@ -1,9 +1,10 @@
 //! Locks, as restic has them, so that its exclusive operations never run beside our sessions.
 //!
 //! Lock and lease are one object: a valid restic lock with one more field of ours. Taking one is
-//! check, write, check again. Where a store's listings lag, one more check runs 200 ms later on the
-//! lock's own thread, so that a session starts at once, and [`HeldLock::confirm`] (which every commit
-//! calls) waits for it. Held locks are renewed every five minutes (the new one is written before the old is deleted).
+//! check, write, check again. Where a store's listings lag, one more check runs 200 ms later (2 s where the lag was
+//! seen) on the lock's own thread, so that a session starts at once, and [`HeldLock::confirm`] (which every commit
+//! calls) waits for it. Held locks are renewed every five minutes (the new one is written, and shows in listings,
+//! before the old is deleted). Who is alone waits once more, so that no listing misses what others had just written.
 //!
 //! Which may run beside which (`yes`: beside each other):
 //!
@@ -18,9 +19,10 @@
 //!
 //! What a crash leaves: the lock of a dead process. Leases of this host's dead processes are removed
 //! whenever a lock is taken, all of ours that are older than 30 minutes by [`remove_stale`] and by a prune before it
-//! deletes (`present`): whoever still lives then finds its lock gone when it confirms, whatever clock is wrong.
+//! deletes (`present`): whoever still lives then finds its lock gone when it confirms, whatever clock is wrong (`age`).
 //! Locks without a lease (another program's) are never removed by us.
 
+mod age;
 mod file;
 mod keeper;
 mod present;
@@ -31,7 +33,10 @@ pub(crate) use present::{Present, present};
 
 use std::{sync::Arc, time::Duration};
 
-use self::file::LockFile;
+use self::{
+    age::{Age, Ages},
+    file::LockFile,
+};
 use crate::{
     error::{Result, VaultError},
     id::LockId,
@@ -40,8 +45,6 @@ use crate::{
 
 /// Between two looks at a lock that is in the way.
 const POLL: Duration = Duration::from_millis(500);
-/// restic's wait before its second check.
-const SECOND_CHECK_AFTER: Duration = Duration::from_millis(200);
 
 /// How a lock is taken.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -96,12 +99,16 @@ fn try_acquire(core: &Arc<Core>, mode: LockMode) -> Result<HeldLock> {
     if matches!(mode, LockMode::Exclusive | LockMode::Delete) {
         held.confirm()?;
     }
+    if mode == LockMode::Exclusive {
+        // What those have written who ended just before: no listing may miss it now.
+        core.settle();
+    }
     Ok(held)
 }
 
 /// Refuses where another lock is in the way; removes leases of dead processes of this host.
 fn check(core: &Core, mode: LockMode, own: Option<LockId>) -> Result<()> {
-    let now = core.env.clock.now();
+    let ages = Ages::new(core, own)?;
     for (id, lock) in file::survey(core)? {
         if Some(id) == own {
             continue;
@@ -113,14 +120,21 @@ fn check(core: &Core, mode: LockMode, own: Option<LockId>) -> Result<()> {
             }
             continue;
         }
-        if lock.is_old(now) {
+        if !lock.is_in_the_way_of(mode) {
+            continue;
+        }
+        let age = match (ages.of(id, &lock)?, own) {
+            // Once ours is there as well, there is more to compare with.
+            (Age::Odd, None) => continue,
+            (Age::Odd, Some(_)) => ages.by_clock(&lock),
+            (age, _) => age,
+        };
+        if age == Age::Old {
             tracing::warn!(
                 holder = lock.holder(),
                 "pass over a lock that was not renewed for long"
             );
-            continue;
-        }
-        if lock.is_in_the_way_of(mode) {
+        } else {
             let location = core.store.location();
             return Err(VaultError::Locked {
                 location,
@@ -134,10 +148,11 @@ fn check(core: &Core, mode: LockMode, own: Option<LockId>) -> Result<()> {
 /// Removes leases of this host's dead processes, and any lease older than 30 minutes. Returns how
 /// many.
 pub fn remove_stale(core: &Arc<Core>) -> Result<usize> {
-    let now = core.env.clock.now();
+    let ages = Ages::new(core, None)?;
     let mut removed = 0;
     for (id, lock) in file::survey(core)? {
-        if lock.lease.is_some() && (lock.is_dead(&core.env) || lock.is_old(now)) {
+        let old = || ages.by_clock(&lock) == Age::Old;
+        if lock.lease.is_some() && (lock.is_dead(&core.env) || old()) {
             file::remove(core, id)?;
             removed += 1;
         }

@@ -2,7 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use super::file::{self, LockFile};
+use super::{
+    age::{Age, Ages},
+    file::{self, LockFile},
+};
 use crate::{error::Result, opened::Core};
 
 /// Who holds a lock.
@@ -21,16 +24,33 @@ pub(crate) struct Present {
 /// In this order: a session whose lease is taken away finds it gone when it commits, and one that renews it at this
 /// very moment either shows in the second listing or finds out itself.
 pub(crate) fn present(core: &Core, own: &[String]) -> Result<Present> {
-    let now = core.env.clock.now();
-    for (id, lock) in file::survey(core)? {
-        let stale = lock.is_dead(&core.env) || lock.is_old(now);
-        if lock.lease.is_some() && stale && !is_one_of(&lock, own) {
+    let mut ages = Ages::new(core, None)?;
+    let is_old = |ages: &Ages<'_>, id, lock: &LockFile| -> Result<bool> {
+        Ok(match ages.of(id, lock)? {
+            Age::Odd => ages.by_clock(lock) == Age::Old,
+            age => age == Age::Old,
+        })
+    };
+    let mut removed = false;
+    let found = file::survey(core)?;
+    for (id, _) in found.iter().filter(|(_, lock)| is_one_of(lock, own)) {
+        ages.compare_with(*id)?;
+    }
+    for (id, lock) in found {
+        if lock.lease.is_none() || is_one_of(&lock, own) {
+            continue;
+        }
+        if lock.is_dead(&core.env) || is_old(&ages, id, &lock)? {
             tracing::warn!(holder = lock.holder(), "remove a lock that was not renewed");
             file::remove(core, id)?;
+            removed = true;
         }
     }
+    if removed {
+        core.settle();
+    }
     let mut present = Present::default();
-    for (_, lock) in file::survey(core)? {
+    for (id, lock) in file::survey(core)? {
         if is_one_of(&lock, own) {
             continue;
         }
@@ -43,7 +63,7 @@ pub(crate) fn present(core: &Core, own: &[String]) -> Result<Present> {
                 }
                 present.leases.insert(lease.id, holder);
             }
-            None if lock.is_old(now) => {}
+            None if is_old(&ages, id, &lock)? => {}
             None => present.foreign.push(holder),
         }
     }

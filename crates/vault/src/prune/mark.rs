@@ -3,6 +3,10 @@
 //! Whoever begins once the mark is durable reads it, and rests on nothing in the pack. So the mark waits for the leases
 //! that are there when it has been written, and for no clock: they are written down with it.
 //!
+//! Where listings lag, one that was taken just before the mark may not show yet, nor the mark to one that is taken just
+//! after it. So between mark and listing twice the lag passes: a lease that does not show then was taken when the mark
+//! had been in every listing already.
+//!
 //! What a crash leaves: marks with too few leases never; marks twice, or of packs that are gone, at worst.
 
 use std::collections::{BTreeSet, HashSet};
@@ -44,10 +48,13 @@ pub(super) fn mark(core: &Core, packs: &[(PackId, u64)], lock: &HeldLock) -> Res
         lock.confirm()?;
         let first = save(core, &file(&waits))?;
         // Who came between the look and the mark may not have read it.
+        core.settle();
+        core.settle();
         let now = at_work()?;
         if !now.is_subset(&waits) {
             waits.extend(now);
             save(core, &file(&waits))?;
+            core.settle();
             delete(core, first)?;
         }
     }
@@ -110,6 +117,10 @@ impl Rewrite<'_> {
         }
         confirm()?;
         write_index(core, packs)?;
+        // A listing must not show neither.
+        if !self.files.is_empty() {
+            core.settle();
+        }
         for facts in &self.files {
             confirm()?;
             delete(core, facts.id)?;

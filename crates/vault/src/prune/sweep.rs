@@ -65,6 +65,8 @@ pub(super) fn sweep(run: &Run<'_>, before: &State, used: &Bits, seen: &mut Seen)
     run.go_on()?;
     let present = lock::present(core, &own)?;
     let in_the_way = in_the_way.or_else(|| present.foreign.first().cloned());
+    // Who has ended by now has committed before: that must show.
+    core.settle();
     let roots = seen.new_roots(run.vault)?;
     let state = State::read(core, run.progress)?;
     let used = carry_over(used, &before.index, &state.index)?;

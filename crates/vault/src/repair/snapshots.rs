@@ -130,6 +130,8 @@ impl Vault {
         let core = &*self.0;
         core.refuse_version_1()?;
         let _lock = self.shared_lock()?;
+        // Points that were listed by now rest on index files that every listing must show.
+        core.settle();
         progress.step("read index");
         let index = core.load_index()?.whole()?;
         refuse_lost_packs(core, &index)?;

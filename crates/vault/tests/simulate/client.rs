@@ -10,6 +10,7 @@ use lifeboat_vault::{
     ErrorKind, Result, Silent, Snapshot, SnapshotId, Timestamp, Vault, VaultError, WriterOptions,
     copy::{Copied, CopyOptions},
     prune::{MaxUnused, PruneOptions},
+    repair::{packs::RepairPacks, snapshots::RepairSnapshots},
 };
 use parking_lot::Mutex;
 
@@ -30,6 +31,12 @@ pub enum Deed {
     },
     Read,
     RepairIndex,
+    /// What `check` finds.
+    RepairPacks,
+    RepairPoints {
+        /// The old points go.
+        forget: bool,
+    },
     /// One of the points, by this number.
     Forget(u64),
     Prune {
@@ -45,7 +52,7 @@ pub enum Deed {
 
 impl Deed {
     pub fn draw(dice: &mut Dice) -> Deed {
-        match dice.below(16) {
+        match dice.below(18) {
             0..6 => Deed::Backup {
                 files: model::files(dice),
                 flush: dice.chance(300),
@@ -64,6 +71,10 @@ impl Deed {
                 instant: dice.chance(300),
             },
             14 => Deed::Copy,
+            15 => Deed::RepairPacks,
+            16 => Deed::RepairPoints {
+                forget: dice.chance(500),
+            },
             _ => Deed::Reopen,
         }
     }
@@ -124,6 +135,8 @@ impl Client<'_> {
                 vault.rebuild_index(Duration::ZERO, &stop, &Silent)?;
                 Ok(())
             }
+            Deed::RepairPacks => self.repair_packs(vault),
+            Deed::RepairPoints { forget } => self.repair_points(vault, forget),
             Deed::Forget(number) => self.forget(vault, number),
             Deed::Prune { repack, instant } => {
                 let stop = AtomicBool::new(false);
@@ -132,6 +145,52 @@ impl Client<'_> {
             }
             Deed::Copy => self.copy(vault),
             Deed::Reopen => Ok(()),
+        }
+    }
+
+    /// What is damaged is torn, and torn packs are in no point that anybody has: nothing may be lost.
+    fn repair_packs(&self, vault: &Vault) -> Result<(), Trouble> {
+        let stop = AtomicBool::new(false);
+        let options = RepairPacks {
+            packs: &[],
+            dry_run: false,
+            retry_lock: Duration::ZERO,
+            stop: &stop,
+        };
+        let mut keep =
+            |_, bytes: &mut dyn std::io::Read| std::io::copy(bytes, &mut std::io::sink()).map(drop);
+        let repaired = vault.repair_packs(&options, &mut keep, &Silent)?;
+        for pack in &repaired.packs {
+            let note = format!("{}: repaired pack {}: {}", self.name, pack.id, pack.why);
+            self.simulation.note(note);
+        }
+        Ok(())
+    }
+
+    /// Every point is whole, so there is never anything to repair, and no point goes.
+    fn repair_points(&self, vault: &Vault, forget: bool) -> Result<(), Trouble> {
+        let stop = AtomicBool::new(false);
+        let points = vault.snapshots()?.found;
+        let options = RepairSnapshots {
+            drop_files: false,
+            forget,
+            dry_run: false,
+            tags: Vec::new(),
+            writer: options(),
+            stop: &stop,
+        };
+        let repaired = vault.repair_snapshots(&points, &options, &Silent)?;
+        match repaired
+            .points
+            .iter()
+            .find(|p| vault.snapshot(p.id).is_ok())
+        {
+            Some(point) => Err(Trouble::Finding(format!(
+                "point {} was repaired, and nothing ailed it: {:?}",
+                point.id.short(),
+                point.outcome
+            ))),
+            None => Ok(()),
         }
     }
 

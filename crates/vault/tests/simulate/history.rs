@@ -109,7 +109,17 @@ impl History {
 
     fn life(&mut self, name: &str) -> Life {
         self.lives += 1;
-        Life::new(&self.simulation, name, self.lives, 0)
+        // Where the place has a clock of its own, those of the machines may be as wrong as they like; elsewhere by less
+        // than what is between two renewals of a lock and its end.
+        let most: u64 = match self.weather.timeless {
+            true => 12 * 60,
+            false => 30 * 3600,
+        };
+        let off = match self.dice.chance(300) {
+            true => self.dice.below(2 * most).cast_signed() - most.cast_signed(),
+            false => 0,
+        };
+        Life::new(&self.simulation, name, self.lives, off)
     }
 
     /// One to three clients beside each other.
@@ -237,6 +247,12 @@ impl History {
             let points = &finding.snapshots;
             let of_returned =
                 !points.is_empty() && points.iter().all(|id| returned.contains(&id.to_hex()));
+            // An index file that the store alone brought back names packs that have gone: no harm while no point needs
+            // them (that is looked at apart); `repair index` takes it away.
+            let of_index = points.is_empty() && self.simulation.returned().iter().any(is_index);
+            if of_index && finding.object.starts_with("pack ") {
+                continue;
+            }
             if !of_returned && !torn.iter().any(|id| finding.object.contains(id)) {
                 return Err(format!("check: {finding}"));
             }
@@ -246,7 +262,8 @@ impl History {
 
     /// What a person does after the storm, and then everything works.
     fn heal(&mut self) -> Result<(), String> {
-        self.simulation.pass(Duration::from_secs(40 * 60));
+        // A dead lock of a clock that was ahead is younger than it says.
+        self.simulation.pass(Duration::from_secs(60 * 60));
         self.simulation.note("after the storm");
         let store = self.simulation.calm_client("operator");
         for name in self.simulation.torn() {
@@ -288,6 +305,10 @@ impl History {
     }
 }
 
+fn is_index(name: &ObjectName) -> bool {
+    name.area() == Area::Index
+}
+
 fn id(name: &ObjectName) -> String {
     name.id().to_owned()
 }
@@ -304,6 +325,7 @@ fn draw_weather(dice: &mut Dice) -> Weather {
         crashes: some(600, 30),
         tears: some(400, 1) == 1,
         stale: some(400, 1) == 1,
+        timeless: some(300, 1) == 1,
         forgets: 0,
     }
 }
