@@ -38,6 +38,10 @@ pub const CONFIG_DIR: &str = "LIFEBOAT_CONFIG_DIR";
 pub const STATE_DIR: &str = "LIFEBOAT_STATE_DIR";
 /// Authorities that may vouch for the vault's server (`--cacert`).
 pub const CA_FILE: &str = "LIFEBOAT_CACERT";
+/// Folder of what is kept near of vaults on servers (`--cache-dir`).
+pub const CACHE_DIR: &str = "LIFEBOAT_CACHE_DIR";
+/// The user's folder for such things.
+pub const XDG_CACHE_HOME: &str = "XDG_CACHE_HOME";
 /// Shell command that stands for `ssh`, with options.
 pub const SSH: &str = "LIFEBOAT_SSH";
 /// Set to ask a machine of Amazon's, Google's or Azure's for the credentials that it has itself.
@@ -80,6 +84,14 @@ pub fn docker() -> DockerEnvironment {
         cert_path: var(CERT_PATH).map(PathBuf::from),
         config: var(DOCKER_CONFIG).map(PathBuf::from).or_else(home),
     }
+}
+
+/// Where a cache lies unless something else is said: the user's folder for it.
+pub fn cache_dir() -> Option<PathBuf> {
+    let user = var(XDG_CACHE_HOME).map(PathBuf::from);
+    let home = || var(HOME).map(|home| PathBuf::from(home).join(".cache"));
+    let dir = user.filter(|dir| dir.is_absolute()).or_else(home)?;
+    Some(dir.join("lifeboat"))
 }
 
 /// What reaches the stores, under the names that their own programs and restic read.

@@ -9,8 +9,10 @@ use std::{
 
 use lifeboat_capture::{Cancel, SkipSet};
 use lifeboat_engine::{DockerEngine, Engine};
-use lifeboat_recovery::{Context, ErrorKind, Places, RecoveryError, Settings, context::open_spool};
-use lifeboat_store::{Access, Limits, ObjectName, Place, RetryPolicy, Store, StoreError};
+use lifeboat_recovery::{
+    Context, ErrorKind, Places, RecoveryError, Settings, capabilities, context::open_spool,
+};
+use lifeboat_store::{Access, Limits, ObjectName, Place, RetryPolicy, Store, StoreError, cache};
 use lifeboat_vault::{Environment, Vault, VaultError};
 
 use crate::{
@@ -120,16 +122,59 @@ impl Session {
         self.open_vault_in(self.store()?)
     }
 
+    /// Opens the vault to see what it holds itself, and not what is kept of it here.
+    pub fn open_vault_itself(&self) -> Result<Vault> {
+        Ok(self.open_with_password_in(self.store()?)?.0)
+    }
+
     /// Opens the vault, and gives the password that opened it.
     pub fn open_vault_with_password(&self) -> Result<(Vault, Password)> {
-        self.open_with_password_in(self.store()?)
+        let (vault, password) = self.open_with_password_in(self.store()?)?;
+        self.keep_near(&vault);
+        Ok((vault, password))
     }
 
     /// Opens another vault with this password.
     pub fn open_other(&self, place: &str, password: &Password) -> Result<Vault> {
         let vault = Vault::open(self.store_at(place)?, password, world())?;
-        vault.remember_locks_in(&self.places.locks(vault.id()));
+        self.prepare(&vault);
+        self.keep_near(&vault);
         Ok(vault)
+    }
+
+    /// Where what is kept near of vaults on servers lies.
+    pub fn cache_dir(&self) -> Option<PathBuf> {
+        let named = self.global.store.cache_dir.clone();
+        let named = named.filter(|dir| !dir.as_os_str().is_empty());
+        named.or_else(environment::cache_dir)
+    }
+
+    /// What this run and this host know of it.
+    fn prepare(&self, vault: &Vault) {
+        let stop = self.access.stop.clone();
+        vault.remember_locks_in(&self.places.locks(vault.id()));
+        vault.wait_for_locks(self.global.retry_lock, move || stop.is_set());
+        let known = capabilities::remembered(&self.places, vault.id());
+        if known.is_some_and(|can| !can.lists_at_once) {
+            vault.listings_lag();
+        }
+    }
+
+    /// Without it everything works, only slower.
+    fn keep_near(&self, vault: &Vault) {
+        if self.global.store.no_cache || !vault.store().is_remote() {
+            return;
+        }
+        let Some(dir) = self.cache_dir() else { return };
+        let opened = vault
+            .keep_near(&dir)
+            .and_then(|()| cache::clean(&dir, cache::MAX_AGE));
+        if let Err(error) = opened {
+            let dir = dir.display();
+            self.reporter.warn_once(&format!(
+                "nothing is kept near of the vault, which makes commands slower: the cache in {dir} cannot be used ({error}); name another folder with --cache-dir, or --no-cache"
+            ));
+        }
     }
 
     /// Whether the vault is the one that `init` remembered.
@@ -168,7 +213,9 @@ impl Session {
     }
 
     fn open_vault_in(&self, store: Arc<dyn Store>) -> Result<Vault> {
-        Ok(self.open_with_password_in(store)?.0)
+        let (vault, _) = self.open_with_password_in(store)?;
+        self.keep_near(&vault);
+        Ok(vault)
     }
 
     /// Whether there is a vault is looked at before anybody is asked for a password.
@@ -182,11 +229,10 @@ impl Session {
             Err(e) if store.is_remote() => return Err(Failure::new(e.to_string())),
             Err(_) => {}
         }
-        let open = |password: Password| {
-            Vault::open(Arc::clone(&store), &password, world()).map(|vault| {
-                vault.remember_locks_in(&self.places.locks(vault.id()));
-                (vault, password)
-            })
+        let open = |password: Password| -> Result<_, VaultError> {
+            let vault = Vault::open(Arc::clone(&store), &password, world())?;
+            self.prepare(&vault);
+            Ok((vault, password))
         };
         let question = format!("Password of the vault at {}: ", store.location());
 

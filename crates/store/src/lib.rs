@@ -19,6 +19,7 @@
 //! clears when they are old.
 
 pub mod access;
+pub mod cache;
 mod cloud;
 pub mod conformance;
 mod faulty;
@@ -37,6 +38,7 @@ mod simulated;
 mod spool;
 
 pub use access::{Access, ExposeSecret, Limits, RetryPolicy, SecretString, Stop};
+pub use cache::Cache;
 pub use cloud::CloudStore;
 pub use faulty::{Fault, FaultyStore};
 pub use local::LocalStore;

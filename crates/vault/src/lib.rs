@@ -43,6 +43,7 @@ mod keys;
 pub mod lock;
 mod locked;
 pub mod mode;
+mod near;
 pub mod node;
 pub mod opened;
 pub mod pack;

@@ -19,6 +19,7 @@ use crate::{
     env::Environment,
     error::{Result, VaultError},
     id::{KeyId, PackId},
+    near::Near,
     seal::{KeyMaterial, SealKey},
     unpacked::object_name,
 };
@@ -27,6 +28,14 @@ use crate::{
 const LAG: Duration = Duration::from_millis(200);
 /// And where it was seen to.
 const LAG_SEEN: Duration = Duration::from_secs(2);
+
+/// How long to wait for a lock.
+pub struct Patience {
+    /// So long.
+    pub retry: Duration,
+    /// But no longer once this says so.
+    pub stopped: Box<dyn Fn() -> bool + Send + Sync>,
+}
 
 /// What every part of an open vault shares.
 pub struct Core {
@@ -46,6 +55,10 @@ pub struct Core {
     pub told: Mutex<HashSet<String>>,
     /// Listings of this store were seen to lag, whatever it promises.
     pub seen_to_lag: AtomicBool,
+    /// What is kept near of it, where it lies far away.
+    pub near: OnceLock<Arc<Near>>,
+    /// How long who only reads waits for a lock, and what ends the wait.
+    pub patience: OnceLock<Patience>,
     /// Writes of index and snapshot files that failed and may yet arrive, on a store that is asked over a network.
     pub doubts: AtomicU64,
     /// A file that remembers what this host has locked.

@@ -18,7 +18,7 @@ use crate::{
     id::{KeyId, SnapshotId},
     key,
     lock::{self, LockMode},
-    opened::Core,
+    opened::{Core, Patience},
     read::Reader,
     seal::SealKey,
     snapshot::Snapshot,
@@ -111,6 +111,8 @@ impl Vault {
             told: Mutex::default(),
             doubts: AtomicU64::new(0),
             lock_memory: OnceLock::new(),
+            near: OnceLock::new(),
+            patience: OnceLock::new(),
             seen_to_lag: AtomicBool::new(false),
         };
         for other in core
@@ -163,8 +165,21 @@ impl Vault {
             told: Mutex::default(),
             doubts: AtomicU64::new(0),
             lock_memory: OnceLock::new(),
+            near: OnceLock::new(),
+            patience: OnceLock::new(),
             seen_to_lag: AtomicBool::new(false),
         })))
+    }
+
+    /// Readers and checks wait so long for who holds the vault, unless `stopped` says so; else they fail at once. What
+    /// takes a time of its own goes by that.
+    pub fn wait_for_locks(
+        &self,
+        retry: Duration,
+        stopped: impl Fn() -> bool + Send + Sync + 'static,
+    ) {
+        let stopped = Box::new(stopped);
+        let _ = self.0.patience.set(Patience { retry, stopped });
     }
 
     /// Says that listings of this store were seen to lag, whatever it promises: locks and prunes wait accordingly.
@@ -200,9 +215,12 @@ impl Vault {
     /// All snapshots, those that cannot be read told apart.
     pub fn snapshots(&self) -> Result<Snapshots> {
         let mut all = Snapshots::default();
-        for object in self.0.list(Area::Snapshots)? {
+        let listed = self.0.list(Area::Snapshots)?;
+        self.0
+            .keep_only(Area::Snapshots, &|id| listed.binary_search(id).is_ok());
+        for object in listed {
             let id = SnapshotId(object);
-            match self.snapshot(id) {
+            match self.read_snapshot(id, true) {
                 Ok(snapshot) => all.found.push((id, snapshot)),
                 // Deleted between listing and reading: it is not there.
                 Err(VaultError::NoSnapshot(_)) => {}
@@ -221,8 +239,16 @@ impl Vault {
 
     /// One snapshot.
     pub fn snapshot(&self, id: SnapshotId) -> Result<Snapshot> {
+        self.read_snapshot(id, false)
+    }
+
+    fn read_snapshot(&self, id: SnapshotId, listed: bool) -> Result<Snapshot> {
         let name = object_name(Area::Snapshots, &id.0)?;
-        let json = match self.0.load_unpacked(&name) {
+        let json = match listed {
+            true => self.0.load_listed(&name),
+            false => self.0.load_unpacked(&name),
+        };
+        let json = match json {
             Err(VaultError::Store {
                 source: StoreError::NotFound(_),
                 ..
@@ -247,8 +273,14 @@ impl Vault {
 
     /// A shared lock; none where the store cannot be written.
     pub(crate) fn shared_lock(&self) -> Result<Option<lock::HeldLock>> {
-        match lock::acquire(&self.0, LockMode::Shared, std::time::Duration::ZERO) {
+        let patience = self.0.patience.get();
+        let retry = patience.map_or(Duration::ZERO, |patience| patience.retry);
+        let stopped = || patience.is_some_and(|patience| (patience.stopped)());
+        match lock::acquire_unless(&self.0, LockMode::Shared, retry, &stopped) {
             Ok(lock) => Ok(Some(lock)),
+            Err(VaultError::Locked { .. }) if stopped() => {
+                Err(VaultError::Interrupted("the wait for a lock".to_owned()))
+            }
             Err(e) if e.kind() == crate::error::ErrorKind::Denied => Ok(None),
             Err(e) if e.kind() == crate::error::ErrorKind::Full => Ok(None),
             // A torn lock file of another program must not stand between a person and the data.

@@ -63,11 +63,20 @@ pub fn encode(json: &[u8]) -> Result<Vec<u8>> {
 impl Core {
     /// Reads, checks, opens and decompresses an index, snapshot or lock file.
     pub fn load_unpacked(&self, name: &ObjectName) -> Result<Vec<u8>> {
-        let what = name.to_string();
-        let sealed = self
-            .store
+        let sealed = self.get_unpacked(name)?;
+        self.open_unpacked(name, sealed)
+    }
+
+    /// Its bytes as the store gives them.
+    pub fn get_unpacked(&self, name: &ObjectName) -> Result<Vec<u8>> {
+        self.store
             .get(name)
-            .map_err(VaultError::store(format!("read {name}")))?;
+            .map_err(VaultError::store(format!("read {name}")))
+    }
+
+    /// Checks, opens and decompresses one.
+    pub fn open_unpacked(&self, name: &ObjectName, sealed: Vec<u8>) -> Result<Vec<u8>> {
+        let what = name.to_string();
         let digest = hex::encode(Sha256::digest(&sealed));
         if digest != name.id() {
             return Err(VaultError::damaged(what, "its bytes do not match its name"));
@@ -95,6 +104,7 @@ impl Core {
             }
             VaultError::store(format!("write {name}"))(error)
         })?;
+        self.keep_near(&name, &sealed);
         Ok(id)
     }
 }

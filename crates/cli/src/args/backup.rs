@@ -1,8 +1,6 @@
-use std::{path::PathBuf, time::Duration};
+use std::path::PathBuf;
 
 use clap::{ArgGroup, Args, ValueHint};
-
-use crate::human;
 
 /// Makes a recovery point of apps, or of plain directories
 ///
@@ -66,8 +64,4 @@ pub struct BackupArgs {
     /// before, although the machine is another one.
     #[arg(long, value_name = "IDENTITY", conflicts_with_all = ["all", "paths"])]
     pub take_over: Option<String>,
-
-    /// Wait so long for a vault that somebody else holds
-    #[arg(long, value_name = "DURATION", default_value = "0s", value_parser = human::parse_duration)]
-    pub retry_lock: Duration,
 }

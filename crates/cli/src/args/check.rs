@@ -14,6 +14,10 @@ Examples:
   lifeboat check --read-data-subset 5%       packs by lot; also 1/10 (the first of ten parts), 10G
   lifeboat check --read-data-rolling 1/30    every day: each month every byte, the oldest first")]
 pub struct CheckArgs {
+    /// Believe what is kept near of a vault on a server, and read only the rest from there
+    #[arg(long)]
+    pub with_cache: bool,
+
     /// Read and verify every byte
     #[arg(long, group = "read")]
     pub read_data: bool,

@@ -1,9 +1,8 @@
-use std::{ffi::OsString, path::PathBuf, time::Duration};
+use std::{ffi::OsString, path::PathBuf};
 
 use clap::{Args, ValueHint};
 
 use super::FilterArgs;
-use crate::human;
 
 /// Copies recovery points to another vault
 ///
@@ -45,8 +44,4 @@ pub struct CopyArgs {
     /// Say what would be sent, and send nothing
     #[arg(short = 'n', long)]
     pub dry_run: bool,
-
-    /// Wait so long for a vault that somebody else holds
-    #[arg(long, value_name = "DURATION", default_value = "0s", value_parser = human::parse_duration)]
-    pub retry_lock: Duration,
 }

@@ -1,10 +1,7 @@
-use std::time::Duration;
-
 use clap::Args;
 use lifeboat_plan::retention::{Count, GroupBy, Policy, Span, policy::TagList};
 
 use super::{FilterArgs, PruneSize};
-use crate::human;
 
 /// Forgets recovery points: those that a policy does not keep, or those that are named
 ///
@@ -64,10 +61,6 @@ pub struct ForgetArgs {
     /// Forget a point that is named even if it is the newest complete one of its app
     #[arg(long)]
     pub even_newest: bool,
-
-    /// Wait so long for a vault that somebody else holds
-    #[arg(long, value_name = "DURATION", default_value = "0s", value_parser = human::parse_duration)]
-    pub retry_lock: Duration,
 }
 
 /// restic's rules.

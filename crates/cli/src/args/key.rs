@@ -1,8 +1,6 @@
-use std::{ffi::OsString, path::PathBuf, time::Duration};
+use std::{ffi::OsString, path::PathBuf};
 
 use clap::{Args, Subcommand, ValueHint};
-
-use crate::human;
 
 /// Lists, adds and removes the keys of a vault, and changes its password
 ///
@@ -79,10 +77,6 @@ pub struct KeyRemoveArgs {
     /// Id, or its beginning, as `key list` shows it
     #[arg(value_name = "ID")]
     pub id: String,
-
-    /// Wait so long for a vault that somebody else holds
-    #[arg(long, value_name = "DURATION", default_value = "0s", value_parser = human::parse_duration)]
-    pub retry_lock: Duration,
 }
 
 #[derive(Debug, Args)]
@@ -102,8 +96,4 @@ pub struct KeyPasswdArgs {
     /// Write a new recovery sheet, with the new password, to this new file (mode 0600)
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     pub sheet: Option<PathBuf>,
-
-    /// Wait so long for a vault that somebody else holds
-    #[arg(long, value_name = "DURATION", default_value = "0s", value_parser = human::parse_duration)]
-    pub retry_lock: Duration,
 }

@@ -2,6 +2,7 @@
 
 mod apps;
 mod backup;
+mod cache;
 mod check;
 mod copy;
 mod diff;
@@ -26,15 +27,16 @@ mod rm;
 mod stats;
 mod tools;
 
-use std::{ffi::OsString, path::PathBuf};
+use std::{ffi::OsString, path::PathBuf, time::Duration};
 
 use clap::{ArgAction, Args, Parser, Subcommand, ValueHint};
 
-use crate::{environment, output::Format};
+use crate::{environment, human, output::Format};
 
 pub use self::{
     apps::AppsArgs,
     backup::BackupArgs,
+    cache::CacheArgs,
     check::CheckArgs,
     copy::CopyArgs,
     diff::DiffArgs,
@@ -56,7 +58,7 @@ pub use self::{
         Registry, RegistryAccessArgs, RegistryArgs, RegistryBackupArgs, RegistryCheckArgs,
         RegistryRestoreArgs,
     },
-    repair::{Repair, RepairArgs, RepairIndexArgs, RepairPacksArgs, RepairPointsArgs},
+    repair::{Repair, RepairArgs, RepairPacksArgs, RepairPointsArgs},
     restore::RestoreArgs,
     rm::RmArgs,
     stats::StatsArgs,
@@ -133,6 +135,13 @@ pub struct GlobalArgs {
     #[command(flatten)]
     pub store: StoreArgs,
 
+    /// Wait so long for a vault that somebody else holds
+    #[arg(
+        long, value_name = "DURATION", global = true, default_value = "0s",
+        value_parser = human::parse_duration
+    )]
+    pub retry_lock: Duration,
+
     /// Address of the container engine: unix:///PATH, tcp://HOST:PORT or ssh://USER@HOST:PORT
     /// [env: DOCKER_HOST] [default: the current Docker context, else unix:///var/run/docker.sock]
     ///
@@ -202,6 +211,18 @@ pub struct StoreArgs {
     #[arg(long, global = true)]
     pub insecure_http: bool,
 
+    /// Folder where index, trees and list of points of a vault on a server are kept near
+    /// [default: ~/.cache/lifeboat]
+    ///
+    /// What lies there can be deleted at any time; `lifeboat cache` shows it. A vault in a directory
+    /// needs none.
+    #[arg(long, value_name = "DIR", global = true, env = environment::CACHE_DIR, hide_env_values = true, value_hint = ValueHint::DirPath)]
+    pub cache_dir: Option<PathBuf>,
+
+    /// Keep nothing of the vault on this machine, and use nothing that is kept
+    #[arg(long, global = true)]
+    pub no_cache: bool,
+
     /// Send no more than so many KiB a second to the vault's server
     #[arg(long, value_name = "KIB", global = true)]
     pub limit_upload: Option<u64>,
@@ -241,6 +262,7 @@ pub enum Command {
     Registry(RegistryArgs),
     Check(CheckArgs),
     Repair(RepairArgs),
+    Cache(CacheArgs),
     Completion(CompletionArgs),
     #[command(hide = true, alias = "__man")]
     Man(ManArgs),

@@ -1,8 +1,4 @@
-use std::time::Duration;
-
 use clap::Args;
-
-use crate::human;
 
 /// Pins recovery points: no `forget` of ours takes them
 ///
@@ -17,10 +13,6 @@ pub struct PinArgs {
     /// Recovery points: `[[SITE/]HOST/]APP[@POINT]`, ids, `latest`
     #[arg(value_name = "REF", required = true)]
     pub references: Vec<String>,
-
-    /// Wait so long for a vault that somebody else holds
-    #[arg(long, value_name = "DURATION", default_value = "0s", value_parser = human::parse_duration)]
-    pub retry_lock: Duration,
 }
 
 /// Releases recovery points that were pinned
@@ -32,8 +24,4 @@ pub struct UnpinArgs {
     /// Recovery points: `[[SITE/]HOST/]APP[@POINT]`, ids, `latest`
     #[arg(value_name = "REF", required = true)]
     pub references: Vec<String>,
-
-    /// Wait so long for a vault that somebody else holds
-    #[arg(long, value_name = "DURATION", default_value = "0s", value_parser = human::parse_duration)]
-    pub retry_lock: Duration,
 }

@@ -1,9 +1,7 @@
-use std::{str::FromStr, time::Duration};
+use std::str::FromStr;
 
 use clap::Args;
 use lifeboat_vault::prune::MaxUnused;
-
-use crate::human;
 
 /// Frees the space of what no recovery point needs
 ///
@@ -37,10 +35,6 @@ pub struct PruneArgs {
     /// Programs that take locks are kept out, ours too. One that takes none (rustic) must not run.
     #[arg(long)]
     pub instant: bool,
-
-    /// Wait so long for a vault that somebody else holds
-    #[arg(long, value_name = "DURATION", default_value = "0s", value_parser = human::parse_duration)]
-    pub retry_lock: Duration,
 }
 
 /// Bytes, with a unit or without.

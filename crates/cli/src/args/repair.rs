@@ -1,9 +1,8 @@
-use std::{path::PathBuf, time::Duration};
+use std::path::PathBuf;
 
 use clap::{Args, Subcommand, ValueHint};
 
 use super::FilterArgs;
-use crate::human;
 
 /// Mends a damaged vault
 ///
@@ -71,10 +70,6 @@ pub struct RepairPacksArgs {
     /// Say what would be done, and change nothing
     #[arg(short = 'n', long)]
     pub dry_run: bool,
-
-    /// Wait so long for a vault that somebody else holds
-    #[arg(long, value_name = "DURATION", default_value = "0s", value_parser = human::parse_duration)]
-    pub retry_lock: Duration,
 }
 
 /// Makes new points without what is lost for good
@@ -111,10 +106,6 @@ pub struct RepairPointsArgs {
     /// Say what would be done, and change nothing
     #[arg(short = 'n', long)]
     pub dry_run: bool,
-
-    /// Wait so long for a vault that somebody else holds
-    #[arg(long, value_name = "DURATION", default_value = "0s", value_parser = human::parse_duration)]
-    pub retry_lock: Duration,
 }
 
 /// Makes the index again, where it is damaged or missing
@@ -130,8 +121,4 @@ Examples:
   lifeboat repair index                      the vault that `init` remembered
   lifeboat repair index --retry-lock 30m     waits for backups and restores that hold it
   lifeboat --vault /mnt/vault repair index   another vault")]
-pub struct RepairIndexArgs {
-    /// Wait so long for a vault that somebody else holds
-    #[arg(long, value_name = "DURATION", default_value = "0s", value_parser = human::parse_duration)]
-    pub retry_lock: Duration,
-}
+pub struct RepairIndexArgs {}

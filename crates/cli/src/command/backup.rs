@@ -32,7 +32,7 @@ struct Failed {
 
 /// Makes recovery points.
 pub fn run(session: &Session, args: &BackupArgs) -> Result<Exit> {
-    let options = options(args)?;
+    let options = options(session, args)?;
     if !args.dry_run {
         asides::expire(session);
     }
@@ -95,7 +95,7 @@ pub fn run(session: &Session, args: &BackupArgs) -> Result<Exit> {
     Ok(exit)
 }
 
-fn options(args: &BackupArgs) -> Result<ProtectOptions> {
+fn options(session: &Session, args: &BackupArgs) -> Result<ProtectOptions> {
     let mut excludes = args.excludes.clone();
     for path in &args.exclude_files {
         let text = fs_err::read_to_string(path)?;
@@ -109,7 +109,7 @@ fn options(args: &BackupArgs) -> Result<ProtectOptions> {
         include_binds: args.include_binds.clone(),
         exclude_binds: args.exclude_binds.clone(),
         take_over: args.take_over.clone(),
-        retry_lock: args.retry_lock,
+        retry_lock: session.global.retry_lock,
     })
 }
 

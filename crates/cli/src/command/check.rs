@@ -61,7 +61,10 @@ impl<'a> Damage<'a> {
 
 /// Checks the vault.
 pub fn run(session: &Session, args: &CheckArgs) -> Result<Exit> {
-    let vault = session.open_vault()?;
+    let vault = match args.with_cache {
+        true => session.open_vault()?,
+        false => session.open_vault_itself()?,
+    };
     let subset = args.read_data_subset.or(args.read_data_rolling);
     let remembered = Verified::load(&session.places, vault.id());
     if let Some(sentence) = &remembered.problem {

@@ -71,7 +71,7 @@ pub fn run(session: &Session, args: &CopyArgs) -> Result<Exit> {
     let options = CopyOptions {
         dry_run: args.dry_run,
         writer: WriterOptions {
-            retry_lock: args.retry_lock,
+            retry_lock: session.global.retry_lock,
             ..WriterOptions::default()
         },
     };

@@ -38,7 +38,7 @@ pub fn run(session: &Session, args: &ForgetArgs) -> Result<Exit> {
     let stop = prune::stop_on_signal()?;
     let forgotten = match args.dry_run {
         true => Vec::new(),
-        false => forget::forget(&vault, &fates, args.retry_lock, &stop)?,
+        false => forget::forget(&vault, &fates, session.global.retry_lock, &stop)?,
     };
     if !session.out.is_json() {
         session
@@ -52,7 +52,7 @@ pub fn run(session: &Session, args: &ForgetArgs) -> Result<Exit> {
             max_unused: args.max_unused.unwrap_or(MaxUnused::Percent(5.0)),
             max_repack: args.max_repack_size.map(|size| size.0),
             dry_run: args.dry_run,
-            retry_lock: args.retry_lock,
+            retry_lock: session.global.retry_lock,
             ..PruneOptions::default()
         };
         let (report, ended) = prune::prune(session, &vault, &options, &stop)?;

@@ -47,7 +47,7 @@ pub fn run(session: &Session, args: &KeyArgs) -> Result<Exit> {
 }
 
 fn list(session: &Session) -> Result<Exit> {
-    let vault = session.open_vault()?;
+    let vault = session.open_vault_itself()?;
     let keys = vault.keys()?;
     if session.out.is_json() {
         let keys: Vec<_> = keys.iter().map(|key| json(key, vault.key_id())).collect();
@@ -98,7 +98,7 @@ fn render(keys: &[KeyInfo], current: KeyId, width: Option<u16>) -> String {
 }
 
 fn add(session: &Session, args: &KeyAddArgs) -> Result<Exit> {
-    let vault = session.open_vault()?;
+    let vault = session.open_vault_itself()?;
     let password = new_password(&args.new, "Password of the new key: ")?;
     let owner = KeyOwner {
         username: args.user.clone(),
@@ -130,9 +130,9 @@ fn new_password(new: &NewPasswordArgs, question: &str) -> Result<Password> {
 }
 
 fn remove(session: &Session, args: &KeyRemoveArgs) -> Result<Exit> {
-    let vault = session.open_vault()?;
+    let vault = session.open_vault_itself()?;
     let id = find(&vault, &args.id)?;
-    vault.remove_key(id, args.retry_lock)?;
+    vault.remove_key(id, session.global.retry_lock)?;
     if session.out.is_json() {
         session
             .out
@@ -211,7 +211,7 @@ fn passwd(session: &Session, args: &KeyPasswdArgs) -> Result<Exit> {
             ))
         })
     };
-    let id = vault.change_password(&password, &owner, args.retry_lock, &mut proven)?;
+    let id = vault.change_password(&password, &owner, session.global.retry_lock, &mut proven)?;
     if session.is_remembered() {
         remember_sheet(session, false)?;
     }
@@ -266,7 +266,7 @@ fn key_file(session: &Session, password: &Password) -> Option<PathBuf> {
 }
 
 fn saved(session: &Session) -> Result<Exit> {
-    let vault = session.open_vault()?;
+    let vault = session.open_vault_itself()?;
     if !session.is_remembered() {
         return Err(Failure::new(format!(
             "nobody is reminded of the sheet of the vault at {}: it is not the one that `init` remembered on this host",

@@ -54,13 +54,13 @@ struct JsonBlob {
 
 /// Saves what is whole in damaged packs.
 pub fn packs(session: &Session, args: &RepairPacksArgs) -> Result<Exit> {
-    let vault = session.open_vault()?;
+    let vault = session.open_vault_itself()?;
     let folder = absolute(args.set_aside.as_deref().unwrap_or(Path::new(".")))?;
     let stop = stop_on_signal()?;
     let options = RepairPacks {
         packs: &args.packs,
         dry_run: args.dry_run,
-        retry_lock: args.retry_lock,
+        retry_lock: session.global.retry_lock,
         stop: &stop,
     };
     let mut set_aside = |pack: PackId, bytes: &mut dyn Read| set_aside(&folder, pack, bytes);
@@ -207,7 +207,7 @@ struct JsonLoss {
 
 /// Makes new points without what is lost.
 pub fn points(session: &Session, args: &RepairPointsArgs) -> Result<Exit> {
-    let vault = session.open_vault()?;
+    let vault = session.open_vault_itself()?;
     let filter = args.filter.filter(&args.points, &session.global);
     let Snapshots { found, unreadable } = filter.select(&vault)?;
     for (_, error) in &unreadable {
@@ -221,7 +221,7 @@ pub fn points(session: &Session, args: &RepairPointsArgs) -> Result<Exit> {
         // Such a point is never taken for a complete one.
         tags: vec![TAG_PARTIAL.to_owned()],
         writer: WriterOptions {
-            retry_lock: args.retry_lock,
+            retry_lock: session.global.retry_lock,
             ..WriterOptions::default()
         },
         stop: &stop,

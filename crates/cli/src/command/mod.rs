@@ -4,6 +4,7 @@ mod apps;
 mod asides;
 mod backup;
 mod beside;
+mod cache;
 mod check;
 mod copy;
 mod diff;
@@ -69,6 +70,7 @@ pub fn run(cli: Cli, reporter: &Arc<Reporter>) -> Result<Exit> {
         Command::Registry(args) => registry::run(&session(out)?, args),
         Command::Check(args) => check::run(&session(out)?, args),
         Command::Repair(args) => repair::run(&session(out)?, args),
+        Command::Cache(args) => cache::run(&session(out)?, args),
         Command::Completion(args) => tools::completion(&out, args),
         Command::Man(args) => tools::man(args),
     }

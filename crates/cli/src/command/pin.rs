@@ -25,12 +25,12 @@ struct Changed {
 
 /// Pins.
 pub fn pin(session: &Session, args: &PinArgs) -> Result<Exit> {
-    set(session, &args.references, args.retry_lock, true)
+    set(session, &args.references, session.global.retry_lock, true)
 }
 
 /// Releases.
 pub fn unpin(session: &Session, args: &UnpinArgs) -> Result<Exit> {
-    set(session, &args.references, args.retry_lock, false)
+    set(session, &args.references, session.global.retry_lock, false)
 }
 
 fn set(session: &Session, references: &[String], retry: Duration, pinned: bool) -> Result<Exit> {

@@ -132,7 +132,7 @@ pub fn run(session: &Session, args: &PruneArgs) -> Result<Exit> {
         max_repack: args.max_repack_size.map(|size| size.0),
         dry_run: args.dry_run,
         instant: args.instant,
-        retry_lock: args.retry_lock,
+        retry_lock: session.global.retry_lock,
         ..PruneOptions::default()
     };
     let (report, exit) = prune(session, &vault, &options, &stop)?;

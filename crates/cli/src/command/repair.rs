@@ -11,7 +11,7 @@ use serde::Serialize;
 
 use super::mend;
 use crate::{
-    args::{Repair, RepairArgs, RepairIndexArgs},
+    args::{Repair, RepairArgs},
     exit::{Exit, Failure, Result},
     human,
     session::Session,
@@ -72,7 +72,7 @@ impl Report {
 /// Mends what is named.
 pub fn run(session: &Session, args: &RepairArgs) -> Result<Exit> {
     match &args.what {
-        Repair::Index(args) => index(session, args),
+        Repair::Index(_) => index(session),
         Repair::Packs(args) => mend::packs(session, args),
         Repair::Points(args) => mend::points(session, args),
         Repair::Deleted(_) => deleted(session),
@@ -122,10 +122,10 @@ pub(super) fn stop_on_signal() -> Result<Arc<AtomicBool>> {
     Ok(stop)
 }
 
-fn index(session: &Session, args: &RepairIndexArgs) -> Result<Exit> {
-    let vault = session.open_vault()?;
+fn index(session: &Session) -> Result<Exit> {
+    let vault = session.open_vault_itself()?;
     let stop = stop_on_signal()?;
-    let rebuilt = vault.rebuild_index(args.retry_lock, &stop, session.reporter.as_ref());
+    let rebuilt = vault.rebuild_index(session.global.retry_lock, &stop, session.reporter.as_ref());
     session.reporter.finish();
     let rebuilt = rebuilt?;
     let report = Report::new(vault.location(), &rebuilt);

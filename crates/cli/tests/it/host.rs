@@ -29,6 +29,7 @@ impl Host {
             .env("TZ", "UTC")
             .env("LIFEBOAT_CONFIG_DIR", self.path("etc"))
             .env("LIFEBOAT_STATE_DIR", self.path("var"))
+            .env("LIFEBOAT_CACHE_DIR", self.path("cache"))
             .env(
                 "DOCKER_HOST",
                 format!("unix://{}", self.path("no.sock").display()),

@@ -50,6 +50,7 @@ impl Lab {
             .args(args)
             .env("LIFEBOAT_CONFIG_DIR", self.path("etc"))
             .env("LIFEBOAT_STATE_DIR", self.path("state"))
+            .env("LIFEBOAT_CACHE_DIR", self.path("cache"))
             .env_remove("LIFEBOAT_VAULT")
             .env_remove("LIFEBOAT_PASSWORD")
             .env_remove("LIFEBOAT_PASSWORD_FILE")

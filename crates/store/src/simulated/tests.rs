@@ -38,6 +38,7 @@ const STORM: Weather = Weather {
     crashes: 5,
     tears: true,
     stale: true,
+    timeless: false,
     forgets: 0,
 };
 

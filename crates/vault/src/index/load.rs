@@ -62,8 +62,13 @@ impl Core {
             builder.add_file(file);
             Ok(())
         })?;
+        let index = builder.build();
+        if unreadable.is_empty() {
+            let named: HashSet<&PackId> = index.packs().iter().collect();
+            self.keep_only(Area::Data, &|id| named.contains(&PackId(*id)));
+        }
         Ok(LoadedIndex {
-            index: builder.build(),
+            index,
             unreadable,
             files,
         })
@@ -92,9 +97,13 @@ impl Core {
         let mut unreadable = Vec::new();
         for round in 0.. {
             let mut ids = self.list(Area::Index)?;
+            self.keep_only(Area::Index, &|id| ids.binary_search(id).is_ok());
             ids.retain(|id| !files.contains(&IndexId(*id)));
             let mut gone = false;
-            let load = |id: [u8; 32]| self.load_index_file(IndexId(id));
+            let load = |id: [u8; 32]| {
+                let name = object_name(Area::Index, &id)?;
+                IndexFile::parse(&self.load_listed(&name)?, &name.to_string())
+            };
             in_order(&ids, load, |id, file| {
                 let id = IndexId(id);
                 match file {

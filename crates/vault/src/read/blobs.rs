@@ -87,6 +87,11 @@ impl Core {
         if u64::from(location.length) > kind.largest() {
             return Err(damaged(TOO_LARGE));
         }
+        if kind == BlobKind::Tree
+            && let Some(tree) = self.near_tree(id, location)
+        {
+            return Ok(tree);
+        }
         let sealed = self.pack_range(location.pack, location.offset, location.length)?;
         open(&self.seal, kind, id, location.plain_length, sealed).map_err(damaged)
     }

@@ -257,6 +257,9 @@ impl Session {
                 if self.core.store.size(&name).ok() == Some(pack.bytes.len() as u64) => {}
             Err(e) => return Err(VaultError::store(format!("write pack {}", pack.id.short()))(e)),
         }
+        if pack.blobs.iter().all(|blob| blob.kind == BlobKind::Tree) {
+            self.core.keep_near(&name, &pack.bytes);
+        }
         self.written.lock().push(pack.id);
         self.unindexed.lock().push(IndexedPack {
             time: Some(self.core.env.clock.now().to_rfc3339()),
