@@ -20,6 +20,7 @@ mod locked;
 mod many_writers;
 mod maps;
 mod mount;
+mod near;
 mod over;
 mod over_apps;
 mod over_data;

@@ -164,8 +164,14 @@ fn restic_at_work_is_waited_for_and_we_are_by_restic() {
     lab.run(None, &["backup", "--path", path], 0);
     // restic's exclusive lock.
     let mut restic_prune = restic_stopped(&lab, &["prune"]);
+    let target = lab.path("out");
+    let restore = ["restore", "latest", "--target", target.to_str().unwrap()];
     for line in [
         &["backup", "--path", path][..],
+        &restore,
+        &["check"],
+        &["ls", "latest"],
+        &["stats"],
         &["forget", "--keep-last", "1"],
         &["prune"],
         &["repair", "index"],
@@ -177,16 +183,24 @@ fn restic_at_work_is_waited_for_and_we_are_by_restic() {
             stderr(&output)
         );
     }
-    let waits = lab
-        .command(None, &["backup", "--path", path, "--retry-lock", "1m"])
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap();
+    let waits = [
+        &["backup", "--path", path][..],
+        &restore,
+        &["check"],
+        &["ls", "latest"],
+    ];
+    let waits = waits.map(|line| {
+        let mut command = lab.command(None, line);
+        command.args(["--retry-lock", "10m"]).stdout(Stdio::null());
+        command.stderr(Stdio::piped()).spawn().unwrap()
+    });
     thread::sleep(Duration::from_millis(700));
     signal(restic_prune.0.id(), Signal::CONT);
     assert!(restic_prune.0.wait().unwrap().success());
-    let output = waits.wait_with_output().unwrap();
-    assert!(output.status.success(), "{}", stderr(&output));
+    for waits in waits {
+        let output = waits.wait_with_output().unwrap();
+        assert!(output.status.success(), "{}", stderr(&output));
+    }
 
     let mut held = Held::start(&lab, lab.command(None, &["backup", "--path", path]));
     held.until("saved");

@@ -76,6 +76,8 @@ impl RestServer {
         let tls = options.tls.then(|| certificate(dir)).transpose()?;
         let server = Server::start(&program, port, &dir.join("log"), |command| {
             command.args(["--listen", &format!("127.0.0.1:{port}")]);
+            // Every request is a line in the log.
+            command.args(["--log", "-"]);
             command.arg("--path").arg(dir.join("data"));
             match options.password {
                 true => command.arg("--htpasswd-file").arg(&htpasswd),
