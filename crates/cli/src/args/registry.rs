@@ -1,9 +1,7 @@
-use std::{collections::BTreeMap, path::PathBuf, time::Duration};
+use std::{collections::BTreeMap, path::PathBuf};
 
 use clap::{Args, Subcommand, ValueHint};
 use lifeboat_images::registry::Platform;
-
-use crate::human;
 
 /// Backs up image repositories, and brings them back
 ///
@@ -93,10 +91,6 @@ pub struct RegistryBackupArgs {
 
     #[command(flatten)]
     pub access: RegistryAccessArgs,
-
-    /// Wait so long for a vault that somebody else holds
-    #[arg(long, value_name = "DURATION", default_value = "0s", value_parser = human::parse_duration)]
-    pub retry_lock: Duration,
 }
 
 /// Says whether a registry's recovery point is whole

@@ -23,7 +23,7 @@ pub fn run(session: &Session, args: &RegistryBackupArgs) -> Result<Exit> {
             jobs: args.access.jobs.into(),
         },
         tags: args.point_tags.clone(),
-        retry_lock: args.retry_lock,
+        retry_lock: session.global.retry_lock,
     };
     session.reporter.subject(&args.registry);
     let done = backup::backup(&ctx, &client, &options);
