@@ -34,6 +34,7 @@ mod parts_pieces;
 mod parts_service;
 mod parts_swap;
 mod plan;
+mod power_off;
 mod project;
 mod recover;
 mod sharing;
