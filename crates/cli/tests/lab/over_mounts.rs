@@ -315,6 +315,66 @@ fn no_room_is_refused_and_what_does_not_come_up_is_swapped_back() {
 }
 
 #[test]
+fn a_part_on_a_mount_point_changes_places_in_it_too() {
+    let disks = Disks::create();
+    disks.write("first");
+    let point = disks.backup();
+    disks.write("second");
+    let id = tiny::inspect(&disks.engine, "disks")["Id"].clone();
+    let disk = disks.lab.path("disk").display().to_string();
+    let part = |args: &[&str]| {
+        let mut all = vec!["restore", point.as_str()];
+        all.extend(args);
+        all.extend(["--replace", "--no-safety-point"]);
+        all.iter().map(|word| (*word).to_owned()).collect()
+    };
+    let volume: Vec<String> = part(&["--volume", "vv"]);
+    let bind: Vec<String> = part(&["--bind", &disk]);
+    let words = |args: &[String]| args.join(" ");
+    let said = || disks.exec("cat /data/f /vol/f /conf");
+    // Killed among the entries: back, and on.
+    for (line, step, way, now) in [
+        (
+            words(&volume),
+            "swap-entry:2",
+            "--undo",
+            "second second second",
+        ),
+        (
+            words(&volume),
+            "swap-entry:5",
+            "--continue",
+            "second first second",
+        ),
+        (
+            words(&bind),
+            "swap-entry:5",
+            "--undo",
+            "second first second",
+        ),
+        (
+            words(&bind),
+            "swap-entry:2",
+            "--continue",
+            "first first second",
+        ),
+    ] {
+        let args: Vec<&str> = line.split(' ').collect();
+        disks.killed(&args, step);
+        disks.json(&["restore", way]);
+        assert_eq!(
+            said().split_whitespace().collect::<Vec<_>>().join(" "),
+            now,
+            "{line} {step}"
+        );
+        assert_eq!(tiny::inspect(&disks.engine, "disks")["Id"], id);
+    }
+    disks.clean("at the end");
+    let left = disks.exec("ls -A /data; ls -A /vol");
+    assert_eq!(left, "below\nf\nonly-first\n".repeat(2));
+}
+
+#[test]
 fn a_volume_that_is_a_folder_elsewhere_is_that_folder() {
     let lab = Lab::new();
     lab.init();

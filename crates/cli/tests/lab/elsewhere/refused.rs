@@ -58,6 +58,19 @@ fn the_other_engine_is_looked_at_before_anything_is_touched() {
     }
     assert_eq!(obstacles.len(), 4, "{obstacles:#?}");
     assert_eq!(tiny::names(&far.engine), before);
+
+    // In its place: what is there is where only that engine reaches it.
+    let id = tiny::inspect(&far.engine, "one")["Id"].clone();
+    let args = ["restore", "one", "--replace", "--no-safety-point"];
+    let output = super::ended(&mut far.command(&lab, &args), 1);
+    let words = [
+        "run lifeboat on the engine's own host",
+        "nothing was changed",
+    ];
+    tiny::says(&output, &words);
+    assert_eq!(tiny::inspect(&far.engine, "one")["Id"], id);
+    assert!(tiny::runs(&far.engine, "one"));
+    assert_eq!(tiny::names(&far.engine), before);
 }
 
 #[test]
