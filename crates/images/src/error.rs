@@ -77,6 +77,12 @@ pub enum Error {
     /// Somebody wants it to end.
     #[error("interrupted")]
     Interrupted,
+    /// The file of a registry server's users is not what it should be.
+    #[error("the users cannot be taken: {0}")]
+    Users(String),
+    /// A certificate of a registry server cannot be used.
+    #[error("the certificate cannot be used: {0}")]
+    Certificate(String),
     /// Reading from where the layout is kept, or writing to it, failed.
     #[error("{context}: {source}")]
     Io {

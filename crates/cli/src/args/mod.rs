@@ -56,7 +56,7 @@ pub use self::{
     prune::{PruneArgs, PruneSize},
     registry::{
         Registry, RegistryAccessArgs, RegistryArgs, RegistryBackupArgs, RegistryCheckArgs,
-        RegistryRestoreArgs,
+        RegistryRestoreArgs, RegistryServeArgs,
     },
     repair::{Repair, RepairArgs, RepairPacksArgs, RepairPointsArgs},
     restore::RestoreArgs,
@@ -381,6 +381,15 @@ mod tests {
             "unpin",
             "repair packs 12",
             "repair everything",
+            "registry",
+            "registry serve --listen here",
+            "registry serve --tls-cert c",
+            "registry serve --tls-cert c --tls-key k --tls-self-signed",
+            "registry serve --plain-http --tls-self-signed",
+            "registry serve --user ann",
+            "registry serve --user-password x",
+            "registry serve --point x --at 2026-10-01",
+            "registry serve --at yesterday",
             "completion csh",
         ] {
             let error = parse(line).unwrap_err();

@@ -1,9 +1,13 @@
+mod serve;
+
 use std::{collections::BTreeMap, path::PathBuf};
 
 use clap::{Args, Subcommand, ValueHint};
 use lifeboat_images::registry::Platform;
 
-/// Backs up image repositories, and brings them back
+pub use serve::RegistryServeArgs;
+
+/// Backs up image repositories, brings them back, and serves them from the vault
 ///
 /// Without its image no container starts. A registry becomes recovery points of the vault, like an app: every
 /// repository, tag, manifest, layer and signature, byte for byte, each checked against its digest.
@@ -13,7 +17,8 @@ Examples:
   lifeboat registry backup registry.example:5000        all of it
   lifeboat registry backup registry.example --repo 'team/*'
   lifeboat registry check                               is the newest point whole
-  lifeboat registry restore --to other.example:5000     into another registry, with the same digests")]
+  lifeboat registry restore --to other.example:5000     into another registry, with the same digests
+  lifeboat registry serve                               engines pull from the vault itself")]
 pub struct RegistryArgs {
     #[command(subcommand)]
     pub what: Registry,
@@ -25,6 +30,7 @@ pub enum Registry {
     Backup(RegistryBackupArgs),
     Check(RegistryCheckArgs),
     Restore(RegistryRestoreArgs),
+    Serve(RegistryServeArgs),
 }
 
 /// How a registry is reached.

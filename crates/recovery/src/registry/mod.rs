@@ -3,17 +3,34 @@
 //! A point of a registry is one snapshot whose tree is an OCI image layout (`oci-layout`, `index.json`,
 //! `blobs/sha256/…`) with a `registry.json` beside it ([`RegistryRecord`]): what other tools copy images from, and what
 //! our own server and [`restore`](restore::restore) read.
+//!
+//! The server's part, over points of registries and of apps:
+//! - `holding`: the images that one recovery point holds;
+//! - `view`: those of many points as one;
+//! - `lease`: a reader of the vault for requests, never for life;
+//! - `shelf`: what a registry server takes its answers from;
+//! - `certificate`: what a server says who it is with, where nobody gives it one.
 
 pub mod backup;
 mod blobs;
+mod certificate;
 pub mod check;
+mod holding;
+mod lease;
 pub mod restore;
+mod shelf;
+#[cfg(test)]
+mod tests;
+mod view;
 
 use std::collections::BTreeSet;
 
 use lifeboat_images::registry::RegistryRecord;
 use lifeboat_plan::identity::{RegistryIdentity, TAG_PARTIAL};
 use lifeboat_vault::{Snapshot, SnapshotId, Vault};
+
+pub use certificate::KeptCertificate;
+pub use shelf::{ShelfOptions, VaultShelf};
 
 use crate::{RecoveryError, Result, points};
 

@@ -2,7 +2,9 @@
 
 mod backup;
 mod check;
+mod howto;
 mod restore;
+mod serve;
 
 use std::sync::Arc;
 
@@ -27,6 +29,7 @@ pub fn run(session: &Session, args: &RegistryArgs) -> Result<Exit> {
         Registry::Backup(args) => backup::run(session, args),
         Registry::Check(args) => check::run(session, args),
         Registry::Restore(args) => restore::run(session, args),
+        Registry::Serve(args) => serve::run(session, args),
     }
 }
 

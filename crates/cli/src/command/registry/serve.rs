@@ -1,0 +1,151 @@
+//! `registry serve`: until a signal comes.
+
+use std::{
+    net::{IpAddr, TcpListener},
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use lifeboat_images::registry::{
+    registry_name,
+    serve::{ServeOptions, Stop, Tls, Users, serve},
+};
+use lifeboat_recovery::{
+    points,
+    registry::{KeptCertificate, ShelfOptions, VaultShelf},
+};
+use lifeboat_vault::{Environment, Timestamp, Vault};
+
+use super::howto::HowTo;
+use crate::{
+    args::RegistryServeArgs,
+    exit::{Exit, Failure, Result},
+    password,
+    session::{PROGRAM, Session, absolute},
+    signals,
+};
+
+/// Serves.
+pub fn run(session: &Session, args: &RegistryServeArgs) -> Result<Exit> {
+    let names: Vec<String> = args.names.iter().map(|name| registry_name(name)).collect();
+    if let Some(wrong) = names.iter().find(|name| !is_name(name)) {
+        return Err(Failure::usage(format!(
+            "`{wrong}` is no name of a registry; write it as images have it: `registry.example` or `registry.example:5000`"
+        )));
+    }
+    let users = users(args)?;
+    let vault = session.open_vault()?;
+    let options = ShelfOptions {
+        preferred: names.clone(),
+        point: point(&vault, args)?,
+        until: args.at.map(|secs| Timestamp {
+            secs,
+            ..Timestamp::default()
+        }),
+    };
+    let shelf = VaultShelf::new(vault, options)?;
+    let listener = TcpListener::bind(args.listen).map_err(|error| {
+        Failure::new(format!(
+            "nothing can listen on {}: {error}; choose another with --listen",
+            args.listen
+        ))
+    })?;
+    let address = listener.local_addr()?;
+    let (tls, ca) = tls(session, args, &names)?;
+    let stop = Stop::default();
+    let on_signal = stop.clone();
+    signals::on_first(move || on_signal.stop())?;
+
+    let how = HowTo {
+        address,
+        ca,
+        is_tls: tls.is_some(),
+        names: &names,
+        registries: shelf.registries(),
+    };
+    session.reporter.finish();
+    if session.out.is_json() {
+        session.out.json(&how.json())?;
+    } else if session.global.quiet {
+        session.out.line(&how.first_line())?;
+    } else {
+        session.out.text(&how.text())?;
+    }
+    if users.is_none() && !address.ip().is_loopback() {
+        let said = "everybody who reaches this address can pull every image in the vault; --user or --users closes it";
+        session.reporter.note(said, session.global.quiet);
+    }
+    let options = ServeOptions { names, users, tls };
+    serve(listener, Arc::new(shelf), options, &stop)?;
+    Ok(Exit::Done)
+}
+
+fn is_name(name: &str) -> bool {
+    let plain = |c: char| c.is_ascii_alphanumeric() || ".-:".contains(c);
+    name.starts_with(|c: char| c.is_ascii_alphanumeric()) && name.chars().all(plain)
+}
+
+fn point(vault: &Vault, args: &RegistryServeArgs) -> Result<Option<lifeboat_vault::SnapshotId>> {
+    let Some(reference) = &args.point else {
+        return Ok(None);
+    };
+    Ok(Some(points::resolve(vault, reference)?.0))
+}
+
+fn users(args: &RegistryServeArgs) -> Result<Option<Users>> {
+    if args.user.is_none() && args.users.is_none() {
+        return Ok(None);
+    }
+    let mut users = Users::default();
+    if let Some(file) = &args.users {
+        users.add_htpasswd(file).map_err(failed)?;
+    }
+    if let (Some(name), Some(file)) = (&args.user, &args.user_password_file) {
+        if name.contains(':') {
+            return Err(Failure::usage("a name to pull with has no `:` in it"));
+        }
+        let source = password::Source::File(file.clone());
+        users.add(name, &password::read_as(&source, "user-")?);
+    }
+    Ok(Some(users))
+}
+
+/// What the server says who it is with, and the file that clients need to believe it.
+fn tls(
+    session: &Session,
+    args: &RegistryServeArgs,
+    names: &[String],
+) -> Result<(Option<Tls>, Option<PathBuf>)> {
+    if let (Some(cert), Some(key)) = (&args.tls_cert, &args.tls_key) {
+        return Ok((Some(Tls::from_files(cert, key).map_err(failed)?), None));
+    }
+    let is_local = args.listen.ip().is_loopback();
+    if args.plain_http || (is_local && !args.tls_self_signed) {
+        return Ok((None, None));
+    }
+    let without_port = names.iter().map(|name| match name.rsplit_once(':') {
+        Some((host, _)) => host.to_owned(),
+        None => name.clone(),
+    });
+    let mut own: Vec<String> = without_port.collect();
+    own.push("localhost".to_owned());
+    let here = Environment::system(PROGRAM).hostname;
+    if is_name(&here) {
+        own.push(here);
+    }
+    let every = match args.listen.ip() {
+        IpAddr::V4(ip) => ip.is_unspecified(),
+        IpAddr::V6(ip) => ip.is_unspecified(),
+    };
+    if !every {
+        own.push(args.listen.ip().to_string());
+    }
+    own.push("127.0.0.1".to_owned());
+    let kept = KeptCertificate::of(&session.places.state, &own)?;
+    let tls = Tls::from_files(&kept.cert, &kept.key).map_err(failed)?;
+    Ok((Some(tls), Some(absolute(Path::new(&kept.cert))?)))
+}
+
+fn failed(error: lifeboat_images::Error) -> Failure {
+    Failure::new(error.to_string())
+}

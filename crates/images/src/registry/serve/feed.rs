@@ -1,0 +1,184 @@
+//! Bytes from a blocking thread into a connection, piece by piece, hashed on the way. The last piece is held back
+//! until all of it is right.
+
+use std::{
+    io::{self, Read, Seek, SeekFrom},
+    time::Duration,
+};
+
+use bytes::Bytes;
+use http_body_util::channel::{Channel, Sender};
+use sha2::{Digest as _, Sha256};
+use tokio::{runtime::Handle, sync::OwnedSemaphorePermit, time::timeout};
+
+use crate::{
+    Digest,
+    registry::{Content, ShelvedBlob},
+};
+
+/// Bytes of a piece.
+const PIECE: u64 = 256 << 10;
+/// Pieces that wait in between.
+const WAITING: usize = 2;
+/// How long a client may take nothing.
+const PATIENCE: Duration = Duration::from_secs(120);
+
+/// What is to be sent.
+pub struct Feed {
+    content: Box<dyn Content>,
+    digest: Digest,
+    from: u64,
+    length: u64,
+    /// It is all of the blob: it has to have the digest.
+    is_whole: bool,
+}
+
+impl Feed {
+    pub fn whole(blob: ShelvedBlob, digest: Digest) -> Self {
+        Self {
+            length: blob.size,
+            content: blob.content,
+            digest,
+            from: 0,
+            is_whole: true,
+        }
+    }
+
+    pub fn part(blob: ShelvedBlob, digest: Digest, from: u64, length: u64) -> Self {
+        Self {
+            content: blob.content,
+            digest,
+            from,
+            is_whole: from == 0 && length == blob.size,
+            length,
+        }
+    }
+}
+
+/// Begins to send; the permit is held until it is done.
+pub fn start(feed: Feed, permit: OwnedSemaphorePermit) -> Channel<Bytes, io::Error> {
+    let (sender, body) = Channel::new(WAITING);
+    let runtime = Handle::current();
+    tokio::task::spawn_blocking(move || {
+        let _permit = permit;
+        send(feed, sender, &runtime);
+    });
+    body
+}
+
+fn send(feed: Feed, mut sender: Sender<Bytes, io::Error>, runtime: &Handle) {
+    let digest = feed.digest.clone();
+    let sent = pump(feed, &mut |piece| match runtime
+        .block_on(timeout(PATIENCE, sender.send_data(piece)))
+    {
+        Ok(Ok(())) => Ok(()),
+        Ok(Err(_)) => Err(Broken::Gone("it went away")),
+        Err(_) => Err(Broken::Gone("it took nothing for two minutes")),
+    });
+    match sent {
+        Ok(()) => {}
+        Err(Broken::Gone(why)) => {
+            tracing::debug!(%digest, "a client: {why}");
+            sender.abort(io::ErrorKind::TimedOut.into());
+        }
+        Err(Broken::Bad(error)) => {
+            tracing::warn!("a pull of {digest} was broken off: {error}");
+            sender.abort(error);
+        }
+    }
+}
+
+#[derive(Debug)]
+enum Broken {
+    /// The client.
+    Gone(&'static str),
+    /// The bytes.
+    Bad(io::Error),
+}
+
+fn pump(mut feed: Feed, send: &mut dyn FnMut(Bytes) -> Result<(), Broken>) -> Result<(), Broken> {
+    let content = &mut feed.content;
+    if feed.from > 0 {
+        content
+            .seek(SeekFrom::Start(feed.from))
+            .map_err(Broken::Bad)?;
+    }
+    let mut hash = Sha256::new();
+    let mut held = None;
+    let mut left = feed.length;
+    while left > 0 {
+        // No more than a piece, so it fits.
+        let mut piece = vec![0; usize::try_from(left.min(PIECE)).unwrap_or_default()];
+        content.read_exact(&mut piece).map_err(Broken::Bad)?;
+        left -= piece.len() as u64;
+        if feed.is_whole {
+            hash.update(&piece);
+        }
+        if let Some(before) = held.replace(Bytes::from(piece)) {
+            send(before)?;
+        }
+    }
+    if feed.is_whole {
+        let found = Digest::from_hasher(hash);
+        if found != feed.digest {
+            let why = format!(
+                "it is damaged, its bytes have digest {found}; `lifeboat check --read-data` says more"
+            );
+            return Err(Broken::Bad(io::Error::new(io::ErrorKind::InvalidData, why)));
+        }
+    }
+    held.map_or(Ok(()), send)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Cursor;
+
+    use super::*;
+
+    fn pumped(feed: Feed) -> (Vec<u8>, bool) {
+        let mut out = Vec::new();
+        let whole = pump(feed, &mut |piece| {
+            out.extend_from_slice(&piece);
+            Ok(())
+        });
+        (out, whole.is_ok())
+    }
+
+    fn blob(bytes: &[u8]) -> ShelvedBlob {
+        ShelvedBlob {
+            size: bytes.len() as u64,
+            content: Box::new(Cursor::new(bytes.to_vec())),
+        }
+    }
+
+    #[test]
+    fn the_last_piece_waits_for_the_digest() {
+        let bytes: Vec<u8> = (0..600_000_u32).map(|i| (i % 251) as u8).collect();
+        let right = Digest::of(&bytes);
+        assert_eq!(
+            pumped(Feed::whole(blob(&bytes), right.clone())),
+            (bytes.clone(), true)
+        );
+        let mut wrong = bytes.clone();
+        wrong[599_999] ^= 1;
+        let (sent, whole) = pumped(Feed::whole(blob(&wrong), right.clone()));
+        assert!(!whole && sent.len() < wrong.len(), "{}", sent.len());
+
+        let (sent, whole) = pumped(Feed::part(blob(&bytes), right.clone(), 300_000, 10));
+        assert!(whole);
+        assert_eq!(sent, bytes[300_000..300_010]);
+
+        // It ends before it should.
+        let mut short = blob(&bytes[..400_000]);
+        short.size = 600_000;
+        let (sent, whole) = pumped(Feed::whole(short, right));
+        assert!(!whole && sent.len() < 400_000);
+
+        assert_eq!(
+            pumped(Feed::whole(blob(b""), Digest::of(b""))),
+            (vec![], true)
+        );
+        assert!(!pumped(Feed::whole(blob(b""), Digest::of(b"x"))).1);
+    }
+}

@@ -1,0 +1,149 @@
+//! What a path means.
+
+use hyper::{Method, StatusCode};
+
+use super::{
+    Server,
+    answer::{Answer, Asked, Refusal, whole},
+    blobs, lists, manifests,
+};
+use crate::{
+    Digest,
+    registry::{Shelved, is_repository},
+};
+
+/// A path below `/v2/`.
+#[derive(Debug, PartialEq, Eq)]
+enum Route<'p> {
+    Base,
+    Catalog,
+    Tags(&'p str),
+    Manifest(&'p str, &'p str),
+    Blob(&'p str, &'p str),
+    Referrers(&'p str, &'p str),
+}
+
+impl<'p> Route<'p> {
+    fn of(path: &'p str) -> Option<Self> {
+        let rest = path.strip_prefix("/v2")?;
+        match rest {
+            "" | "/" => return Some(Self::Base),
+            "/_catalog" => return Some(Self::Catalog),
+            _ => {}
+        }
+        let rest = rest.strip_prefix('/')?;
+        if let Some(name) = rest.strip_suffix("/tags/list") {
+            return Some(Self::Tags(name));
+        }
+        // The name may have such words in it: the last two parts count.
+        let (front, last) = rest.rsplit_once('/')?;
+        let (name, kind) = front.rsplit_once('/')?;
+        match kind {
+            "manifests" => Some(Self::Manifest(name, last)),
+            "blobs" => Some(Self::Blob(name, last)),
+            "referrers" => Some(Self::Referrers(name, last)),
+            _ => None,
+        }
+    }
+}
+
+/// Answers a request.
+pub fn answer(server: &Server, asked: &Asked) -> Result<Answer, Refusal> {
+    let below = asked.path == "/v2" || asked.path.starts_with("/v2/");
+    if !below {
+        return Err(Refusal::nothing_here());
+    }
+    if let Some(users) = &server.users
+        && !users.know(asked.header(hyper::header::AUTHORIZATION))
+    {
+        return Err(Refusal::unauthorized());
+    }
+    if asked.method != Method::GET && asked.method != Method::HEAD {
+        return Err(Refusal::read_only());
+    }
+    match Route::of(&asked.path).ok_or_else(Refusal::nothing_here)? {
+        Route::Base => Ok(whole(
+            StatusCode::OK,
+            &[(hyper::header::CONTENT_TYPE, super::answer::JSON)],
+            "{}",
+        )),
+        Route::Catalog => lists::catalog(server, asked),
+        Route::Tags(name) => lists::tags(&find(server, asked, name)?, asked, name),
+        Route::Manifest(name, reference) => {
+            manifests::get(server, &find(server, asked, name)?, reference)
+        }
+        Route::Blob(name, digest) => blobs::get(server, asked, &find(server, asked, name)?, digest),
+        Route::Referrers(name, digest) => {
+            let digest = digest_of(digest)?;
+            // A registry with this list never answers 404: what nothing is known of, nothing refers to.
+            let repository = match find(server, asked, name) {
+                Err(refusal) if refusal.status == StatusCode::NOT_FOUND => None,
+                other => Some(other?),
+            };
+            Ok(lists::referrers(repository.as_ref(), &digest, asked))
+        }
+    }
+}
+
+fn find(server: &Server, asked: &Asked, name: &str) -> Result<Shelved, Refusal> {
+    if !is_repository(name) {
+        return Err(Refusal::new(
+            StatusCode::BAD_REQUEST,
+            "NAME_INVALID",
+            "this is no name of a repository",
+        ));
+    }
+    let found = server.shelf.repository(asked.host.as_deref(), name)?;
+    found.ok_or_else(|| Refusal::name_unknown(name))
+}
+
+/// A digest that a path names.
+pub fn digest_of(text: &str) -> Result<Digest, Refusal> {
+    text.parse().map_err(|()| {
+        let known = text.starts_with("sha256:");
+        if known || !text.contains(':') {
+            Refusal::new(
+                StatusCode::BAD_REQUEST,
+                "DIGEST_INVALID",
+                "this is no digest",
+            )
+        } else {
+            // Of another kind of digest nothing is kept.
+            Refusal::blob_unknown(text)
+        }
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn paths() {
+        for (path, route) in [
+            ("/v2", Some(Route::Base)),
+            ("/v2/", Some(Route::Base)),
+            ("/v2/_catalog", Some(Route::Catalog)),
+            ("/v2/a/tags/list", Some(Route::Tags("a"))),
+            ("/v2/a/b/tags/list", Some(Route::Tags("a/b"))),
+            ("/v2/a/manifests/1.0", Some(Route::Manifest("a", "1.0"))),
+            (
+                "/v2/manifests/manifests/manifests",
+                Some(Route::Manifest("manifests", "manifests")),
+            ),
+            (
+                "/v2/a/b/c/blobs/sha256:x",
+                Some(Route::Blob("a/b/c", "sha256:x")),
+            ),
+            (
+                "/v2/a/referrers/sha256:x",
+                Some(Route::Referrers("a", "sha256:x")),
+            ),
+            ("/v2/a/blobs", None),
+            ("/v2/a/other/x", None),
+            ("/v1/a/manifests/x", None),
+        ] {
+            assert_eq!(Route::of(path), route, "{path}");
+        }
+    }
+}
