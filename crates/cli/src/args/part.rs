@@ -7,16 +7,16 @@ use lifeboat_recovery::restore::part::{into::Wanted, pieces::Pieces};
 pub struct PartArgs {
     /// Only this volume, by name or as the compose file calls it; with --as under another name, beside
     /// the original, without containers
-    #[arg(long = "volume", value_name = "NAME", conflicts_with_all = ["target", "definition", "images", "into", "go_on", "undo", "MapArgs"])]
+    #[arg(long = "volume", value_name = "NAME", conflicts_with_all = ["target", "definition", "images", "into", "go_on", "undo"])]
     pub volumes: Vec<String>,
 
     /// Only this bind source
-    #[arg(long = "bind", value_name = "PATH", conflicts_with_all = ["copy", "target", "definition", "images", "into", "go_on", "undo", "MapArgs"])]
+    #[arg(long = "bind", value_name = "PATH", conflicts_with_all = ["copy", "target", "definition", "images", "into", "go_on", "undo"])]
     pub binds: Vec<String>,
 
     /// Only this Compose service or container: its containers and images, the volumes and binds that
     /// only it uses, and its networks where they are absent. The rest of the app runs on
-    #[arg(long = "service", value_name = "NAME", conflicts_with_all = ["copy", "target", "definition", "images", "into", "go_on", "undo", "MapArgs"])]
+    #[arg(long = "service", value_name = "NAME", conflicts_with_all = ["copy", "target", "definition", "images", "into", "go_on", "undo"])]
     pub services: Vec<String>,
 
     /// The volumes and binds of the services stay as they are where they are there

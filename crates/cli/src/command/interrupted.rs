@@ -43,8 +43,8 @@ pub fn go_on(session: &Session, name: Option<&str>) -> Result<Exit> {
             session.reporter.finish();
             show_beside::show(session, &done?)
         }
-        Kind::Part(part, _) => {
-            let done = pieces::restore(&ctx, id, &snapshot, part);
+        Kind::Part(part, maps) => {
+            let done = pieces::restore(&ctx, id, &snapshot, part, maps);
             session.reporter.finish();
             show_restored(session, &done?)
         }

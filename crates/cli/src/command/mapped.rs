@@ -1,11 +1,15 @@
 //! Mappings: read from the command line, shown as what they change.
 
-use lifeboat_recovery::restore::maps::{Mapped, Maps};
+use lifeboat_recovery::restore::{
+    RestorePlan,
+    maps::{Mapped, Maps},
+};
 
 use crate::{
     args::MapArgs,
     exit::{Failure, Result},
     human,
+    session::Session,
     table::{Align, Table},
 };
 
@@ -14,6 +18,19 @@ pub fn read(args: &MapArgs) -> Result<Maps> {
     args.given()
         .read()
         .map_err(|problems| Failure::usage(problems.join("; ")))
+}
+
+/// Shows what they change before the run.
+pub fn announce(
+    session: &Session,
+    maps: &Maps,
+    plan: impl FnOnce() -> lifeboat_recovery::Result<RestorePlan>,
+) -> Result<()> {
+    if !maps.is_empty() && !session.global.quiet {
+        let text = render(&plan()?.mappings, session.out.width());
+        session.reporter.above(text.trim_start());
+    }
+    Ok(())
 }
 
 /// What they change, or nothing.

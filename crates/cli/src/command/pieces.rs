@@ -3,7 +3,8 @@
 use lifeboat_recovery::{
     Context, points,
     restore::{
-        maps, over,
+        maps::Maps,
+        over,
         part::{pieces, volume_copy},
     },
 };
@@ -12,7 +13,7 @@ use lifeboat_vault::{SnapshotId, snapshot::Snapshot};
 use crate::{
     args::RestoreArgs,
     command::{
-        over as show_over,
+        mapped, over as show_over,
         restore::{show_plan, show_restored},
     },
     exit::{Exit, Failure, Result},
@@ -21,6 +22,8 @@ use crate::{
 
 /// Plans them, or brings them back.
 pub fn run(session: &Session, args: &RestoreArgs) -> Result<Exit> {
+    let maps = mapped::read(&args.maps)?;
+    refuse(args, &maps)?;
     let ctx = session.context(Some(session.connect()?))?;
     let (id, snapshot) = points::resolve(&ctx.vault, args.reference())?;
     if let Some(name) = &args.copy {
@@ -29,20 +32,44 @@ pub fn run(session: &Session, args: &RestoreArgs) -> Result<Exit> {
     let wanted = args.part.pieces();
     if args.replace {
         let options = over::Options {
-            maps: maps::Maps::default(),
+            maps,
             safety_point: !args.no_safety_point,
             part: Some(wanted),
         };
         return show_over::run(session, &ctx, id, &snapshot, &options, args.dry_run);
     }
     if args.dry_run {
-        let plan = pieces::plan(&ctx, id, &snapshot, &wanted);
+        let plan = pieces::plan(&ctx, id, &snapshot, &wanted, &maps);
         session.reporter.finish();
         return show_plan(session, &plan?);
     }
-    let done = pieces::restore(&ctx, id, &snapshot, &wanted);
+    mapped::announce(session, &maps, || {
+        pieces::plan(&ctx, id, &snapshot, &wanted, &maps)
+    })?;
+    let done = pieces::restore(&ctx, id, &snapshot, &wanted, &maps);
     session.reporter.finish();
     show_restored(session, &done?)
+}
+
+/// What makes no sense for a part, before anything is opened.
+fn refuse(args: &RestoreArgs, maps: &Maps) -> Result<()> {
+    if !maps.is_empty() && args.part.services.is_empty() {
+        return Err(Failure::usage(
+            "mappings are put on containers, and a volume or bind by itself has none; leave them out, name the --service, or give a volume another name with --as",
+        ));
+    }
+    let of_containers = [
+        ("--network-access", args.network_access),
+        ("--ports", args.ports),
+        ("--allow", !args.allow.is_empty()),
+    ];
+    let given = of_containers.iter().find(|(_, given)| *given);
+    match given.filter(|_| args.copy.is_some()) {
+        Some((option, _)) => Err(Failure::usage(format!(
+            "{option} is for a copy with containers, and a volume under another name has none; leave it out"
+        ))),
+        None => Ok(()),
+    }
 }
 
 /// One volume under another name.

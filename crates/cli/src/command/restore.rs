@@ -42,6 +42,11 @@ pub fn run(session: &Session, args: &RestoreArgs) -> Result<Exit> {
     if let Some(target) = &args.target {
         return to_directory(session, args, &absolute(target)?);
     }
+    if args.replace && args.part.stop_users {
+        return Err(Failure::usage(
+            "--stop-users is for a part: what the whole app shares with the containers of other apps is left as it is; leave it out, or name the part with --volume, --bind or --service",
+        ));
+    }
     let maps = mapped::read(&args.maps)?;
     let ctx = session.context(Some(session.connect()?))?;
     let (id, snapshot) = points::resolve(&ctx.vault, args.reference())?;
@@ -49,11 +54,6 @@ pub fn run(session: &Session, args: &RestoreArgs) -> Result<Exit> {
         return beside::run(session, args, maps, &ctx, id, &snapshot, name);
     }
     if args.replace {
-        if args.part.stop_users {
-            return Err(Failure::usage(
-                "--stop-users is for a part: the containers of other apps that use what the whole app shares with them are left as they are; leave it out, or name the part with --volume, --bind or --service",
-            ));
-        }
         let options = restore::over::Options {
             safety_point: !args.no_safety_point,
             part: None,
@@ -66,11 +66,7 @@ pub fn run(session: &Session, args: &RestoreArgs) -> Result<Exit> {
         session.reporter.finish();
         return show_plan(session, &plan?);
     }
-    if !maps.is_empty() && !session.global.quiet {
-        let plan = restore::plan(&ctx, id, &snapshot, &maps)?;
-        let text = mapped::render(&plan.mappings, session.out.width());
-        session.reporter.above(text.trim_start());
-    }
+    mapped::announce(session, &maps, || restore::plan(&ctx, id, &snapshot, &maps))?;
     let done = restore::restore(&ctx, id, &snapshot, &maps);
     session.reporter.finish();
     show_restored(session, &done?)

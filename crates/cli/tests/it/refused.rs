@@ -74,6 +74,34 @@ fn no_engine_is_named_with_its_address() {
 }
 
 #[test]
+fn what_a_part_has_no_use_for_is_not_passed_over() {
+    let host = Host::new();
+    let copy = "restore shop --volume db --as db-then --dry-run";
+    for (line, words) in [
+        (
+            format!("{copy} --network-access"),
+            ["--network-access", "has none"],
+        ),
+        (format!("{copy} --allow devices"), ["--allow", "has none"]),
+        (
+            "restore shop --volume db --as db-then --ports".to_owned(),
+            ["--ports", "has none"],
+        ),
+        (format!("{copy} --map-env A=b"), ["mappings", "--as"]),
+        (
+            "restore shop --bind /srv --map-port 80:81".to_owned(),
+            ["mappings", "--service"],
+        ),
+        (
+            "restore shop --replace --stop-users".to_owned(),
+            ["--stop-users", "for a part"],
+        ),
+    ] {
+        refused(&host, &line, 2, &words);
+    }
+}
+
+#[test]
 fn settings_that_cannot_be_read_are_named() {
     let host = Host::new();
     fs_err::create_dir_all(host.path("etc")).unwrap();

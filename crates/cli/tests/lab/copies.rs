@@ -58,17 +58,7 @@ fn an_interrupted_copy_is_finished_or_taken_away() {
         "restore-validate",
     ] {
         for finish in [true, false] {
-            let killed = lab
-                .command(Some(&engine), &args)
-                .env("LIFEBOAT_TEST_KILL_AT", step)
-                .output()
-                .unwrap();
-            assert_eq!(
-                killed.status.code(),
-                None,
-                "{step}: {}",
-                tiny::stderr(&killed)
-            );
+            lab.killed(Some(&engine), &args, step);
             if finish {
                 // With other options it would be half of one and half of the other.
                 let line = "restore web --as web-try --network-access";

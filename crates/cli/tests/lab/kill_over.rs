@@ -1,8 +1,6 @@
 //! A replacement that is killed anywhere ends whole, either way: `--continue` finishes it, `--undo` goes
 //! back, and the same command run again goes on.
 
-use lifeboat_testkit::engine::PrivateEngine;
-
 use crate::{
     over::Pair,
     support::{Lab, only},
@@ -56,7 +54,7 @@ fn wherever_a_replacement_is_killed_either_way_ends_it_whole() {
         // Quicker, where the safety point is not what it is about.
         let args = ["restore", &point, "--replace", "--no-safety-point"];
         let args = &args[..if at < 4 { 3 } else { 4 }];
-        killed(&lab, &engine, args, step);
+        lab.killed(Some(&engine), args, step);
         // A restore of another kind would mix two.
         if at == 7 {
             let line = format!("restore {point}");
@@ -65,7 +63,7 @@ fn wherever_a_replacement_is_killed_either_way_ends_it_whole() {
         if *has_way_back {
             lab.json(Some(&engine), &["restore", "--undo"], 0);
             whole(&lab, &pair, "second", &names, step);
-            killed(&lab, &engine, args, step);
+            lab.killed(Some(&engine), args, step);
         } else {
             tiny::refused(&lab, Some(&engine), "restore --undo", 1, &["--continue"]);
         }
@@ -80,13 +78,12 @@ fn wherever_a_replacement_is_killed_either_way_ends_it_whole() {
         pair.write("second");
     }
     for back in BACK {
-        killed(
-            &lab,
-            &engine,
+        lab.killed(
+            Some(&engine),
             &["restore", &point, "--replace"],
             "start-container:2",
         );
-        killed(&lab, &engine, &["restore", "--undo"], back);
+        lab.killed(Some(&engine), &["restore", "--undo"], back);
         lab.json(Some(&engine), &["restore", "--undo"], 0);
         whole(&lab, &pair, "second", &names, back);
     }
@@ -100,29 +97,11 @@ fn wherever_a_replacement_is_killed_either_way_ends_it_whole() {
     engine.destroy().unwrap();
 }
 
-fn killed(lab: &Lab, engine: &PrivateEngine, args: &[&str], step: &str) {
-    let output = lab
-        .command(Some(engine), args)
-        .env("LIFEBOAT_TEST_KILL_AT", step)
-        .output()
-        .unwrap();
-    assert_eq!(
-        output.status.code(),
-        None,
-        "{step}: it was to die there: {}",
-        tiny::stderr(&output)
-    );
-}
-
 /// One of the two, whole, and nothing of ours left but what was set aside.
 fn whole(lab: &Lab, pair: &Pair<'_>, word: &str, names: &[String], step: &str) {
     assert_eq!(pair.word(), word, "{step}");
     assert_eq!(pair.names(), names, "{step}");
-    let left: Vec<_> = fs_err::read_dir(lab.path("state/journal"))
-        .unwrap()
-        .map(|e| e.unwrap().file_name())
-        .collect();
-    assert!(left.is_empty(), "{step}: {left:?}");
+    assert_eq!(lab.begun(), Vec::<String>::new(), "{step}");
     let output = lab
         .command(None, &["rm", "pair", "--yes", "-o", "json"])
         .output();

@@ -34,17 +34,7 @@ fn wherever_a_restore_is_killed_running_it_again_ends_whole() {
     assert!(!promised.is_empty());
     for step in STEPS {
         lose(&engine, &app);
-        let output = lab
-            .command(Some(&engine), &["restore", "shop"])
-            .env("LIFEBOAT_TEST_KILL_AT", step)
-            .output()
-            .unwrap();
-        assert_eq!(
-            output.status.code(),
-            None,
-            "{step}: it was to die there: {}",
-            String::from_utf8_lossy(&output.stderr)
-        );
+        lab.killed(Some(&engine), &["restore", "shop"], step);
         lab.json(Some(&engine), &["restore", "shop"], 0);
         lab.json(Some(&engine), &["restore", "volume:attic"], 0);
         app.wait_ready(&engine).unwrap();
@@ -55,8 +45,7 @@ fn wherever_a_restore_is_killed_running_it_again_ends_whole() {
             "killed at {step}:\n{}",
             differences.join("\n")
         );
-        let left = fs_err::read_dir(lab.path("state/journal")).unwrap().count();
-        assert_eq!(left, 0, "killed at {step}: a journal was left behind");
+        assert_eq!(lab.begun(), Vec::<String>::new(), "killed at {step}");
         assert!(
             no_staging(&lab),
             "killed at {step}: something half-done is in sight"

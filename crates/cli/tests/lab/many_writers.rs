@@ -142,11 +142,7 @@ fn a_killed_backup_leaves_a_lock_that_stands_in_nobodys_way() {
     let path = path.to_str().unwrap();
     lab.run(None, &["backup", "--path", path], 0);
     data.change();
-    let mut backup = lab.command(None, &["backup", "--path", path]);
-    let killed = backup
-        .env("LIFEBOAT_TEST_KILL_AT", "write-snapshot")
-        .status();
-    assert!(!killed.unwrap().success());
+    lab.killed(None, &["backup", "--path", path], "write-snapshot");
     let locks = || fs_err::read_dir(lab.vault().join("locks")).unwrap().count();
     assert_eq!(locks(), 1);
     lab.run(None, &["prune"], 0);

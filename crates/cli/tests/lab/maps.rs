@@ -120,12 +120,7 @@ fn an_app_comes_back_with_all_mappings_at_once() {
     // Interrupted, it goes on with the same mappings alone.
     let args = with(&[]);
     let args: Vec<&str> = args.iter().map(String::as_str).collect();
-    let killed = lab
-        .command(some, &args)
-        .env("LIFEBOAT_TEST_KILL_AT", "restore-containers")
-        .output()
-        .unwrap();
-    assert_eq!(killed.status.code(), None, "{}", tiny::stderr(&killed));
+    lab.killed(some, &args, "restore-containers");
     refused(&lab, some, "restore web", 1, &["other mappings"]);
     let done = lab.json(some, &["restore", "--continue"], 0);
     assert_eq!(done["mappings"], plan["mappings"]);

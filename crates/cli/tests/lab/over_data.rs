@@ -79,9 +79,7 @@ fn empty_stays_empty_and_what_no_point_holds_stays_in_sight() {
             ),
             (&["restore", "--undo"][..], back),
         ] {
-            let mut command = lab.command(some, args);
-            let killed = command.env("LIFEBOAT_TEST_KILL_AT", step).output().unwrap();
-            assert_eq!(killed.status.code(), None, "{step}: {}", stderr(&killed));
+            lab.killed(some, args, step);
         }
         lab.json(some, &["restore", "--undo"], 0);
         assert_eq!(
@@ -118,12 +116,7 @@ fn what_others_use_is_left_and_a_backup_waits_for_the_end() {
     let of_attic = backup(&lab, &engine, &["volume:attic"]);
     write("second");
     let args = ["restore", point.as_str(), "--replace", "--no-safety-point"];
-    let mut killed = lab.command(some, &args);
-    let killed = killed
-        .env("LIFEBOAT_TEST_KILL_AT", "replace-exchange")
-        .output()
-        .unwrap();
-    assert_eq!(killed.status.code(), None, "{}", stderr(&killed));
+    lab.killed(some, &args, "replace-exchange");
     // Half one and half the other is no point.
     let said = lab.run(some, &["backup", "web"], 1);
     assert!(

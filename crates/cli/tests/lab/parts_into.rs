@@ -206,10 +206,7 @@ fn one_file_comes_back_into_a_running_container_and_the_old_one_is_kept() {
     assert_eq!(b.cat("/data/conf/link"), "a of the point");
     assert_eq!(done["kept_in"], Value::Null);
     assert_eq!(all(&b.volume), listed);
-    let journals = fs_err::read_dir(b.lab.path("state/journal"))
-        .unwrap()
-        .count();
-    assert_eq!(journals, 0);
+    assert_eq!(b.lab.begun(), Vec::<String>::new());
 
     // Into a bind, from another place of the point, under another name.
     b.put(
@@ -342,18 +339,7 @@ fn killed_anywhere_each_file_is_the_old_one_or_the_new_one_and_the_same_command_
         for (name, _) in files {
             fs_err::write(conf.join(name), format!("spoilt before {step}")).unwrap();
         }
-        let killed = b
-            .lab
-            .command(some, &args)
-            .env("LIFEBOAT_TEST_KILL_AT", step)
-            .output()
-            .unwrap();
-        assert_eq!(
-            killed.status.code(),
-            None,
-            "{step}: {}",
-            tiny::stderr(&killed)
-        );
+        b.lab.killed(some, &args, step);
         for (name, new) in files {
             let is = fs_err::read_to_string(conf.join(name)).unwrap();
             assert!(

@@ -105,17 +105,7 @@ fn a_volume_comes_back_beside_the_original_and_rm_takes_it_away() {
     assert_eq!(planned["steps"].as_array().unwrap().len(), 1, "{planned:#}");
     assert_eq!(tiny::names(&engine), names);
     for step in ["restore-volumes", "restore-project", "restore-validate"] {
-        let killed = lab
-            .command(some, &args)
-            .env("LIFEBOAT_TEST_KILL_AT", step)
-            .output()
-            .unwrap();
-        assert_eq!(
-            killed.status.code(),
-            None,
-            "{step}: {}",
-            tiny::stderr(&killed)
-        );
+        lab.killed(some, &args, step);
         lab.json(some, &args, 0);
         assert_eq!(row("data-then").unwrap(), "first\n", "{step}");
         let raw = engine.api().get("/volumes/data-then").unwrap();
@@ -196,25 +186,27 @@ fn a_volume_or_a_bind_that_is_gone_comes_back_and_one_that_is_there_is_not_touch
     let both = format!("restore app --volume data --bind {}", html.display());
     let both: Vec<&str> = both.split(' ').collect();
     for step in ["restore-volumes", "restore-binds", "restore-containers"] {
-        let killed = lab
-            .command(some, &both)
-            .env("LIFEBOAT_TEST_KILL_AT", step)
-            .output()
-            .unwrap();
-        assert_eq!(
-            killed.status.code(),
-            None,
-            "{step}: {}",
-            tiny::stderr(&killed)
+        lab.killed(some, &both, step);
+        let undone = lab.json(some, &["restore", "--undo"], 0);
+        assert_eq!(undone["notes"], json!([]), "{step}: {undone}");
+        assert!(
+            engine.volume_path("app_data").is_err() && !html.exists(),
+            "{step}"
         );
+        assert_eq!(lab.begun(), Vec::<String>::new(), "{step}");
+        lab.killed(some, &both, step);
         refused(
             &lab,
             some,
             "restore app --volume shared",
             1,
-            &["--volume data", "finish it first"],
+            &["--volume data", "finish it first", "--undo"],
         );
-        lab.json(some, &both, 0);
+        if step == "restore-binds" {
+            lab.json(some, &both, 0);
+        } else {
+            lab.json(some, &["restore", "--continue", "app"], 0);
+        }
         let row = engine.volume_path("app_data").unwrap().join("row");
         assert_eq!(fs_err::read_to_string(row).unwrap(), "first\n", "{step}");
         let page = fs_err::read_to_string(html.join("index.html")).unwrap();
@@ -223,8 +215,7 @@ fn a_volume_or_a_bind_that_is_gone_comes_back_and_one_that_is_there_is_not_touch
         fs_err::remove_dir_all(&html).unwrap();
     }
     assert_eq!(started(&engine, "app-web-1"), web);
-    let journals = fs_err::read_dir(lab.path("state/journal")).unwrap().count();
-    assert_eq!(journals, 0);
+    assert_eq!(lab.begun(), Vec::<String>::new());
     engine.destroy().unwrap();
 }
 
@@ -272,18 +263,20 @@ fn a_service_that_is_gone_comes_back_and_the_others_run_on() {
             planned["steps"].as_array().unwrap().contains(&around),
             "{planned:#}"
         );
-        let killed = lab
-            .command(some, &args)
-            .env("LIFEBOAT_TEST_KILL_AT", step)
-            .output()
-            .unwrap();
-        assert_eq!(
-            killed.status.code(),
-            None,
-            "{step}: {}",
-            tiny::stderr(&killed)
-        );
-        let done = lab.json(some, &args, 0);
+        lab.killed(some, &args, step);
+        let done = match step {
+            "restore-containers" => {
+                lab.json(some, &["restore", "--undo"], 0);
+                assert!(!tiny::names(&engine).contains(&"container /app-db-1".to_owned()));
+                lab.json(some, &args, 0)
+            }
+            "part-around" => {
+                let words = ["had started containers", "--continue"];
+                refused(&lab, some, "restore --undo", 1, &words);
+                lab.json(some, &["restore", "--continue"], 0)
+            }
+            _ => lab.json(some, &args, 0),
+        };
         assert_eq!(done["running"], json!(["app-db-1"]), "{step}");
         let row = engine
             .api()
@@ -352,5 +345,75 @@ fn a_service_that_is_gone_comes_back_and_the_others_run_on() {
         .exec_ok("app-web-1", &["cat", "/opt-file", "/www/index.html"])
         .unwrap();
     assert_eq!(said, "layer\nfrom the bind");
+    engine.destroy().unwrap();
+}
+
+#[test]
+fn a_service_comes_back_otherwise_than_it_was() {
+    let lab = Lab::new();
+    lab.init();
+    let engine = tiny::engine(&lab, "a");
+    let some = Some(&engine);
+    small(&lab, &engine);
+    lab.json(some, &["backup", "app"], 0);
+    for name in ["app-side-1", "app-web-1"] {
+        tiny::remove(&engine, name);
+    }
+    let db = started(&engine, "app-db-1");
+    let (html, other) = (lab.path("html"), lab.path("srv/html"));
+    let map = format!("{}:{}", html.display(), other.display());
+    let args = [
+        "restore",
+        "app",
+        "--service",
+        "web",
+        "--service",
+        "side",
+        "--map-bind",
+        &map,
+        "--map-env",
+        "web:WORD=s3cret",
+        "--map-network",
+        "app_net:app_other",
+    ];
+    let refused_with = |more: &[&str], words: &[&str]| {
+        let args = [&args[..], more].concat();
+        tiny::says(&lab.run(some, &args, 1), words);
+    };
+    // What the service does not have is not mapped for it.
+    refused_with(
+        &["--map-volume", "app_data:x"],
+        &["--map-volume", "no volume app_data"],
+    );
+    let plan = lab.json(some, &[&args[..], &["--dry-run"]].concat(), 0);
+    let kinds = |report: &Value| {
+        let all = report["mappings"].as_array().unwrap().iter();
+        let mut kinds: Vec<_> = all
+            .map(|m| m["kind"].as_str().unwrap().to_owned())
+            .collect();
+        kinds.sort();
+        kinds
+    };
+    assert_eq!(kinds(&plan), ["bind", "network", "variable"]);
+    lab.killed(some, &args, "restore-containers");
+    let line = "restore app --service web --service side";
+    refused(&lab, some, line, 1, &["other mappings"]);
+    let done = lab.json(some, &["restore", "--continue"], 0);
+    assert_eq!(kinds(&done), kinds(&plan));
+    assert!(!done.to_string().contains("s3cret"), "{done}");
+    let said = engine
+        .api()
+        .exec_ok(
+            "app-web-1",
+            &["sh", "-c", "cat /www/index.html; echo $WORD"],
+        )
+        .unwrap();
+    assert_eq!(said, "from the binds3cret\n");
+    let raw = tiny::inspect(&engine, "app-web-1");
+    let networks = raw["NetworkSettings"]["Networks"].as_object().unwrap();
+    assert_eq!(networks.keys().collect::<Vec<_>>(), ["app_other"]);
+    assert!(other.join("index.html").exists());
+    assert_eq!(started(&engine, "app-db-1"), db);
+    assert_eq!(lab.begun(), Vec::<String>::new());
     engine.destroy().unwrap();
 }

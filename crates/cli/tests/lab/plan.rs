@@ -172,12 +172,7 @@ fn what_was_interrupted_is_told_as_one_plan() {
     lab.json(some, &["backup", "pair"], 0);
     let args = ["restore", "pair", "--replace"];
     let plan = lab.json(some, &["restore", "pair", "--replace", "-n"], 0);
-    let killed = lab
-        .command(some, &args)
-        .env("LIFEBOAT_TEST_KILL_AT", "replace-start")
-        .output()
-        .unwrap();
-    assert_eq!(killed.status.code(), None, "{}", tiny::stderr(&killed));
+    lab.killed(some, &args, "replace-start");
     let done = lab.json(some, &["restore", "--continue"], 0);
     assert_eq!(planned(&plan), planned(&done));
     let before = states(&done, "before");

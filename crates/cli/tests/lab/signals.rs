@@ -70,10 +70,7 @@ fn a_signal_while_the_app_is_frozen_thaws_it() {
             assert!(text.contains("interrupted"), "{text}");
             assert_eq!(points(), before, "a half point is in sight");
             assert!(tiny::runs(&engine, "pair-a") && tiny::runs(&engine, "pair-b"));
-            let left: Vec<_> = fs_err::read_dir(lab.path("state/journal"))
-                .unwrap()
-                .collect();
-            assert!(left.is_empty(), "{left:?}");
+            assert_eq!(lab.begun(), Vec::<String>::new());
             let report = lab.json(some, &["backup", "pair"], 0);
             assert_eq!(only(&report)["level"], "crash", "{signal:?}");
         }
@@ -109,8 +106,7 @@ fn a_signal_during_a_restore_takes_back_what_was_made() {
     let nothing = || {
         assert_eq!(tiny::names(&engine), Vec::<String>::new());
         assert!(!bind.exists());
-        let left = fs_err::read_dir(lab.path("state/journal")).unwrap().count();
-        assert_eq!(left, 0);
+        assert_eq!(lab.begun(), Vec::<String>::new());
         let hidden = fs_err::read_dir(lab.path("")).unwrap().any(|entry| {
             entry
                 .unwrap()
@@ -152,12 +148,8 @@ fn a_signal_during_a_restore_takes_back_what_was_made() {
     lose();
 
     // One that was killed is finished first, since nobody could take it back.
-    let killed = lab
-        .command(some, &["restore", &format!("shop@{}", ids[0])])
-        .env("LIFEBOAT_TEST_KILL_AT", "restore-containers")
-        .output()
-        .unwrap();
-    assert_eq!(killed.status.code(), None);
+    let first = format!("shop@{}", ids[0]);
+    lab.killed(some, &["restore", &first], "restore-containers");
     let line = format!("restore shop@{}", ids[1]);
     let said = tiny::refused(
         &lab,

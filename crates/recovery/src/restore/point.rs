@@ -50,7 +50,7 @@ pub struct Definitions {
     pub(super) renamed: Renamed,
     /// Old id or name of a container that is not restored and is here, to its id.
     pub(super) present: BTreeMap<String, String>,
-    /// Place that goes with a name, to another one where the point has it.
+    /// Place that goes with a name at the point, to another one where the point has it.
     pub(super) found: BTreeMap<String, String>,
 }
 
@@ -192,8 +192,9 @@ impl Definitions {
 
     /// Where the point has what would stand at this place under its present name.
     pub fn place<'a>(&'a self, place: &'a str) -> &'a str {
-        let elsewhere = self.renamed.places.get(place).or(self.found.get(place));
-        elsewhere.map_or(place, String::as_str)
+        let was = self.renamed.places.get(place);
+        let was = was.map_or(place, String::as_str);
+        self.found.get(was).map_or(was, String::as_str)
     }
 
     /// Raw inspect of a container.

@@ -2,6 +2,7 @@
 
 mod ids;
 mod inside;
+mod into;
 mod memory;
 mod oddities;
 mod refused;

@@ -5,7 +5,7 @@ use std::path::Path;
 use lifeboat_testkit::oddities::{self, Ignore};
 
 use super::{Elsewhere, ended, helpers, warnings};
-use crate::support::Lab;
+use crate::support::{Lab, kill_at};
 use crate::tiny::{self, IDLE};
 
 /// What an archive cannot hold, and what is said of it.
@@ -114,14 +114,7 @@ fn killed_in_the_middle_of_a_stream_it_goes_on_and_ends_whole() {
         "far-sent:2",
         "restore-containers",
     ] {
-        let mut command = far.command(&lab, &["restore", "one"]);
-        let output = command.env("LIFEBOAT_TEST_KILL_AT", step).output().unwrap();
-        assert_eq!(
-            output.status.code(),
-            None,
-            "{step}: {}",
-            tiny::stderr(&output)
-        );
+        kill_at(far.command(&lab, &["restore", "one"]), step);
     }
     let report = far.json(&lab, &["restore", "one"], 0);
     check(&lab, &far);

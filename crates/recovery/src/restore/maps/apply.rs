@@ -19,6 +19,9 @@ pub enum Scope {
     Copy,
 }
 
+/// What Compose does with an app that was mapped.
+pub const COMPOSE_FILES: &str = "the compose files still say what was at the point; change them as well, or the next `docker compose up` that makes a container anew makes it as it was";
+
 /// The work in progress.
 pub(super) struct Job<'a> {
     pub maps: &'a Maps,
@@ -117,10 +120,7 @@ impl Job<'_> {
     fn compose_files(&mut self) {
         let differs = |m: &Mapped| m.kind != "project" && m.kind != "subnet";
         if self.manifest.project.is_some() && self.applied.mapped.iter().any(differs) {
-            self.applied.warnings.push(
-                "the compose files still say what was at the point; change them as well, or the next `docker compose up` that makes a container anew makes it as it was"
-                    .to_owned(),
-            );
+            self.applied.warnings.push(COMPOSE_FILES.to_owned());
         }
     }
 }

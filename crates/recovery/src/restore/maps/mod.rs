@@ -31,7 +31,7 @@ use super::journal::Intent;
 pub use self::parse::Given;
 pub(super) use self::subnet::Subnet;
 pub(super) use self::{
-    apply::{Scope, apply},
+    apply::{COMPOSE_FILES, Scope, apply},
     container::{Published, published},
     names::{fixed, overlap},
 };

@@ -19,6 +19,7 @@ use crate::{
         Recovery, RestorePlan, Restored, Step, Way, Work, history,
         journal::{self, Intent, RestoreJournal, Subject},
         kept, make_plan,
+        maps::{self, Applied, Maps, Scope},
         point::OpenPoint,
         reach::Reach,
         report::{self, Stopwatch},
@@ -82,6 +83,8 @@ struct Scene {
     here: Inventory,
     app: String,
     subject: Subject,
+    /// What the mappings did.
+    applied: Applied,
 }
 
 impl Scene {
@@ -90,21 +93,35 @@ impl Scene {
         reader: &Reader,
         id: SnapshotId,
         snapshot: &Snapshot,
-        pieces: &Pieces,
+        (pieces, maps): (&Pieces, &Maps),
     ) -> Result<Self> {
         let point = OpenPoint::open(reader, id, snapshot, engine.api())?;
         let app = point.manifest.identity.to_string();
+        let is_project = point.manifest.project.is_some();
         let here = engine.inventory()?;
-        let narrowed = narrow(reader, point, &here, pieces)?;
+        // A person names what the point calls so, in both.
+        let mut narrowed = narrow(reader, point, &here, pieces)?;
+        let applied = maps::apply(&mut narrowed.point, maps, &here, Scope::App);
+        if is_project && !applied.mapped.is_empty() {
+            narrowed.warnings.push(maps::COMPOSE_FILES.to_owned());
+        }
         Ok(Self {
             narrowed,
             here,
             subject: Subject::part(&app, pieces),
             app,
+            applied,
         })
     }
 
-    fn plan(&self, ctx: &Context, engine: &dyn Engine, reach: &Reach) -> Result<RestorePlan> {
+    fn plan(
+        &mut self,
+        ctx: &Context,
+        engine: &dyn Engine,
+        reach: &Reach,
+        maps: &Maps,
+    ) -> Result<RestorePlan> {
+        self.subject = self.subject.clone().at(reach.address());
         let point = &self.narrowed.point;
         let mut plan = make_plan(ctx, engine, point, &self.subject, reach)?;
         let other = journal::in_the_way(ctx, &self.subject, point.id, false);
@@ -118,7 +135,9 @@ impl Scene {
         plan.warnings.extend(self.narrowed.warnings.clone());
         plan.warnings.extend(self.stranded());
         plan.way = Way::Part;
-        Ok(plan.estimated(ctx))
+        let ours = journal::peek(ctx, &self.subject, point.id);
+        let applied = std::mem::take(&mut self.applied);
+        Ok(plan.mapped(applied, maps, Some(&ours)).estimated(ctx))
     }
 
     /// Containers that run here and want to be restarted with one that comes back, in the order in
@@ -176,12 +195,13 @@ pub fn plan(
     id: SnapshotId,
     snapshot: &Snapshot,
     pieces: &Pieces,
+    maps: &Maps,
 ) -> Result<RestorePlan> {
     let engine = ctx.engine()?.as_ref();
     let reader = ctx.vault.reader()?;
-    let scene = Scene::open(engine, &reader, id, snapshot, pieces)?;
+    let mut scene = Scene::open(engine, &reader, id, snapshot, (pieces, maps))?;
     let reach = Reach::presume(engine, &scene.narrowed.point.manifest)?;
-    scene.plan(ctx, engine, &reach)
+    scene.plan(ctx, engine, &reach, maps)
 }
 
 /// Brings them back. Refuses, with all obstacles at once, before anything is touched.
@@ -190,13 +210,14 @@ pub fn restore(
     id: SnapshotId,
     snapshot: &Snapshot,
     pieces: &Pieces,
+    maps: &Maps,
 ) -> Result<Restored> {
     let mut watch = Stopwatch::start();
     let engine = ctx.engine()?.as_ref();
     let reader = ctx.vault.reader()?;
-    let scene = Scene::open(engine, &reader, id, snapshot, pieces)?;
+    let mut scene = Scene::open(engine, &reader, id, snapshot, (pieces, maps))?;
     let reach = Reach::prove(engine, &scene.narrowed.point.manifest)?;
-    let mut plan = scene.plan(ctx, engine, &reach)?;
+    let mut plan = scene.plan(ctx, engine, &reach, maps)?;
     if !plan.obstacles.is_empty() {
         return Err(RecoveryError::Refused(format!(
             "{} of {} cannot be restored here, and nothing was changed: {}",
@@ -207,6 +228,12 @@ pub fn restore(
     }
     let around = scene.around();
     let mut journal = RestoreJournal::open(ctx, &scene.subject, id)?;
+    if let Some(root) = engine.fingerprints()?.data_root {
+        journal.intend(Intent::Engine(root))?;
+    }
+    if !maps.is_empty() {
+        journal.intend(Intent::Mapped(maps.journaled()))?;
+    }
     journal.intend(Intent::Part(pieces.clone()))?;
     for name in &around {
         journal.intend(Intent::Around(name.clone()))?;
