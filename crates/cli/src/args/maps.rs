@@ -5,7 +5,7 @@ use lifeboat_recovery::restore::maps::Given;
 
 /// What is to be otherwise than at the point.
 #[derive(Debug, Default, Args)]
-#[group(multiple = true, conflicts_with = "PartArgs")]
+#[group(multiple = true)]
 #[command(next_help_heading = "Mappings for the target, each as often as needed")]
 pub struct MapArgs {
     /// Publish a port of the host elsewhere: OLD:NEW, OLD:ADDRESS:NEW; OLD/udp for one of UDP

@@ -258,11 +258,11 @@ fn a_service_that_is_gone_comes_back_and_the_others_run_on() {
         tiny::remove_volume(&engine, "app_data");
         let args = ["restore", "app", "--service", "db"];
         let planned = lab.json(some, &[&args[..], &["--dry-run"]].concat(), 0);
-        let around = json!({"kind": "around", "name": "app-web-1", "bytes": null, "action": "stop and start again after it, as its depends_on asks", "state": "planned"});
-        assert!(
-            planned["steps"].as_array().unwrap().contains(&around),
-            "{planned:#}"
-        );
+        let steps = planned["steps"].as_array().unwrap();
+        let around: Vec<_> = steps.iter().filter(|s| s["kind"] == "around").collect();
+        assert_eq!(around[0]["name"], "app-web-1", "{planned:#}");
+        let action = "stop and start again after it, as its depends_on asks";
+        assert_eq!(around[0]["action"], action);
         lab.killed(some, &args, step);
         let done = match step {
             "restore-containers" => {

@@ -83,6 +83,11 @@ fn an_app_comes_back_over_ssh_and_no_key_is_taken_unseen() {
         fs_err::read(there.join("large")).unwrap(),
         tiny::noise(5 << 20, 7)
     );
+    // One file of it, into the container that runs.
+    fs_err::write(there.join("x"), "spoilt\n").unwrap();
+    let one = ["restore", "one", "--into", "one:/data/x"];
+    ended(&mut over_ssh(&lab, &far, &server, &address, &one), 0);
+    assert_eq!(fs_err::read_to_string(there.join("x")).unwrap(), "kept\n");
     // With the socket's path in the address.
     let exact = format!("{address}{}", far.engine.socket().display());
     ended(
