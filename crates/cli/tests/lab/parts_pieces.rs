@@ -382,7 +382,7 @@ fn a_service_comes_back_otherwise_than_it_was() {
     };
     // What the service does not have is not mapped for it.
     refused_with(
-        &["--map-volume", "app_data:x"],
+        &["--map-volume", "app_data:xy"],
         &["--map-volume", "no volume app_data"],
     );
     let plan = lab.json(some, &[&args[..], &["--dry-run"]].concat(), 0);
