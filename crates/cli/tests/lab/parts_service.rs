@@ -90,14 +90,26 @@ fn a_service_takes_the_place_of_the_one_that_is_there_and_the_rest_runs_on() {
     // With --keep-data its container alone.
     spoil(&engine, "kept");
     let container = id(&engine, "app-db-1");
-    lab.json(some, &with(&DB, &["--keep-data"]), 0);
+    // Interrupted, and otherwise than at the point, it goes on so.
+    let args = with(&DB, &["--keep-data", "--map-env", "db:WORD=s3cret"]);
+    lab.killed(some, &args, "replace-cut");
+    refused(
+        &lab,
+        some,
+        &DB.join(" "),
+        1,
+        &["--keep-data", "finish it first"],
+    );
+    let done = lab.json(some, &["restore", "--continue"], 0);
+    assert_eq!(done["mappings"][0]["kind"], "variable", "{done}");
+    assert!(!done.to_string().contains("s3cret"), "{done}");
     assert_ne!(id(&engine, "app-db-1"), container);
     let said = sh(
         &engine,
         "app-db-1",
-        "cat /data/row /shared/file; test -e /layer || echo no",
+        "cat /data/row /shared/file; test -e /layer || echo no $WORD",
     );
-    assert_eq!(said, "kept\nkept\nno\n");
+    assert_eq!(said, "kept\nkept\nno s3cret\n");
     engine.destroy().unwrap();
 }
 

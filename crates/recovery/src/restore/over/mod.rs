@@ -59,7 +59,7 @@ use super::{
     history, images,
     journal::{self, Intent, RestoreJournal, Subject},
     kept,
-    maps::{Applied, Maps, Scope},
+    maps::{Applied, COMPOSE_FILES, Maps, Scope},
     part::pieces::Pieces,
     point::OpenPoint,
     put_on,
@@ -138,16 +138,17 @@ impl Opened {
     ) -> Result<Self> {
         let mut point = OpenPoint::open(reader, id, snapshot, engine.api())?;
         let app = point.manifest.identity.to_string();
-        let applied = match options.part {
-            None => put_on(engine, &mut point, &options.maps, Scope::Over)?,
-            Some(_) => Applied::default(),
-        };
         let mut part = None;
         let mut subject = Subject::app(&app);
         if let Some(pieces) = &options.part {
             let (narrowed, of) = Part::of(reader, point, &engine.inventory()?, pieces)?;
             (point, part) = (narrowed, Some(of));
             subject = Subject::part(&app, pieces);
+        }
+        let mut applied = put_on(engine, &mut point, &options.maps, Scope::Over)?;
+        let is_project = part.as_ref().is_some_and(|p| p.whole.project.is_some());
+        if is_project && !applied.mapped.is_empty() {
+            applied.warnings.push(COMPOSE_FILES.to_owned());
         }
         Ok(Self {
             app,
@@ -240,15 +241,15 @@ pub fn restore(
         )));
     }
     let mut journal = RestoreJournal::open(ctx, subject, id)?;
+    if !maps.is_empty() {
+        journal.intend(Intent::Mapped(maps.journaled()))?;
+    }
     if let Some(pieces) = options.part.as_ref()
         && journal::part_of(journal.all()).is_none()
     {
         journal.intend(Intent::Part(pieces.clone()))?;
     }
     journal.intend(Intent::Replace(replace.clone()))?;
-    if !maps.is_empty() {
-        journal.intend(Intent::Mapped(maps.journaled()))?;
-    }
     let seen = scene.as_ref();
     let plan = steps::planned(ctx, engine, point, &reach, seen, options, &before)?;
     let mut plan = plan.mapped(opened.applied.clone(), maps, Some(&before));
