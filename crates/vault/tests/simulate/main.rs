@@ -27,8 +27,7 @@
 //!   stays where a write to a server may yet arrive.
 //!
 //! - A prune on a store whose listings lag, which missed a lease that was taken within the lag before its mark (seed 5007).
-//!   Between mark and listing twice the lag passes now ([`lifeboat_vault::prune`]). With the two waits in `mark` taken
-//!   out it is found again.
+//!   Between mark and listing twice the lag passes now ([`lifeboat_vault::prune`]).
 //! - A machine whose clock was an hour ahead passed by the lock of another that was at work. Locks age by the store's
 //!   clock now.
 //!
