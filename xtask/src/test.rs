@@ -98,6 +98,7 @@ pub fn run(args: &Args) -> Result<ExitCode> {
         for tool in lifeboat_testkit::server::TOOLS {
             tool.ensure()?;
         }
+        lifeboat_testkit::server::AzuriteServer::install()?;
         return Ok(report(&outcomes, begin.elapsed()));
     }
     for suite in suites(args, &tools::path_with(&bins)?)? {

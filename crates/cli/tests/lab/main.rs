@@ -45,6 +45,7 @@ mod signals;
 mod slow_vault;
 mod soak;
 mod stores;
+mod stores_refused;
 mod stores_wrong;
 mod support;
 mod tiny;

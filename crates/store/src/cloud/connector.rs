@@ -118,7 +118,7 @@ pub(super) fn refusal(answer: &Answer) -> Option<Refusal> {
         message: between(&text, "<Message>", "</Message>")
             .or_else(|| between(&text, "\"message\": \"", "\""))
             .unwrap_or_default(),
-        region: header("x-amz-bucket-region"),
+        region: header("x-amz-bucket-region").or_else(|| between(&text, "<Region>", "</Region>")),
     })
 }
 

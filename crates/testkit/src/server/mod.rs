@@ -4,6 +4,8 @@
 //! test ends. What it keeps lies in a directory that the test gives, so that it can be killed and
 //! started again where it was.
 
+mod azurite;
+mod between;
 mod rest;
 mod s3;
 mod sftp;
@@ -15,6 +17,8 @@ use std::time::{Duration, Instant};
 
 use fs_err as fs;
 
+pub use azurite::AzuriteServer;
+pub use between::{Answer, Between, Then};
 pub use rest::{RestOptions, RestServer};
 pub use s3::S3Server;
 pub use sftp::SftpServer;

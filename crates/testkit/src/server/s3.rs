@@ -122,6 +122,11 @@ impl S3Server {
         Ok(())
     }
 
+    /// Its port.
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+
     /// A place in the bucket, in the form that restic takes.
     pub fn place(&self, prefix: &str) -> String {
         format!(
