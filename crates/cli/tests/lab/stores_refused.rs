@@ -69,7 +69,7 @@ fn stores_that_refuse_half_way_say_why() {
     .enumerate()
     {
         // Something new to send each time.
-        let noise = crate::tiny::noise(6_000_000, 100 + number as u64);
+        let noise = crate::tiny::noise(6_000_000, 101 + 2 * number as u64);
         fs_err::write(lab.path("data/new"), noise).unwrap();
         between.after(3_000_000, Then::Answer(answer));
         let output = backup(&remote).output().unwrap();
@@ -85,7 +85,7 @@ fn stores_that_refuse_half_way_say_why() {
 #[test]
 fn stores_whose_bucket_goes_half_way_say_so() {
     let lab = Lab::new();
-    let server = S3Server::start(&lab.path("s3")).unwrap();
+    let mut server = S3Server::start(&lab.path("s3")).unwrap();
     let between = Between::start(server.port()).unwrap();
     let mut remote = Remote::s3(&lab, &server);
     remote.place = between.place(&remote.place);
@@ -98,7 +98,10 @@ fn stores_whose_bucket_goes_half_way_say_so() {
     let child = command.spawn().unwrap();
     between.is_holding();
     let aside = lab.path("aside");
+    // Else what it is at would make the folder again.
+    server.server.kill();
     fs_err::rename(server.bucket(), &aside).unwrap();
+    server.server.start_again().unwrap();
     between.go_on();
     let output = child.wait_with_output().unwrap();
     assert_eq!(output.status.code(), Some(1), "{}", stderr(&output));
