@@ -94,16 +94,26 @@ fn the_conformance_suite_pulls() {
         .output()
         .unwrap();
     let said = format!("{}{}", stdout(&output), stderr(&output));
-    assert!(output.status.success(), "{said}");
-    let report = fs_err::read_to_string(results.join("junit.xml")).unwrap();
-    let suites = report
-        .lines()
-        .find(|line| line.contains("<testsuites"))
-        .unwrap();
-    assert!(
-        suites.contains("failures=\"0\"") && suites.contains("errors=\"0\""),
-        "{suites}\n{said}"
-    );
-    assert!(!suites.contains("tests=\"0\""), "{suites}");
+    // Its exit code is of no use: of data that it has not pushed itself it cannot write `results.yaml` (a nil pointer),
+    // after it has said what came of the tests.
+    assert!(said.contains("OCI Conformance Result: Pass"), "{said}");
+    let summary = |what: &str| {
+        let mut lines = said.lines().map(str::trim);
+        let line = lines.find(|line| line.starts_with(&format!("{what}.")));
+        let (_, word) = line.and_then(|line| line.rsplit_once(' ')).unwrap();
+        word.to_owned()
+    };
+    assert_eq!(summary("FAIL"), "0", "{said}");
+    for what in [
+        "Tag listing",
+        "Blob get",
+        "Blob head",
+        "Manifest get by digest",
+        "Manifest get by tag",
+        "Manifest head by tag",
+        "Referrers",
+    ] {
+        assert_eq!(summary(what), "Pass", "{said}");
+    }
     served.stop();
 }

@@ -1,5 +1,5 @@
 //! Engines that pull from the vault: by the server's address, by the names that images had, by digest, beside
-//! a vault that is damaged.
+//! a vault that is damaged, in the place of a registry that was backed up.
 //!
 //! Seen to fail: the damaged vault, while its byte was not turned.
 
@@ -9,7 +9,10 @@ use std::{
     process::{Child, Command, Output, Stdio},
 };
 
-use lifeboat_testkit::engine::{EngineOptions, PrivateEngine};
+use lifeboat_testkit::{
+    engine::{EngineOptions, PrivateEngine},
+    packages,
+};
 use serde_json::{Value, json};
 
 use crate::{
@@ -287,4 +290,80 @@ fn an_engine_pulls_by_the_name_of_the_registry_that_is_gone() {
     );
     assert_eq!(id(&engine, NAMED), image);
     assert!(!served.stop().contains("open sesame"));
+}
+
+/// Debian's registry inside an engine's network; killed when dropped.
+struct RealRegistry(Child);
+
+impl RealRegistry {
+    fn start(lab: &Lab, engine: &PrivateEngine, address: &str) -> Self {
+        packages::ensure(&[(
+            "docker-registry",
+            "a real registry; its service is not started",
+        )])
+        .unwrap();
+        let config = lab.path("registry.yml");
+        let storage = lab.path("registry");
+        let text = format!(
+            "version: 0.1\nstorage:\n  filesystem:\n    rootdirectory: {}\nhttp:\n  addr: {address}\n",
+            storage.display()
+        );
+        fs_err::write(&config, text).unwrap();
+        let mut registry = engine.netns_command("docker-registry");
+        registry.arg("serve").arg(config);
+        let log = fs_err::File::create(lab.path("registry.log")).unwrap();
+        registry.stdout(Stdio::null()).stderr(log.into_parts().0);
+        Self(registry.spawn().unwrap())
+    }
+}
+
+impl Drop for RealRegistry {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+#[test]
+fn what_a_registry_had_is_pulled_in_its_place_with_its_own_digest() {
+    let lab = Lab::new();
+    lab.init();
+    let engine = tiny::engine(&lab, "one");
+    let (address, name) = ("127.0.0.1:5001", "127.0.0.1:5001/team/app:1.0");
+    let registry = RealRegistry::start(&lab, &engine, address);
+    docker_does(&engine, &format!("tag lifeboat/busybox:latest {name}"));
+    let image = id(&engine, name);
+    let mut tries = 0;
+    while !docker(&engine, &format!("push {name}")).status.success() {
+        tries += 1;
+        assert!(tries < 60, "the registry never came");
+        std::thread::sleep(std::time::Duration::from_millis(500));
+    }
+    let mut backup = engine.netns_command(env!("CARGO_BIN_EXE_lifeboat"));
+    let backup = backup
+        .args(["registry", "backup", address])
+        .env("LIFEBOAT_CONFIG_DIR", lab.path("etc"))
+        .env("LIFEBOAT_STATE_DIR", lab.path("state"))
+        .output()
+        .unwrap();
+    assert!(backup.status.success(), "{}", stderr(&backup));
+    let digests = docker_does(
+        &engine,
+        "images --digests --format {{.Repository}}@{{.Digest}}",
+    );
+    let by_digest = digests
+        .lines()
+        .find(|line| line.starts_with(address))
+        .unwrap();
+
+    drop(registry);
+    fs_err::remove_dir_all(lab.path("registry")).unwrap();
+    docker_does(&engine, &format!("rmi -f {image}"));
+    let served = Served::start(&lab, &engine, &["--listen", address]);
+    docker_does(&engine, &format!("pull {by_digest}"));
+    let said = docker_does(&engine, &format!("pull {name}"));
+    let digest = by_digest.split('@').nth(1).unwrap();
+    assert!(said.contains(&format!("Digest: {digest}")), "{said}");
+    assert_eq!(id(&engine, name), image);
+    served.stop();
 }
