@@ -37,6 +37,7 @@ mod plan;
 mod power_off;
 mod project;
 mod recover;
+mod registry;
 mod registry_conformance;
 mod registry_point;
 mod registry_serve;

@@ -6,6 +6,7 @@
 
 mod azurite;
 mod between;
+mod registry;
 mod rest;
 mod s3;
 mod sftp;
@@ -19,6 +20,7 @@ use fs_err as fs;
 
 pub use azurite::AzuriteServer;
 pub use between::{Answer, Between, Then};
+pub use registry::{RegistryOptions, RegistryServer};
 pub use rest::{RestOptions, RestServer};
 pub use s3::S3Server;
 pub use sftp::SftpServer;
@@ -31,7 +33,12 @@ use crate::{Error, Result, packages};
 const START: Duration = Duration::from_secs(30);
 
 /// The programs that are built for this, so that they are there before the tests begin.
-pub const TOOLS: &[&GoTool] = &[&s3::VERSITYGW, &rest::REST_SERVER, &rest::RCLONE];
+pub const TOOLS: &[&GoTool] = &[
+    &s3::VERSITYGW,
+    &rest::REST_SERVER,
+    &rest::RCLONE,
+    &registry::DISTRIBUTION,
+];
 
 /// A program that listens.
 #[derive(Debug)]

@@ -250,7 +250,10 @@ impl<'a> Run<'a> {
     /// What an earlier record says of it, if all that it needs is there. Children that were missing are asked for again.
     fn known_whole(&self, digest: &Digest) -> Option<&ManifestRecord> {
         let known = self.known.get(digest)?;
+        // Of an index a part is wanted: which one, its bytes say.
+        let is_chosen_from = !self.options.platforms.is_empty() && !known.children.is_empty();
         let is_whole = self.store.has(digest)
+            && !is_chosen_from
             && known.absent.is_empty()
             && known.blobs.iter().all(|blob| self.store.has(blob));
         is_whole.then_some(*known)

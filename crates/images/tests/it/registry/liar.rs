@@ -162,8 +162,10 @@ fn say(mut connection: TcpStream, asked: &Asked, said: Said) -> std::io::Result<
     }
     let end = said.cut.unwrap_or(said.body.len());
     connection.write_all(&said.body[..end])?;
-    while said.endless {
-        connection.write_all(&said.body)?;
+    if said.endless {
+        loop {
+            connection.write_all(&said.body)?;
+        }
     }
     Ok(())
 }

@@ -196,7 +196,8 @@ fn a_blob_that_breaks_off_is_gone_on_with_where_it_was() {
 
 #[test]
 fn manifests_that_are_none() {
-    let cases: [(&str, fn(&mut Said)); 4] = [
+    type Lie = fn(&mut Said);
+    let cases: [(&str, Lie); 4] = [
         ("it should have digest", |said| said.body[40] ^= 1),
         ("larger than", |said| said.body = vec![b' '; 100 << 20]),
         ("larger than", |said| said.endless = true),
