@@ -253,6 +253,11 @@ fn retry_after(headers: &HeaderMap) -> Option<Duration> {
     value.trim().parse().ok().map(Duration::from_secs)
 }
 
+/// Whether there is no answer because nobody vouches for who would give it.
+pub(super) fn is_about_trust(why: &str) -> bool {
+    why.contains("certificate")
+}
+
 /// Why there is no answer, without the URL.
 pub(super) fn reason(error: reqwest::Error) -> String {
     use std::error::Error as _;
@@ -262,6 +267,9 @@ pub(super) fn reason(error: reqwest::Error) -> String {
     while let Some(deeper) = cause {
         text = deeper.to_string();
         cause = deeper.source();
+    }
+    if is_about_trust(&text) {
+        text.push_str("; name the file of its authority with --registry-ca");
     }
     text
 }

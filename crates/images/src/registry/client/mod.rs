@@ -95,7 +95,9 @@ impl RegistryClient {
         for (at, scheme) in schemes.iter().enumerate() {
             client.base = address.url(scheme)?;
             match client.ping(at + 1 < schemes.len()) {
-                Err(Error::Unreachable { .. }) if at + 1 < schemes.len() => {}
+                // One that speaks TLS is not talked to without, because nobody vouches for it.
+                Err(Error::Unreachable { why, .. })
+                    if at + 1 < schemes.len() && !exchange::is_about_trust(&why) => {}
                 Err(e) => return Err(e),
                 Ok(()) => return Ok(client),
             }
