@@ -79,19 +79,19 @@ pub struct RegistryBackupArgs {
     #[arg(value_name = "REGISTRY")]
     pub registry: String,
 
-    /// Only these repositories; `*` stands for anything [repeatable] [default: all that the registry shows]
+    /// Only these repositories; `*` stands for anything; may be given again [default: all that the registry shows]
     #[arg(long = "repo", value_name = "PATTERN")]
     pub repositories: Vec<String>,
 
-    /// Only these tags; `*` stands for anything [repeatable] [default: all]
+    /// Only these tags; `*` stands for anything; may be given again [default: all]
     #[arg(long = "tag", value_name = "PATTERN")]
     pub tags: Vec<String>,
 
-    /// Only images for these platforms, OS/ARCH[/VARIANT] [repeatable] [default: all]
+    /// Only images for these platforms, OS/ARCH[/VARIANT]; may be given again [default: all]
     #[arg(long = "platform", value_name = "PLATFORM")]
     pub platforms: Vec<Platform>,
 
-    /// Tag of the recovery point [repeatable]
+    /// Tag of the recovery point; may be given again
     #[arg(long = "point-tag", value_name = "TAG")]
     pub point_tags: Vec<String>,
 
@@ -133,11 +133,11 @@ pub struct RegistryRestoreArgs {
     #[arg(long, value_name = "REGISTRY")]
     pub to: String,
 
-    /// Only these repositories; `*` stands for anything [repeatable] [default: all]
+    /// Only these repositories; `*` stands for anything; may be given again [default: all]
     #[arg(long = "repo", value_name = "PATTERN")]
     pub repositories: Vec<String>,
 
-    /// Another name for a repository, or for all below one: OLD=NEW [repeatable]
+    /// Another name for a repository, or for all below one: OLD=NEW; may be given again
     #[arg(long = "rename", value_name = "OLD=NEW", value_parser = rename)]
     pub renames: Vec<(String, String)>,
 
