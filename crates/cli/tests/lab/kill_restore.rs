@@ -5,7 +5,10 @@ use lifeboat_testkit::{
     sample_app::{Acked, SampleApp, diff},
 };
 
-use crate::support::{Lab, began};
+use crate::{
+    support::{Lab, began},
+    tiny,
+};
 
 const STEPS: [&str; 10] = [
     "restore-begin",
@@ -32,10 +35,21 @@ fn wherever_a_restore_is_killed_running_it_again_ends_whole() {
     let before = app.fingerprint(&engine).unwrap();
     let promised = Acked::before(&app.acked().unwrap(), began(&point));
     assert!(!promised.is_empty());
-    for step in STEPS {
+    for (at, step) in STEPS.into_iter().enumerate() {
         lose(&engine, &app);
         lab.killed(Some(&engine), &["restore", "shop"], step);
-        lab.json(Some(&engine), &["restore", "shop"], 0);
+        // By the same command, or by what finds it; or it is taken away, and begun anew.
+        if at % 3 == 2 {
+            lab.json(Some(&engine), &["restore", "--undo"], 0);
+            let left = tiny::names(&engine);
+            assert_eq!(left, Vec::<String>::new(), "killed at {step}, taken away");
+            assert_eq!(lab.begun(), Vec::<String>::new(), "killed at {step}");
+        }
+        let again: &[&str] = match at % 3 {
+            0 => &["restore", "--continue"],
+            _ => &["restore", "shop"],
+        };
+        lab.json(Some(&engine), again, 0);
         lab.json(Some(&engine), &["restore", "volume:attic"], 0);
         app.wait_ready(&engine).unwrap();
         app.verify_recovered(&engine, &promised).unwrap();

@@ -159,6 +159,20 @@ fn load(places: &Places) -> History {
 }
 
 impl Run {
+    /// One part tells nothing of another one.
+    fn is_like(&self, plan: &RestorePlan) -> bool {
+        let by_itself = plan.steps.iter().filter(|s| s.state == StepState::Planned);
+        let by_itself = by_itself.filter(|s| !goes_by_size(s.kind.segment()));
+        let mut wanted: Vec<_> = by_itself.map(|s| (s.kind, s.name.as_str())).collect();
+        let steps = self.steps.iter();
+        let mut was: Vec<_> = steps
+            .map(|(kind, name, _)| (*kind, name.as_str()))
+            .collect();
+        wanted.sort();
+        was.sort();
+        plan.way != Way::Part || wanted == was
+    }
+
     fn segment(&self, name: &str) -> Option<Moved> {
         let found = self.segments.iter().find(|(of, _)| of == name);
         found.map(|(_, moved)| *moved)
@@ -170,7 +184,7 @@ impl History {
     fn estimate(&self, vault: &str, plan: &mut RestorePlan) -> Estimate {
         let newest_first = self.runs.iter().rev();
         let runs: Vec<&Run> = newest_first.filter(|r| r.vault == vault).collect();
-        let own = |r: &&&Run| r.app == plan.app && r.way == plan.way;
+        let own = |r: &&&Run| r.app == plan.app && r.way == plan.way && r.is_like(plan);
         let own: Vec<&Run> = runs.iter().filter(own).copied().collect();
         let mut parts = Vec::new();
         for name in SEGMENTS {
@@ -368,7 +382,7 @@ mod tests {
     }
 
     #[test]
-    fn a_replacement_says_how_long_the_app_will_be_down() {
+    fn a_replacement_says_how_long_the_app_will_be_down_and_a_part_how_long_that_part_takes() {
         let mut all = run("shop", (0, 0.0), (0, 0.0), 4.0);
         all.way = Way::Replace;
         for (name, seconds) in [("stop", 1.0), ("exchange", 0.5), ("validate", 2.0)] {
@@ -380,8 +394,24 @@ mod tests {
         plan.steps.push(Step::new(Work::Stop, "web", "stop"));
         plan.steps.push(Step::new(Work::Exchange, "one", "change"));
         plan.steps.push(Step::new(Work::Probe, "web", "wait"));
-        let told = History { runs: vec![all] }.estimate("v", &mut plan);
+        let history = History {
+            runs: vec![all.clone()],
+        };
+        let told = history.estimate("v", &mut plan);
         assert_eq!(told.downtime_seconds, Some(5.5));
         assert_eq!(told.seconds, Some(7.5));
+        // Of a part the same part tells, and no other one.
+        plan.way = Way::Part;
+        all.way = Way::Part;
+        let other = History {
+            runs: vec![all.clone()],
+        };
+        assert_eq!(other.estimate("v", &mut plan).seconds, None);
+        all.steps = plan.steps[5..]
+            .iter()
+            .map(|s| (s.kind, s.name.clone(), 1.0))
+            .collect();
+        let same = History { runs: vec![all] };
+        assert_eq!(same.estimate("v", &mut plan).seconds, Some(7.5));
     }
 }
