@@ -21,10 +21,11 @@ mod saved;
 pub mod serve;
 mod shelf;
 
+pub use client::DOCKER_HUB;
 pub use fetch::{BlobStore, FetchOptions, Fetched, Platform, fetch};
 pub use name::{is_repository, is_tag};
 pub use push::{BlobSource, PushOptions, Pushed, push, renamed};
 pub use record::{Finding, ManifestRecord, RECORD_SCHEMA, RegistryRecord, Repository};
-pub use reference::{DOCKER_HUB, ImageReference, registry_name};
+pub use reference::{ImageReference, registry_name};
 pub use saved::saved_manifests;
 pub use shelf::{Content, Shelf, Shelved, ShelvedBlob};

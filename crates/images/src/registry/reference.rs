@@ -1,10 +1,10 @@
 //! Names of images as engines have them, in full: `busybox:1` is `library/busybox` of `docker.io`.
 
-use super::{is_repository, is_tag};
+use super::{
+    client::{Address, DOCKER_HUB},
+    is_repository, is_tag,
+};
 use crate::Digest;
-
-/// Docker's own registry, as engines call it.
-pub const DOCKER_HUB: &str = "docker.io";
 
 /// The name of an image: where it comes from, and which one it is.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -42,7 +42,8 @@ impl ImageReference {
         } else {
             repository.to_owned()
         };
-        let is_one = is_repository(&repository) && tag.is_none_or(is_tag);
+        let is_one =
+            host.parse::<Address>().is_ok() && is_repository(&repository) && tag.is_none_or(is_tag);
         is_one.then(|| Self {
             host,
             repository,

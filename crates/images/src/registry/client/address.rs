@@ -57,7 +57,9 @@ impl FromStr for Address {
             .bytes()
             .all(|b| b.is_ascii_alphanumeric() || b".:-_[]".contains(&b));
         let address = Self(text.to_ascii_lowercase());
-        let host = address.url("https").ok().filter(|_| is_one);
+        // `..` is no host, whatever a URL may say.
+        let is_host = address.host().split('.').all(|label| !label.is_empty());
+        let host = address.url("https").ok().filter(|_| is_one && is_host);
         match host {
             Some(url) if url.has_host() && !text.is_empty() && url.path() == "/" => Ok(address),
             _ => Err(Error::Setup(format!(
@@ -90,6 +92,9 @@ mod tests {
             "user@host",
             "a:b:c",
             "a:99999",
+            "..",
+            "a..b",
+            ".a",
             "..\u{e4}",
         ] {
             assert!(bad.parse::<Address>().is_err(), "{bad}");
