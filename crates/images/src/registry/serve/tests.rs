@@ -114,7 +114,7 @@ impl Served {
         }
     }
 
-    /// Status, headers in lower case, and all bytes until the connection ends.
+    /// Status, headers in lower case, and all bytes until the connection ends. Status 0 where it ends before the head.
     fn ask(&self, what: &str, headers: &str) -> (u16, String, Vec<u8>) {
         let mut stream = TcpStream::connect(self.address).unwrap();
         let host = if headers.contains("Host:") {
@@ -130,7 +130,9 @@ impl Served {
         let mut bytes = Vec::new();
         // A connection that is broken off may end with an error.
         let _ = stream.read_to_end(&mut bytes);
-        let end = bytes.windows(4).position(|w| w == b"\r\n\r\n").unwrap();
+        let Some(end) = bytes.windows(4).position(|w| w == b"\r\n\r\n") else {
+            return (0, String::new(), bytes);
+        };
         let head = String::from_utf8(bytes[..end].to_vec()).unwrap();
         let status = head.split(' ').nth(1).unwrap().parse().unwrap();
         (status, head.to_lowercase(), bytes.split_off(end + 4))
@@ -245,10 +247,10 @@ fn blobs_whole_in_parts_and_never_wrong() {
     let stale = "Range: bytes=1-2\r\nIf-Range: \"other\"\r\n";
     assert_eq!(served.ask(&format!("GET {path}"), stale).0, 200);
 
-    // The head promises 300,000 bytes; they never come.
+    // The head promises 300,000 bytes; they never come. Broken off at once, even the head may not.
     let (status, head, body) = served.get(&format!("/v2/team/app/blobs/{bad}"));
     assert!(
-        status == 200 && head.contains("content-length: 300000"),
+        status == 0 || status == 200 && head.contains("content-length: 300000"),
         "{head}"
     );
     assert!(body.len() < 300_000, "{}", body.len());
