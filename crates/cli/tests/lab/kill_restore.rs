@@ -38,8 +38,12 @@ fn wherever_a_restore_is_killed_running_it_again_ends_whole() {
     for (at, step) in STEPS.into_iter().enumerate() {
         lose(&engine, &app);
         lab.killed(Some(&engine), &["restore", "shop"], step);
-        // By the same command, or by what finds it; or it is taken away, and begun anew.
-        if at % 3 == 2 {
+        // By the same command, or by what finds it; or it is taken away, and begun anew, unless what runs already may
+        // have written something.
+        let ran = STEPS.iter().position(|s| *s == "start-container:2") <= Some(at);
+        if at % 3 == 2 && ran {
+            tiny::refused(&lab, Some(&engine), "restore --undo", 1, &["--continue"]);
+        } else if at % 3 == 2 {
             lab.json(Some(&engine), &["restore", "--undo"], 0);
             let left = tiny::names(&engine);
             assert_eq!(left, Vec::<String>::new(), "killed at {step}, taken away");

@@ -397,7 +397,7 @@ fn logins_certificates_and_whom_it_does_not_know() {
         &["HOST or HOST:PORT"],
     );
     says(
-        &lab.run(None, &["registry", "restore", "nope", "--to", &address], 2),
+        &lab.run(None, &["registry", "restore", "nope", "--to", &address], 1),
         &["holds no registry", &address],
     );
 }

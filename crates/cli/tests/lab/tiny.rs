@@ -173,6 +173,8 @@ impl Held {
                 self.child().try_wait().unwrap().is_none(),
                 "it ended before {step}"
             );
+            // The program goes on once it has seen that nobody reads: somebody who is back at once is never away.
+            std::thread::sleep(std::time::Duration::from_millis(20));
         }
     }
 
