@@ -144,13 +144,21 @@ fn freeze_plan(
         paths: vault_paths(ctx),
         ..OwnPathQuery::default()
     };
-    let own: BTreeMap<String, String> = ctx
+    let mut cannot: BTreeMap<String, String> = ctx
         .engine()?
         .own_path(&query)?
         .into_iter()
         .map(|own| (own.id, "this backup runs through it".to_owned()))
         .collect();
-    Ok(plan(app, inventory, &captured, &own))
+    // A rootless engine on cgroup v1 gives its containers none.
+    if inventory.engine.raw["CgroupDriver"] == "none" {
+        for container in &inventory.containers {
+            cannot
+                .entry(container.id.clone())
+                .or_insert_with(|| "its engine has no cgroups to freeze it with".to_owned());
+        }
+    }
+    Ok(plan(app, inventory, &captured, &cannot))
 }
 
 /// Paths that the capture itself depends on.
