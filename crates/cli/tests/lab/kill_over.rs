@@ -8,7 +8,7 @@ use crate::{
 };
 
 /// Where it is killed, and whether there is a way back from there.
-const STEPS: [(&str, bool); 20] = [
+pub const STEPS: [(&str, bool); 20] = [
     ("replace-begin", true),
     ("replace-safety", true),
     ("committed", true),

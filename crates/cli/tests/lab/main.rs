@@ -45,6 +45,7 @@ mod sharing;
 mod signals;
 mod slow_vault;
 mod soak;
+mod soak_over;
 mod stores;
 mod stores_refused;
 mod stores_wrong;
