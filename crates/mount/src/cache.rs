@@ -4,6 +4,7 @@
 use std::{
     collections::{BTreeMap, HashMap},
     sync::Arc,
+    thread::JoinHandle,
 };
 
 use crossbeam_channel::{Receiver, Sender};
@@ -37,10 +38,12 @@ struct Shared {
     loaded: Condvar,
 }
 
-/// Decoded blobs.
+/// Decoded blobs. Dropped, its threads have ended: they hold the reader, and with it the vault's lock.
 pub(crate) struct Cache {
     shared: Arc<Shared>,
-    ahead: Sender<BlobId>,
+    /// `None` once it ends.
+    ahead: Option<Sender<BlobId>>,
+    threads: Vec<JoinHandle<()>>,
 }
 
 impl Cache {
@@ -53,9 +56,15 @@ impl Cache {
             loaded: Condvar::new(),
         });
         let (ahead, queue) = crossbeam_channel::bounded(AHEAD_QUEUE);
+        // Should a thread not start, dropping `cache` ends those before it.
+        let mut cache = Cache {
+            shared,
+            ahead: Some(ahead),
+            threads: Vec::new(),
+        };
         for n in 0..AHEAD_THREADS {
-            let (shared, queue): (_, Receiver<BlobId>) = (shared.clone(), queue.clone());
-            std::thread::Builder::new()
+            let (shared, queue): (_, Receiver<BlobId>) = (cache.shared.clone(), queue.clone());
+            let thread = std::thread::Builder::new()
                 .name(format!("mount-ahead-{n}"))
                 .spawn(move || {
                     for id in queue {
@@ -63,8 +72,9 @@ impl Cache {
                         let _ = shared.get(id);
                     }
                 })?;
+            cache.threads.push(thread);
         }
-        Ok(Cache { shared, ahead })
+        Ok(cache)
     }
 
     /// A blob.
@@ -74,7 +84,18 @@ impl Cache {
 
     /// It will be asked for soon. Dropped while too much is waiting.
     pub(crate) fn ahead(&self, id: BlobId) {
-        let _ = self.ahead.try_send(id);
+        if let Some(ahead) = &self.ahead {
+            let _ = ahead.try_send(id);
+        }
+    }
+}
+
+impl Drop for Cache {
+    fn drop(&mut self) {
+        self.ahead = None;
+        for thread in self.threads.drain(..) {
+            let _ = thread.join();
+        }
     }
 }
 

@@ -2,16 +2,17 @@
 //! what the disk had been told to keep.
 //!
 //! State, vault, engine and data lie on a file system of their own in a file, which writes nothing by
-//! itself for minutes. While the program is held at a step, the file is copied: what only the kernel's
-//! memory has is not in the copy. Each copy is then repaired as at a boot, mounted at the same place, and
-//! an engine is started on it.
+//! itself for minutes. While the program is held at a step, the file is copied as it is at one instant (by
+//! reflink, since the engine goes on writing: a copy block after block has the journal of later than the
+//! data that it speaks of): what only the kernel's memory has is not in the copy. Each copy is then repaired
+//! as at a boot, mounted at the same place, and an engine is started on it.
 
 use std::{
     path::{Path, PathBuf},
     process::Command,
 };
 
-use lifeboat_testkit::engine::PrivateEngine;
+use lifeboat_testkit::{engine::PrivateEngine, packages};
 
 use crate::{
     over::Pair,
@@ -30,6 +31,9 @@ const STEPS: [(&str, &str); 7] = [
     ("replace-recorded", "--continue"),
 ];
 
+/// Nothing is written by itself while the test runs.
+const OPTIONS: &str = "loop,commit=600";
+
 fn run(program: &str, args: &[&str]) -> i32 {
     let output = Command::new(program).args(args).output().unwrap();
     let code = output.status.code().unwrap();
@@ -44,10 +48,9 @@ struct Disk {
 }
 
 impl Disk {
-    fn mount(file: &Path, at: &Path) -> Self {
+    fn mount(file: &Path, at: &Path, options: &str) -> Self {
         let (file, at) = (file.to_owned(), at.to_owned());
-        // Nothing is written by itself while the test runs.
-        let options = ["-o", "loop,commit=600", file.to_str().unwrap()];
+        let options = ["-o", options, file.to_str().unwrap()];
         assert_eq!(
             run("mount", &[&options[..], &[at.to_str().unwrap()]].concat()),
             0
@@ -60,10 +63,10 @@ impl Disk {
         run("sync", &["-f", self.at.to_str().unwrap()]);
     }
 
-    /// What the disk holds now.
+    /// What the disk holds at this instant.
     fn copy(&self, to: &Path) {
         let (from, to) = (self.file.to_str().unwrap(), to.to_str().unwrap());
-        assert_eq!(run("cp", &["--sparse=always", from, to]), 0);
+        assert_eq!(run("cp", &["--reflink=always", from, to]), 0);
     }
 }
 
@@ -87,12 +90,24 @@ fn boot(lab: &Lab) -> PrivateEngine {
 #[test]
 fn after_the_power_went_off_either_way_ends_it_whole() {
     let lab = Lab::new();
-    let disks = tempfile::tempdir().unwrap();
-    let file = |name: &str| disks.path().join(name);
-    let made = fs_err::File::create(file("live")).unwrap();
-    made.set_len(512 << 20).unwrap();
+    // Disks lie where a copy is of one instant.
+    packages::ensure(&[("xfsprogs", "copies a disk as it is at one instant")]).unwrap();
+    let shelf = tempfile::tempdir().unwrap();
+    let sparse = |path: &Path, size: u64| {
+        let made = fs_err::File::create(path).unwrap();
+        made.set_len(size).unwrap();
+    };
+    let under = shelf.path().join("xfs");
+    sparse(&under, 8 << 30);
+    let options = ["-q", "-m", "reflink=1", under.to_str().unwrap()];
+    assert_eq!(run("mkfs.xfs", &options), 0);
+    let disks = shelf.path().join("disks");
+    fs_err::create_dir(&disks).unwrap();
+    let _shelf = Disk::mount(&under, &disks, "loop");
+    let file = |name: &str| disks.join(name);
+    sparse(&file("live"), 512 << 20);
     assert_eq!(run("mkfs.ext4", &["-q", file("live").to_str().unwrap()]), 0);
-    let live = Disk::mount(&file("live"), &lab.path(""));
+    let live = Disk::mount(&file("live"), &lab.path(""), OPTIONS);
     lab.init();
     let engine = tiny::engine(&lab, "a");
     let pair = Pair::create(&lab, &engine);
@@ -117,7 +132,7 @@ fn after_the_power_went_off_either_way_ends_it_whole() {
 
     for (step, way) in STEPS {
         run("e2fsck", &["-fy", file(step).to_str().unwrap()]);
-        let disk = Disk::mount(&file(step), &lab.path(""));
+        let disk = Disk::mount(&file(step), &lab.path(""), OPTIONS);
         let engine = boot(&lab);
         let output = lab
             .command(Some(&engine), &["restore", way])
