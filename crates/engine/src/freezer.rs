@@ -1,7 +1,11 @@
 //! The cgroup freezer behind `pause`, reached without the engine.
 //!
+//! It takes a millisecond where the engine needs thirty, and the engine does not see it: one that pauses a
+//! container itself ends its health monitor and calls it unhealthy until the next check, and what watches health
+//! (healers, proxies) acts on that.
+//!
 //! A freeze must end though the engine hangs: a watchdog finds a container's freezer *before* the freeze,
-//! and thaws by writing a file. The engine does not see that: it goes on saying "paused", and its own
+//! and thaws by writing a file. Of a container that the engine paused, it goes on saying "paused" then, and its own
 //! `unpause` fails, until the cgroup is frozen again. [`reconcile`] brings both back together.
 //!
 //! Paths come from `/proc/<pid>/cgroup` and our own mount table, so the engine has to be on this machine
@@ -52,6 +56,27 @@ impl Freezer {
             ))
         })?;
         freezer.read_state().map_err(local)?;
+        Ok(freezer)
+    }
+
+    /// The freezer of a container, by its first process and its id. An init system inside the container may have
+    /// moved that process into a cgroup further down: the container's own is the one that bears its id.
+    ///
+    /// # Errors
+    /// As of [`Self::of_pid`]; or no part of the path bears the id: the process may be another's by now.
+    pub fn of_container(pid: u32, id: &str) -> Result<Self> {
+        let mut freezer = Self::of_pid(pid)?;
+        if let Some(own) = bearing(&freezer.directory, id) {
+            freezer.directory = own;
+        } else if id.is_empty() || !freezer.directory.to_string_lossy().contains(id) {
+            return Err(Error::Local {
+                context: format!("find the freezer of container {id}"),
+                source: io::Error::new(
+                    io::ErrorKind::NotFound,
+                    format!("process {pid} is in another's cgroup"),
+                ),
+            });
+        }
         Ok(freezer)
     }
 
@@ -194,6 +219,17 @@ fn locate(cgroups: &str, mountinfo: &str) -> Option<Freezer> {
     })
 }
 
+/// The part of the path down to the cgroup that Docker named after the container: `…/<id>` or, by systemd,
+/// `…/docker-<id>.scope`.
+fn bearing(directory: &Path, id: &str) -> Option<PathBuf> {
+    let scope = format!("docker-{id}.scope");
+    let own = directory.ancestors().find(|part| {
+        part.file_name()
+            .is_some_and(|name| name == id || name == scope.as_str())
+    });
+    own.filter(|_| !id.is_empty()).map(Path::to_owned)
+}
+
 /// The path of a cgroup through the first mount that shows it.
 fn reach(cgroup: &str, mountinfo: &str, fits: impl Fn(&str, &str) -> bool) -> Option<PathBuf> {
     for line in mountinfo.lines() {
@@ -235,7 +271,7 @@ pub enum Reconciled {
     Thawed,
 }
 
-/// Brings a container that **we** paused back to running in the engine's eyes and in the kernel's,
+/// Brings a container that **we** froze or paused back to running in the engine's eyes and in the kernel's,
 /// whatever a watchdog did meanwhile. Can be run again. Never call it for what a person paused.
 ///
 /// # Errors
@@ -251,7 +287,7 @@ pub fn reconcile(engine: &dyn Engine, id: &str) -> Result<Reconciled> {
     let Some(pid) = pid else {
         return Ok(Reconciled::Running);
     };
-    let freezer = Freezer::of_pid(pid)?;
+    let freezer = Freezer::of_container(pid, id)?;
     match (paused, freezer.is_frozen()?) {
         (false, false) => Ok(Reconciled::Running),
         (false, true) => freezer.thaw().map(|()| Reconciled::Thawed),
@@ -307,6 +343,26 @@ mod tests {
             v2.path(),
             Path::new("/sys/fs/cgroup/system.slice/docker-ab.scope")
         );
+    }
+
+    #[test]
+    fn what_an_init_system_moved_further_down_is_frozen_as_a_whole() {
+        let own = |path: &str| bearing(Path::new(path), "ab");
+        for (path, whole) in [
+            (
+                "/sys/fs/cgroup/freezer/docker/ab",
+                "/sys/fs/cgroup/freezer/docker/ab",
+            ),
+            ("/c/docker/ab/init.scope", "/c/docker/ab"),
+            (
+                "/c/system.slice/docker-ab.scope/system.slice/x",
+                "/c/system.slice/docker-ab.scope",
+            ),
+        ] {
+            assert_eq!(own(path).as_deref(), Some(Path::new(whole)), "{path}");
+        }
+        assert_eq!(own("/c/machine.slice/libpod-ab.scope/container"), None);
+        assert_eq!(bearing(Path::new("/c/docker/ab"), ""), None);
     }
 
     #[test]

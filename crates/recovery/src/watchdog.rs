@@ -4,12 +4,13 @@
 //! streams, a JSON line each way:
 //!
 //! - it reads its [`Orders`], finds the freezer cgroups, and answers `ready`;
-//! - before a container is paused it is told so ([`Word::Pausing`]); only these it will ever thaw;
+//! - before a container is frozen it is told so ([`Word::Pausing`]); only these it will ever thaw;
 //! - [`Word::Done`] ends it. The end of its input (we died), or the deadline, makes it thaw.
 //!
-//! Thawing: by the engine's API; where that has not worked after 500 ms, by the freezer cgroup; and
-//! then until it succeeds or a minute has passed it reconciles the engine's own state, which still
-//! says "paused" for a container that was thawed behind its back.
+//! Thawing: what the engine is asked to bring back together with the kernel ([`reconcile`]: what was frozen behind
+//! its back is thawed, what it paused is unpaused); where that has not worked after 500 ms, by the freezer cgroup;
+//! and then until it succeeds or a minute has passed the engine's own state is mended, which still says "paused" for
+//! a container that it had paused and that was thawed behind its back.
 
 use std::{
     collections::BTreeMap,
@@ -83,7 +84,7 @@ pub fn run() -> u8 {
     let freezers: BTreeMap<&str, Freezer> = orders
         .targets
         .iter()
-        .filter_map(|t| Some((t.id.as_str(), Freezer::of_pid(t.pid).ok()?)))
+        .filter_map(|t| Some((t.id.as_str(), Freezer::of_container(t.pid, &t.id).ok()?)))
         .collect();
     let mut stdout = std::io::stdout();
     if writeln!(stdout, "ready")

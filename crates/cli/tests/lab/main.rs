@@ -10,6 +10,7 @@ mod data;
 mod elsewhere;
 mod first_use;
 mod forward;
+mod freeze;
 mod full;
 mod hostile;
 mod identity;

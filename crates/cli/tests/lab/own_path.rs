@@ -131,6 +131,8 @@ fn what_stays_frozen_when_the_watchdog_dies_too_is_thawed_by_the_next_backup() {
     let host = serde_json::json!({"Binds": ["notes:/data"]});
     let script = "while true; do date >> /data/log; sleep 0.05; done";
     tiny::run_with(&engine, "notes", script, host);
+    let pid = inspect(&engine, "notes")["State"]["Pid"].as_u64().unwrap();
+    let freezer = Freezer::of_pid(u32::try_from(pid).unwrap()).unwrap();
     let command = lab.command(Some(&engine), &["backup", "notes"]);
     let mut held = Held::start(&lab, command);
     held.until("frozen");
@@ -144,11 +146,11 @@ fn what_stays_frozen_when_the_watchdog_dies_too_is_thawed_by_the_next_backup() {
     kill_process(pid, Signal::KILL).unwrap();
     held.end();
     std::thread::sleep(Duration::from_secs(1));
-    assert!(!tiny::runs(&engine, "notes"), "somebody else has thawed it");
+    assert!(freezer.is_frozen().unwrap(), "somebody else has thawed it");
     let output = lab.run(Some(&engine), &["backup", "notes"], 0);
     let said = String::from_utf8_lossy(&output.stderr).into_owned();
     assert!(said.contains("left frozen"), "{said}");
-    assert!(tiny::runs(&engine, "notes"));
+    assert!(tiny::runs(&engine, "notes") && !freezer.is_frozen().unwrap());
     engine.destroy().unwrap();
 }
 
@@ -160,15 +162,14 @@ fn an_instant_that_somebody_disturbs_is_tried_again() {
     let host = serde_json::json!({"Binds": ["notes:/data"]});
     let script = "n=0; while true; do n=$((n+1)); echo $n >> /data/a; echo $n >> /data/b; done";
     tiny::run_with(&engine, "notes", script, host);
+    let pid = inspect(&engine, "notes")["State"]["Pid"].as_u64().unwrap();
+    let freezer = Freezer::of_pid(u32::try_from(pid).unwrap()).unwrap();
     let mut held = Held::start(
         &lab,
         lab.command(Some(&engine), &["backup", "notes", "-o", "json"]),
     );
     held.until("frozen");
-    engine
-        .api()
-        .post("/containers/notes/unpause", &serde_json::Value::Null)
-        .unwrap();
+    freezer.thaw().unwrap();
     std::thread::sleep(Duration::from_millis(100));
     let output = held.end();
     let said = String::from_utf8_lossy(&output.stderr).into_owned();

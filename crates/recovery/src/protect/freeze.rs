@@ -1,4 +1,7 @@
 //! Freezing an app's containers, with a watchdog that thaws them whatever happens to us.
+//!
+//! By their freezer cgroups, which takes a millisecond and which the engine does not see (ADR 55); by the engine's
+//! `pause` where the cgroup cannot be reached.
 
 use std::{
     io::{BufRead, BufReader, Write},
@@ -11,7 +14,7 @@ use std::{
 
 use lifeboat_engine::{
     Engine,
-    freezer::{Reconciled, reconcile},
+    freezer::{Freezer, Reconciled, reconcile},
 };
 use serde::{Deserialize, Serialize};
 
@@ -32,9 +35,54 @@ pub struct Freeze {
     answers: BufReader<ChildStdout>,
     /// What a crash of us *and* of the watchdog leaves for the next start.
     record: PathBuf,
-    frozen: Vec<Target>,
+    frozen: Vec<Still>,
     began: Option<Instant>,
     void: Vec<String>,
+}
+
+/// A container that stands still because of us.
+struct Still {
+    target: Target,
+    /// What froze it; `None` where the engine did.
+    freezer: Option<Freezer>,
+}
+
+/// How an attempt to freeze one container ended.
+enum Attempt {
+    Frozen,
+    /// Somebody else had frozen it, or it has ended: it does not write, and it is not ours.
+    NotOurs,
+}
+
+impl Still {
+    fn freeze(&self, engine: &dyn Engine) -> std::result::Result<Attempt, lifeboat_engine::Error> {
+        let frozen = match &self.freezer {
+            Some(freezer) if freezer.is_frozen()? => return Ok(Attempt::NotOurs),
+            Some(freezer) => freezer.freeze(),
+            None => engine.pause(&self.target.id),
+        };
+        match frozen {
+            Ok(()) => Ok(Attempt::Frozen),
+            Err(e) if e.is_not_found() || e.is_conflict() => Ok(Attempt::NotOurs),
+            Err(_) if has_ended(engine, &self.target.id) => Ok(Attempt::NotOurs),
+            Err(e) => Err(e),
+        }
+    }
+
+    /// `false` if somebody else woke it, restarted or removed it meanwhile: it may have written.
+    fn thaw(&self, engine: &dyn Engine) -> std::result::Result<bool, lifeboat_engine::Error> {
+        match &self.freezer {
+            Some(freezer) => {
+                let stood_still = freezer.is_frozen()?;
+                freezer.thaw().map(|()| stood_still)
+            }
+            None => match engine.unpause(&self.target.id) {
+                Ok(()) => Ok(true),
+                Err(e) if e.is_not_found() || e.is_conflict() => Ok(false),
+                Err(e) => Err(e),
+            },
+        }
+    }
 }
 
 /// What stands in the record file.
@@ -117,48 +165,40 @@ impl Freeze {
         Ok(freeze)
     }
 
-    /// Pauses all containers, together. When this returns, none of them runs.
+    /// Freezes all containers, together. When this returns, none of them runs.
     pub fn freeze(&mut self) -> Result<()> {
         for target in self.targets.clone() {
             self.tell(&Word::Pausing(target.id))?;
         }
         self.began = Some(Instant::now());
-        self.frozen.clone_from(&self.targets);
-        let engine = &self.engine;
-        let results: Vec<_> = std::thread::scope(|scope| {
-            let pausing: Vec<_> = self
-                .targets
-                .iter()
-                .map(|target| (target, scope.spawn(move || engine.pause(&target.id))))
-                .collect();
-            pausing
-                .into_iter()
-                .map(|(target, thread)| (target.clone(), thread.join()))
-                .collect()
+        let stills = self.targets.iter().map(|target| Still {
+            freezer: Freezer::of_container(target.pid, &target.id).ok(),
+            target: target.clone(),
         });
+        self.frozen = stills.collect();
+        let engine = self.engine.as_ref();
+        let results = at_once(&self.frozen, |still| still.freeze(engine));
         let mut failed = None;
-        for (target, result) in results {
+        let mut frozen = Vec::new();
+        for (still, result) in std::mem::take(&mut self.frozen).into_iter().zip(results) {
             match result {
-                Ok(Ok(())) => {}
-                Ok(Err(e)) => {
-                    // Paused by somebody else, or ended: it does not write, and it is not ours.
-                    let quiet = e.is_not_found()
-                        || e.is_conflict()
-                        || has_ended(self.engine.as_ref(), &target.id);
-                    self.frozen.retain(|t| t.id != target.id);
-                    self.tell(&Word::NotOurs(target.id.clone()))?;
-                    if !quiet {
-                        failed.get_or_insert(RecoveryError::Engine(e));
-                    }
+                Some(Ok(Attempt::Frozen)) => frozen.push(still),
+                Some(Ok(Attempt::NotOurs)) => self.tell(&Word::NotOurs(still.target.id))?,
+                Some(Err(e)) => {
+                    self.tell(&Word::NotOurs(still.target.id))?;
+                    failed.get_or_insert(RecoveryError::Engine(e));
                 }
-                Err(_) => {
+                // Nobody knows how far it came.
+                None => {
                     failed.get_or_insert(RecoveryError::Failed(format!(
-                        "pausing {} failed",
-                        target.name
+                        "freezing {} failed",
+                        still.target.name
                     )));
+                    frozen.push(still);
                 }
             }
         }
+        self.frozen = frozen;
         match failed {
             None => Ok(()),
             Some(e) => {
@@ -170,32 +210,25 @@ impl Freeze {
 
     /// Names of what is frozen by us.
     pub fn frozen(&self) -> Vec<String> {
-        self.frozen.iter().map(|t| t.name.clone()).collect()
+        self.frozen
+            .iter()
+            .map(|still| still.target.name.clone())
+            .collect()
     }
 
-    /// Unpauses everything and returns how long it stood still, from the first pause to the last
-    /// unpause. An error if the watchdog had to thaw before: then the capture is void.
+    /// Thaws everything and returns how long it stood still, from the first freeze to the last
+    /// thaw. An error if the watchdog had to thaw before: then the capture is void.
     pub fn thaw(&mut self) -> Result<Duration> {
-        let engine = &self.engine;
+        let engine = self.engine.as_ref();
         let frozen = std::mem::take(&mut self.frozen);
-        let results: Vec<_> = std::thread::scope(|scope| {
-            let thawing: Vec<_> = frozen
-                .iter()
-                .map(|target| (target, scope.spawn(move || engine.unpause(&target.id))))
-                .collect();
-            thawing
-                .into_iter()
-                .map(|(target, thread)| (target.clone(), thread.join()))
-                .collect()
-        });
+        let results = at_once(&frozen, |still| still.thaw(engine));
         let stall = self.began.map_or(Duration::ZERO, |began| began.elapsed());
         let mut still = Vec::new();
-        for (target, result) in results {
+        for (one, result) in frozen.into_iter().zip(results) {
             match result {
-                Ok(Ok(())) => {}
-                // Somebody else unpaused, restarted or removed it meanwhile: it may have written.
-                Ok(Err(e)) if e.is_not_found() || e.is_conflict() => self.void.push(target.name),
-                _ => still.push(target),
+                Some(Ok(true)) => {}
+                Some(Ok(false)) => self.void.push(one.target.name),
+                _ => still.push(one.target),
             }
         }
         if !still.is_empty() {
@@ -205,7 +238,7 @@ impl Freeze {
             let _ = fs_err::remove_file(&self.record);
             let names: Vec<_> = still.iter().map(|t| t.name.as_str()).collect();
             return Err(RecoveryError::Failed(format!(
-                "the engine did not unpause {}; the watchdog thawed it, and this capture is void",
+                "{} could not be thawed; the watchdog did it, and this capture is void",
                 names.join(", ")
             )));
         }
@@ -255,7 +288,22 @@ impl Drop for Freeze {
     }
 }
 
-/// `true` if a container that could not be paused is not there to be paused any more. The engine
+/// Does this with all of them at once; `None` where it panicked.
+fn at_once<R: Send>(stills: &[Still], work: impl Fn(&Still) -> R + Sync) -> Vec<Option<R>> {
+    std::thread::scope(|scope| {
+        let work = &work;
+        let threads: Vec<_> = stills
+            .iter()
+            .map(|still| scope.spawn(move || work(still)))
+            .collect();
+        threads
+            .into_iter()
+            .map(|thread| thread.join().ok())
+            .collect()
+    })
+}
+
+/// `true` if a container that could not be frozen is not there to be paused any more. The engine
 /// may need a moment to notice that it has ended.
 fn has_ended(engine: &dyn Engine, id: &str) -> bool {
     for _ in 0..5 {
