@@ -9,6 +9,7 @@
 //! - [`container`], [`object`], [`image`]: single operations.
 //! - [`local`]: the proof that the engine's files are ours.
 //! - [`helper`]: containers of ours through which the engine's archive reaches its files where they are not.
+//! - [`probing`]: what probes need beyond that.
 //! - [`own_path`]: what we ourselves run through, and must never freeze.
 
 mod answer;
@@ -23,6 +24,7 @@ mod inventory;
 mod local;
 mod object;
 mod own_path;
+mod probing;
 mod ssh;
 mod tls;
 mod trait_impl;
@@ -33,6 +35,7 @@ use hyper::Method;
 use serde_json::Value;
 
 pub use facts::container as container_facts;
+pub(crate) use host_network::addresses_of;
 pub use host_network::{HostNetwork, Listening};
 pub use image::LoadedImages;
 pub use own_path::{OwnPath, OwnPathQuery, Reason as OwnPathReason};

@@ -1,5 +1,6 @@
 //! [`Engine`] for Docker: each method is the inherent one of the same name.
 
+use std::collections::BTreeMap;
 use std::io::Read;
 use std::time::Duration;
 
@@ -8,7 +9,7 @@ use lifeboat_plan::inventory::{EngineFacts, Inventory};
 use serde_json::Value;
 
 use super::{ApiVersion, DockerEngine, HostNetwork, LoadedImages, OwnPath, OwnPathQuery};
-use crate::{Change, Engine, ExecOutput, ExecRequest, Health, HostPath, Result};
+use crate::{Change, Checked, Engine, ExecOutput, ExecRequest, Health, HostPath, Result};
 
 impl Engine for DockerEngine {
     fn api(&self) -> ApiVersion {
@@ -165,5 +166,13 @@ impl Engine for DockerEngine {
 
     fn image_for_create(&self, reference: &str, id: &str) -> Result<String> {
         Self::image_for_create(self, reference, id)
+    }
+
+    fn health_states(&self) -> Result<BTreeMap<String, Checked>> {
+        Self::health_states(self)
+    }
+
+    fn network_is_ours(&self) -> bool {
+        Self::network_is_ours(self)
     }
 }
