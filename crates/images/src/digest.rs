@@ -1,69 +1,168 @@
-//! SHA-256 digests as images use them, and writers that compute them on the way.
+//! Digests as images use them (SHA-256, now and then SHA-512), and writers that compute them on the way.
 
 use std::fmt;
 use std::io::{self, Write};
 use std::str::FromStr;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
-use sha2::{Digest as _, Sha256};
+use sha2::{Digest as _, Sha256, Sha512};
 
-/// `sha256:` and 64 lower-case hexadecimal digits, nothing else.
+/// What a digest is computed with: the two that the image specification has registered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Algorithm {
+    /// `sha256`
+    Sha256,
+    /// `sha512`
+    Sha512,
+}
+
+impl Algorithm {
+    /// All there are.
+    pub const ALL: [Self; 2] = [Self::Sha256, Self::Sha512];
+
+    /// As digests have it.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Sha256 => "sha256",
+            Self::Sha512 => "sha512",
+        }
+    }
+
+    fn digits(self) -> usize {
+        match self {
+            Self::Sha256 => 64,
+            Self::Sha512 => 128,
+        }
+    }
+
+    /// Begins to compute one.
+    #[must_use]
+    pub fn hasher(self) -> Hasher {
+        match self {
+            Self::Sha256 => Hasher::Sha256(Sha256::new()),
+            Self::Sha512 => Hasher::Sha512(Sha512::new()),
+        }
+    }
+}
+
+/// Computes a digest piece by piece.
+#[derive(Clone)]
+pub enum Hasher {
+    /// SHA-256
+    Sha256(Sha256),
+    /// SHA-512
+    Sha512(Sha512),
+}
+
+impl Hasher {
+    /// More bytes.
+    pub fn update(&mut self, bytes: &[u8]) {
+        match self {
+            Self::Sha256(hasher) => hasher.update(bytes),
+            Self::Sha512(hasher) => hasher.update(bytes),
+        }
+    }
+
+    /// The digest of all of them.
+    #[must_use]
+    pub fn finish(self) -> Digest {
+        let (algorithm, hex) = match self {
+            Self::Sha256(hasher) => (Algorithm::Sha256, hex::encode(hasher.finalize())),
+            Self::Sha512(hasher) => (Algorithm::Sha512, hex::encode(hasher.finalize())),
+        };
+        Digest { algorithm, hex }
+    }
+}
+
+impl Write for Hasher {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.update(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// `sha256:` and 64 lower-case hexadecimal digits, or `sha512:` and 128, nothing else.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Digest(String);
+pub struct Digest {
+    algorithm: Algorithm,
+    hex: String,
+}
 
 impl Digest {
-    /// The digest of some bytes.
+    /// The SHA-256 digest of some bytes.
     #[must_use]
     pub fn of(bytes: &[u8]) -> Self {
-        Self(hex::encode(Sha256::digest(bytes)))
+        Self::of_as(Algorithm::Sha256, bytes)
+    }
+
+    /// The digest of some bytes.
+    #[must_use]
+    pub fn of_as(algorithm: Algorithm, bytes: &[u8]) -> Self {
+        let mut hasher = algorithm.hasher();
+        hasher.update(bytes);
+        hasher.finish()
     }
 
     /// The digest of all that a reader gives.
     ///
     /// # Errors
     /// It breaks off.
-    pub fn of_reader(mut reader: impl io::Read) -> io::Result<Self> {
-        let mut hasher = HashWriter(Sha256::new());
+    pub fn of_reader(algorithm: Algorithm, mut reader: impl io::Read) -> io::Result<Self> {
+        let mut hasher = algorithm.hasher();
         io::copy(&mut reader, &mut hasher)?;
-        Ok(Self::from_hasher(hasher.0))
+        Ok(hasher.finish())
     }
 
     pub(crate) fn from_hasher(hasher: Sha256) -> Self {
-        Self(hex::encode(hasher.finalize()))
+        Hasher::Sha256(hasher).finish()
     }
 
-    /// The 64 digits.
+    /// What it is computed with.
+    #[must_use]
+    pub fn algorithm(&self) -> Algorithm {
+        self.algorithm
+    }
+
+    /// The digits.
     #[must_use]
     pub fn hex(&self) -> &str {
-        &self.0
+        &self.hex
     }
 
     /// Where a layout keeps the blob: `blobs/sha256/<digits>`.
     #[must_use]
     pub fn path(&self) -> String {
-        format!("{BLOBS}{}", self.0)
+        format!("{BLOBS}{}/{}", self.algorithm.name(), self.hex)
     }
 
     /// The digest that a layout's path stands for.
     #[must_use]
     pub fn from_path(path: &str) -> Option<Self> {
-        Self::from_hex(path.strip_prefix(BLOBS)?)
+        let (algorithm, hex) = path.strip_prefix(BLOBS)?.split_once('/')?;
+        Self::from_parts(algorithm, hex)
     }
 
-    fn from_hex(digits: &str) -> Option<Self> {
-        let valid = digits.len() == 64
-            && digits
-                .bytes()
-                .all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'));
-        valid.then(|| Self(digits.to_owned()))
+    fn from_parts(algorithm: &str, hex: &str) -> Option<Self> {
+        let algorithm = Algorithm::ALL.into_iter().find(|a| a.name() == algorithm)?;
+        let valid = hex.len() == algorithm.digits()
+            && hex.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'));
+        valid.then(|| Self {
+            algorithm,
+            hex: hex.to_owned(),
+        })
     }
 }
 
-const BLOBS: &str = "blobs/sha256/";
+const BLOBS: &str = "blobs/";
 
 impl fmt::Display for Digest {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "sha256:{}", self.0)
+        write!(f, "{}:{}", self.algorithm.name(), self.hex)
     }
 }
 
@@ -77,9 +176,8 @@ impl FromStr for Digest {
     type Err = ();
 
     fn from_str(text: &str) -> Result<Self, ()> {
-        text.strip_prefix("sha256:")
-            .and_then(Self::from_hex)
-            .ok_or(())
+        let (algorithm, hex) = text.split_once(':').ok_or(())?;
+        Self::from_parts(algorithm, hex).ok_or(())
     }
 }
 
@@ -92,14 +190,14 @@ impl Serialize for Digest {
 impl<'de> Deserialize<'de> for Digest {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let text = String::deserialize(deserializer)?;
-        let wrong = || de::Error::custom(format!("{text:?} is no SHA-256 digest"));
+        let wrong = || de::Error::custom(format!("{text:?} is no SHA-256 or SHA-512 digest"));
         text.parse().map_err(|()| wrong())
     }
 }
 
 /// Computes the digest of a layer's bytes and that of its unpacked content (the diff id) in one go.
 pub(crate) struct LayerHasher {
-    raw: Sha256,
+    raw: Hasher,
     content: Content,
     /// The first bytes, until there are enough to tell the compression.
     head: Vec<u8>,
@@ -131,9 +229,15 @@ const GZIP: &[u8] = &[0x1f, 0x8b];
 const ZSTD: &[u8] = &[0x28, 0xb5, 0x2f, 0xfd];
 
 impl LayerHasher {
+    #[cfg(test)]
     pub(crate) fn new() -> Self {
+        Self::of(Algorithm::Sha256)
+    }
+
+    /// For a blob whose digest is of this kind.
+    pub(crate) fn of(algorithm: Algorithm) -> Self {
         Self {
-            raw: Sha256::new(),
+            raw: algorithm.hasher(),
             content: Content::Undecided,
             head: Vec::new(),
         }
@@ -181,7 +285,7 @@ impl LayerHasher {
         if matches!(self.content, Content::Undecided) {
             self.decide();
         }
-        let digest = Digest::from_hasher(self.raw);
+        let digest = self.raw.finish();
         let diff_id = match self.content {
             Content::Gzip(decoder) => decoder
                 .finish()
@@ -209,8 +313,19 @@ mod tests {
             format!("sha256:{hex}").parse::<Digest>().unwrap().path(),
             format!("blobs/sha256/{hex}")
         );
+        let long = format!("sha512:{}", "ab".repeat(64));
+        assert_eq!(
+            long.parse::<Digest>().unwrap().path(),
+            format!("blobs/sha512/{}", "ab".repeat(64))
+        );
+        assert_eq!(
+            Digest::of_as(Algorithm::Sha512, b"abc").hex()[..16],
+            *"ddaf35a193617aba"
+        );
         for bad in [
             hex.clone(),
+            format!("sha512:{hex}"),
+            format!("sha256:{}", "ab".repeat(64)),
             format!("sha256:{}", "AB".repeat(32)),
             format!("sha256:{hex}0"),
             "sha256:../../x".to_owned(),

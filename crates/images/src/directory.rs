@@ -40,8 +40,12 @@ impl Write for FileBlob {
 
 impl BlobWriter for FileBlob {
     fn finish(self: Box<Self>, digest: &Digest, _size: u64) -> io::Result<()> {
+        let path = self.root.join(digest.path());
+        if let Some(folder) = path.parent() {
+            fs_err::create_dir_all(folder)?;
+        }
         self.file
-            .persist(self.root.join(digest.path()))
+            .persist(path)
             .map(drop)
             .map_err(|error| error.error)
     }

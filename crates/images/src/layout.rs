@@ -337,7 +337,7 @@ pub(crate) fn json_blob(source: &dyn LayoutSource, digest: &Digest) -> Result<Op
         }
         other => other?,
     };
-    let found = Digest::of(&bytes);
+    let found = Digest::of_as(digest.algorithm(), &bytes);
     if found != *digest {
         return Err(Error::DigestMismatch {
             what: path,

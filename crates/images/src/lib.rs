@@ -31,7 +31,7 @@ mod sink;
 mod to_engine;
 mod verify;
 
-pub use digest::Digest;
+pub use digest::{Algorithm, Digest, Hasher};
 pub use directory::DirectoryLayout;
 pub use error::{Error, Result};
 pub use from_engine::{LayoutBuilder, Wanted};

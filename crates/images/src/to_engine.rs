@@ -9,10 +9,9 @@ use std::io::{self, Read};
 
 use lifeboat_engine::Engine;
 use serde_json::Value;
-use sha2::{Digest as _, Sha256};
 
 use crate::layout::oci_layout;
-use crate::{Digest, Error, Layout, LayoutImage, LayoutSource, Result};
+use crate::{Digest, Error, Hasher, Layout, LayoutImage, LayoutSource, Result};
 
 const BLOCK: usize = 512;
 
@@ -137,7 +136,7 @@ enum Member {
 struct OpenBlob<'s> {
     digest: Digest,
     reader: Box<dyn Read + 's>,
-    hasher: Sha256,
+    hasher: Hasher,
     size: u64,
     left: u64,
 }
@@ -195,9 +194,9 @@ impl<'s> LoadStream<'s> {
                 self.ready = io::Cursor::new(header(&digest.path(), size)?);
                 let (reader, _) = self.source.open(&digest.path())?;
                 self.blob = Some(OpenBlob {
+                    hasher: digest.algorithm().hasher(),
                     digest,
                     reader,
-                    hasher: Sha256::new(),
                     size,
                     left: size,
                 });
@@ -230,7 +229,7 @@ impl OpenBlob<'_> {
         if self.reader.read(&mut [0])? != 0 {
             return Err(damaged(&self.digest, "it is longer than it was"));
         }
-        if Digest::from_hasher(self.hasher) != self.digest {
+        if self.hasher.finish() != self.digest {
             return Err(damaged(&self.digest, "its bytes have another digest"));
         }
         Ok(vec![0; padding(self.size)])

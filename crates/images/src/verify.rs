@@ -58,7 +58,7 @@ fn check(source: &dyn LayoutSource, digest: &Digest) -> Result<Option<Digest>> {
     let path = digest.path();
     let reading = || Error::io(format!("read {path} of the saved images"));
     let (mut reader, _) = source.open(&path).map_err(reading())?;
-    let mut hasher = LayerHasher::new();
+    let mut hasher = LayerHasher::of(digest.algorithm());
     let mut piece = vec![0_u8; 256 << 10];
     loop {
         match reader.read(&mut piece).map_err(reading())? {

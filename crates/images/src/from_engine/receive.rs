@@ -9,7 +9,7 @@ use tar::EntryType;
 
 use crate::digest::LayerHasher;
 use crate::layout::{DockerManifest, MAX_JSON_BLOB};
-use crate::{Digest, Error, LayoutSink, Result};
+use crate::{Algorithm, Digest, Error, LayoutSink, Result};
 
 /// Most entries of a stream: far above any image, far below what fills memory.
 const MAX_ENTRIES: usize = 200_000;
@@ -139,7 +139,7 @@ fn blob(
 ) -> Result<()> {
     let size = entry.length();
     let named = Digest::from_path(&path);
-    let mut hasher = LayerHasher::new();
+    let mut hasher = LayerHasher::of(named.as_ref().map_or(Algorithm::Sha256, Digest::algorithm));
     let small = if size <= MAX_JSON_BLOB {
         Some(whole(entry, &path)?)
     } else {

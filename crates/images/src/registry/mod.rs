@@ -13,6 +13,7 @@
 
 pub mod client;
 mod fetch;
+mod intake;
 mod name;
 mod push;
 mod record;
@@ -23,9 +24,10 @@ mod shelf;
 
 pub use client::DOCKER_HUB;
 pub use fetch::{BlobStore, FetchOptions, Fetched, Platform, fetch};
+pub use intake::{Intake, PushedManifest, Refused};
 pub use name::{is_repository, is_tag};
 pub use push::{BlobSource, PushOptions, Pushed, push, renamed};
-pub use record::{Finding, ManifestRecord, RECORD_SCHEMA, RegistryRecord, Repository};
+pub use record::{Deleted, Finding, ManifestRecord, RECORD_SCHEMA, RegistryRecord, Repository};
 pub use reference::{ImageReference, registry_name};
 pub use saved::saved_manifests;
 pub use shelf::{Content, Shelf, Shelved, ShelvedBlob};

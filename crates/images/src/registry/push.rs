@@ -218,7 +218,7 @@ impl Run<'_> {
         let mut bytes = Vec::new();
         let mut bounded = blob.by_ref().take(MAX_JSON_BLOB + 1);
         bounded.read_to_end(&mut bytes).map_err(context())?;
-        let found = Digest::of(&bytes);
+        let found = Digest::of_as(digest.algorithm(), &bytes);
         if found == *digest {
             Ok(bytes)
         } else {

@@ -25,6 +25,22 @@ pub struct RegistryRecord {
     /// What is broken or missing at the source.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub findings: Vec<Finding>,
+    /// What was deleted of a registry that is served from the vault, oldest first: earlier points have it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub deleted: Vec<Deleted>,
+}
+
+/// A tag or manifest that somebody deleted.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Deleted {
+    /// Repository.
+    pub repository: String,
+    /// Tag or digest.
+    pub reference: String,
+    /// The manifest that it was.
+    pub digest: Digest,
+    /// When, RFC 3339.
+    pub time: String,
 }
 
 /// One repository.

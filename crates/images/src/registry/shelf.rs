@@ -31,6 +31,12 @@ pub trait Shelf: Send + Sync + 'static {
     /// The place cannot be read.
     fn repository(&self, host: Option<&str>, name: &str) -> io::Result<Option<Shelved>>;
 
+    /// Whether a blob or manifest belongs to a repository that was found.
+    fn holds(&self, repository: &Shelved, digest: &Digest) -> bool {
+        let known = &repository.repository;
+        known.manifests.contains_key(digest) || known.has_blob(digest)
+    }
+
     /// A manifest or blob of a repository that was found.
     ///
     /// # Errors

@@ -92,7 +92,7 @@ fn once(
     let fetched = fetch(client, &options.fetch, before.as_ref(), &store, time);
     let fetched = fetched.map_err(|e| ctx.or_interrupted(e.into()))?;
     ctx.progress.step("commit");
-    let (tree, total) = tree(&writer, &store, &fetched.record, began)?;
+    let (tree, total) = tree(&writer, &|d| store.node(d), &fetched.record, began)?;
     let root = tree.write(&writer)?;
     writer.flush()?;
     let stats = writer.stats();
@@ -158,17 +158,18 @@ fn known(
     })
 }
 
-/// The layout: what the record names, the record itself, and what makes it a layout for other tools.
-fn tree(
+/// The layout: what the record names, the record itself, and what makes it a layout for other tools. `nodes` gives the file
+/// of a digest, and whether it is new.
+pub(super) fn tree(
     writer: &lifeboat_vault::Writer,
-    store: &VaultBlobs<'_>,
+    nodes: &dyn Fn(&Digest) -> Option<(lifeboat_vault::Node, bool)>,
     record: &RegistryRecord,
     began: jiff::Timestamp,
 ) -> Result<(TreeBuilder, Counts)> {
     let mut tree = TreeBuilder::new(timestamp(began));
     let mut total = Counts::default();
     for digest in record.digests() {
-        let Some((node, is_fresh)) = store.node(digest) else {
+        let Some((node, is_fresh)) = nodes(digest) else {
             return Err(RecoveryError::Failed(format!(
                 "{digest} was fetched and is not there: this is a fault of the program, nothing was saved"
             )));

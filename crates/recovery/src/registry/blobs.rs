@@ -6,7 +6,7 @@ use std::{
 };
 
 use lifeboat_images::{
-    BlobWriter, Digest,
+    Algorithm, BlobWriter, Digest,
     registry::{BlobSource, BlobStore},
 };
 use lifeboat_vault::{
@@ -18,25 +18,26 @@ use parking_lot::Mutex;
 
 use crate::{Context, Result, protect::plain_file};
 
-/// The files of `blobs/sha256` below a root tree, by digest; without those of which something is gone.
+/// The files of `blobs/` below a root tree, by digest; without those of which something is gone.
 pub fn files(reader: &Reader, root: BlobId) -> Result<BTreeMap<Digest, Node>> {
     let mut found = BTreeMap::new();
-    let Some(folder) = reader.lookup(root, &[b"blobs", b"sha256"])? else {
-        return Ok(found);
-    };
-    let NodeKind::Dir { subtree } = folder.kind else {
-        return Ok(found);
-    };
-    for node in reader.tree(subtree)?.nodes {
-        let hex = String::from_utf8_lossy(&node.name).into_owned();
-        let Ok(digest) = format!("sha256:{hex}").parse::<Digest>() else {
+    for algorithm in Algorithm::ALL {
+        let name = algorithm.name();
+        let folder = reader.lookup(root, &[b"blobs", name.as_bytes()])?;
+        let Some(NodeKind::Dir { subtree }) = folder.map(|folder| folder.kind) else {
             continue;
         };
-        let NodeKind::File { content, .. } = &node.kind else {
-            continue;
-        };
-        if content.iter().all(|id| reader.has(BlobKind::Data, *id)) {
-            found.insert(digest, node);
+        for node in reader.tree(subtree)?.nodes {
+            let hex = String::from_utf8_lossy(&node.name).into_owned();
+            let Ok(digest) = format!("{name}:{hex}").parse::<Digest>() else {
+                continue;
+            };
+            let NodeKind::File { content, .. } = &node.kind else {
+                continue;
+            };
+            if content.iter().all(|id| reader.has(BlobKind::Data, *id)) {
+                found.insert(digest, node);
+            }
         }
     }
     Ok(found)

@@ -50,11 +50,16 @@ impl Listed {
         })
     }
 
+    /// Whether it is a point of this registry.
+    pub fn is_of_registry(&self, name: &str) -> bool {
+        matches!(&self.of, Of::Registry(_, address) if registry_name(address) == registry_name(name))
+    }
+
     /// Where its layout lies: `images` in an app's point, the root in a registry's.
     pub fn folder(&self) -> &'static [&'static str] {
         match self.of {
-            Of::Registry(..) => &["blobs", "sha256"],
-            Of::App(_) => &[layout::IMAGES, "blobs", "sha256"],
+            Of::Registry(..) => &[],
+            Of::App(_) => &[layout::IMAGES],
         }
     }
 }

@@ -54,6 +54,11 @@ impl Leases {
         &self.vault
     }
 
+    /// The next request gets a new reader.
+    pub fn renew(&self) {
+        *lock(&self.current) = None;
+    }
+
     /// A reader. Whoever keeps it keeps the lease.
     ///
     /// # Errors

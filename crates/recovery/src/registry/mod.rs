@@ -9,8 +9,10 @@
 //! - `view`: those of many points as one;
 //! - `lease`: a reader of the vault for requests, never for life;
 //! - `shelf`: what a registry server takes its answers from;
+//! - `accept`: a registry of the vault that takes pushes;
 //! - `certificate`: what a server says who it is with, where nobody gives it one.
 
+mod accept;
 pub mod backup;
 mod blobs;
 mod certificate;
@@ -29,6 +31,7 @@ use lifeboat_images::registry::RegistryRecord;
 use lifeboat_plan::identity::{RegistryIdentity, TAG_PARTIAL};
 use lifeboat_vault::{Snapshot, SnapshotId, Vault};
 
+pub use accept::{AcceptOptions, Accepting};
 pub use certificate::KeptCertificate;
 pub use shelf::{ShelfOptions, VaultShelf};
 

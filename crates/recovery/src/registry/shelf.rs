@@ -14,14 +14,14 @@ use std::{
 };
 
 use lifeboat_images::{
-    Digest,
+    Algorithm, Digest,
     registry::{Shelf, Shelved, ShelvedBlob},
 };
 use lifeboat_store::Area;
 use lifeboat_vault::{
     ErrorKind, Reader, SnapshotId, Vault,
     id::BlobId,
-    node::{NodeKind, Timestamp, Tree},
+    node::{Node, NodeKind, Timestamp, Tree},
 };
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -50,14 +50,19 @@ pub struct ShelfOptions {
     pub point: Option<SnapshotId>,
     /// Points of this time and before.
     pub until: Option<Timestamp>,
+    /// Not the points of this registry, which somebody else serves.
+    pub except: Option<String>,
 }
+
+/// A directory of blobs: of which point's tree, and of which kind of digest.
+type Folder = (BlobId, Algorithm);
 
 /// The points of a vault.
 pub struct VaultShelf {
     leases: Leases,
     options: ShelfOptions,
     state: Mutex<State>,
-    folders: Mutex<Vec<(BlobId, Arc<Tree>)>>,
+    folders: Mutex<Vec<(Folder, Arc<Tree>)>>,
 }
 
 #[derive(Default)]
@@ -147,6 +152,10 @@ impl VaultShelf {
                 && options
                     .until
                     .is_none_or(|until| point.time.is_some_and(|time| time <= until))
+                && !options
+                    .except
+                    .as_deref()
+                    .is_some_and(|except| point.is_of_registry(except))
         });
         let counting = that_count(wanted);
         let mut held = Vec::new();
@@ -218,11 +227,21 @@ impl VaultShelf {
     }
 
     /// The directory of blobs of a point, which may be large and is asked for often.
-    fn folder(&self, reader: &Reader, point: &Listed) -> Result<Option<Arc<Tree>>> {
-        if let Some((_, tree)) = lock(&self.folders).iter().find(|(id, _)| *id == point.tree) {
+    fn folder(
+        &self,
+        reader: &Reader,
+        point: &Listed,
+        algorithm: Algorithm,
+    ) -> Result<Option<Arc<Tree>>> {
+        let folder = (point.tree, algorithm);
+        if let Some((_, tree)) = lock(&self.folders).iter().find(|(id, _)| *id == folder) {
             return Ok(Some(Arc::clone(tree)));
         }
-        let parts: Vec<&[u8]> = point.folder().iter().map(|part| part.as_bytes()).collect();
+        let above = point.folder().iter().copied();
+        let parts: Vec<&[u8]> = above
+            .chain(["blobs", algorithm.name()])
+            .map(str::as_bytes)
+            .collect();
         let found = reader.lookup(point.tree, &parts)?;
         let Some(NodeKind::Dir { subtree }) = found.map(|node| node.kind) else {
             return Ok(None);
@@ -232,13 +251,30 @@ impl VaultShelf {
         if folders.len() >= KEPT {
             folders.remove(0);
         }
-        folders.push((point.tree, Arc::clone(&tree)));
+        folders.push((folder, Arc::clone(&tree)));
         Ok(Some(tree))
+    }
+
+    /// From now on what others have just written is read.
+    pub(super) fn renew(&self) {
+        self.leases.renew();
+    }
+
+    /// The content of a file of the vault.
+    pub(super) fn file(&self, node: &Node) -> Result<ShelvedBlob> {
+        let NodeKind::File { size, .. } = &node.kind else {
+            return Err(RecoveryError::Failed("a blob is no file".to_owned()));
+        };
+        let reader = self.leases.reader()?;
+        Ok(ShelvedBlob {
+            size: *size,
+            content: Box::new(reader.file(node)?),
+        })
     }
 
     fn open(&self, point: &Listed, digest: &Digest) -> Result<Option<ShelvedBlob>> {
         let reader = self.leases.reader()?;
-        let Some(folder) = self.folder(&reader, point)? else {
+        let Some(folder) = self.folder(&reader, point, digest.algorithm())? else {
             return Ok(None);
         };
         let Some(node) = folder.get(digest.hex().as_bytes()) else {

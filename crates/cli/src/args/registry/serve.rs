@@ -6,7 +6,7 @@ use clap::{Args, ValueHint};
 ///
 /// What is served: of each registry that was backed up and of each app the newest recovery point, as
 /// one registry. Images keep their names and tags; those of a registry keep their digests. New points
-/// are seen without a restart. Nothing can be pushed or deleted. Each byte is checked; where one is
+/// are seen without a restart. Nothing can be pushed or deleted without --accept. Each byte is checked; where one is
 /// wrong the connection is broken off. Runs until it is interrupted (ctrl-C).
 #[derive(Debug, Args)]
 #[command(after_help = "\
@@ -20,6 +20,7 @@ Examples:
   lifeboat registry serve --at '2026-11-17 18:00'       as it was on Tuesday evening
   lifeboat registry serve --listen 10.0.0.5:443 --name registry.example
                                                         in the place of registry.example
+  lifeboat registry serve --accept                      a small registry: docker push lands in the vault
   lifeboat registry serve --listen 0.0.0.0:5000 --tls-cert cert.pem --tls-key key.pem \\
     --users /etc/lifeboat/registry-users")]
 pub struct RegistryServeArgs {
@@ -38,6 +39,17 @@ pub struct RegistryServeArgs {
     /// Serve what was there at this time: `2026-10-01`, `2026-10-01 14:30`
     #[arg(long, value_name = "TIME", value_parser = crate::human::parse_time)]
     pub at: Option<i64>,
+
+    /// Take pushes and deletions too, for the registry of the first --name, else of the address it listens on
+    ///
+    /// A manifest that was taken is in a recovery point of that registry; what is deleted stays in earlier points until
+    /// they are forgotten.
+    #[arg(long, conflicts_with_all = ["point", "at"])]
+    pub accept: bool,
+
+    /// GiB of pushes that may wait on this host's disk until a manifest names them
+    #[arg(long, value_name = "GIB", default_value = "20", requires = "accept", value_parser = clap::value_parser!(u64).range(1..=1_000_000))]
+    pub most_staged: u64,
 
     /// Certificate of the server (PEM), with those that vouch for it
     #[arg(long, value_name = "FILE", requires = "tls_key", value_hint = ValueHint::FilePath)]

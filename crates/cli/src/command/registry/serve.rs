@@ -7,12 +7,12 @@ use std::{
 };
 
 use lifeboat_images::registry::{
-    registry_name,
+    Intake, Shelf, registry_name,
     serve::{ServeOptions, Stop, Tls, Users, serve},
 };
 use lifeboat_recovery::{
     points,
-    registry::{KeptCertificate, ShelfOptions, VaultShelf},
+    registry::{AcceptOptions, Accepting, KeptCertificate, ShelfOptions, VaultShelf},
 };
 use lifeboat_vault::{Environment, Timestamp, Vault};
 
@@ -34,6 +34,11 @@ pub fn run(session: &Session, args: &RegistryServeArgs) -> Result<Exit> {
         )));
     }
     let users = users(args)?;
+    if args.accept && users.is_none() && !args.listen.ip().is_loopback() {
+        return Err(Failure::usage(
+            "whoever reaches this address could push and delete; say who may with --user or --users",
+        ));
+    }
     let vault = session.open_vault()?;
     let options = ShelfOptions {
         preferred: names.clone(),
@@ -42,6 +47,12 @@ pub fn run(session: &Session, args: &RegistryServeArgs) -> Result<Exit> {
             secs,
             ..Timestamp::default()
         }),
+        except: None,
+    };
+    let own = accepted_for(args, &names)?;
+    let options = ShelfOptions {
+        except: own.clone(),
+        ..options
     };
     let shelf = VaultShelf::new(vault, options)?;
     let listener = TcpListener::bind(args.listen).map_err(|error| {
@@ -56,12 +67,23 @@ pub fn run(session: &Session, args: &RegistryServeArgs) -> Result<Exit> {
     let on_signal = stop.clone();
     signals::on_first(move || on_signal.stop())?;
 
+    let mut registries = shelf.registries();
+    let (shelf, intake) = match own {
+        None => (Arc::new(shelf) as Arc<dyn Shelf>, None),
+        Some(registry) => {
+            let accepting = Arc::new(accepting(session, args, shelf, registry)?);
+            registries = accepting.registries();
+            let shelf = Arc::clone(&accepting) as Arc<dyn Shelf>;
+            (shelf, Some(accepting as Arc<dyn Intake>))
+        }
+    };
+
     let how = HowTo {
         address,
         ca,
         is_tls: tls.is_some(),
         names: &names,
-        registries: shelf.registries(),
+        registries,
     };
     session.reporter.finish();
     if session.out.is_json() {
@@ -75,9 +97,57 @@ pub fn run(session: &Session, args: &RegistryServeArgs) -> Result<Exit> {
         let said = "everybody who reaches this address can pull every image in the vault; --user or --users closes it";
         session.reporter.note(said, session.global.quiet);
     }
-    let options = ServeOptions { names, users, tls };
-    serve(listener, Arc::new(shelf), options, &stop)?;
+    let options = ServeOptions {
+        names,
+        users,
+        tls,
+        intake,
+    };
+    serve(listener, shelf, options, &stop)?;
     Ok(Exit::Done)
+}
+
+/// The registry that pushes are part of, if any are taken.
+fn accepted_for(args: &RegistryServeArgs, names: &[String]) -> Result<Option<String>> {
+    if !args.accept {
+        return Ok(None);
+    }
+    if let Some(name) = names.first() {
+        return Ok(Some(name.clone()));
+    }
+    if args.listen.ip().is_unspecified() || args.listen.port() == 0 {
+        return Err(Failure::usage(format!(
+            "{} is no name that images can have; say with --name which registry pushes are part of",
+            args.listen
+        )));
+    }
+    Ok(Some(args.listen.to_string()))
+}
+
+fn accepting(
+    session: &Session,
+    args: &RegistryServeArgs,
+    shelf: VaultShelf,
+    registry: String,
+) -> Result<Accepting> {
+    let ctx = session.context(None)?;
+    let plain: String = registry
+        .chars()
+        .map(|c| if c.is_ascii_alphanumeric() { c } else { '-' })
+        .collect();
+    let id: String = ctx.vault.id().chars().take(16).collect();
+    let options = AcceptOptions {
+        folder: session
+            .places
+            .state
+            .join("registry")
+            .join(format!("{id}-{plain}")),
+        registry,
+        site: ctx.site,
+        username: ctx.username,
+        most: args.most_staged << 30,
+    };
+    Ok(Accepting::new(ctx.vault, shelf, &options)?)
 }
 
 fn is_name(name: &str) -> bool {

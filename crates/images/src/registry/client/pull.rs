@@ -5,14 +5,13 @@ use std::{collections::HashSet, io::Write};
 use http::{HeaderValue, StatusCode, header};
 use reqwest::{Method, Response, Url};
 use serde::Deserialize;
-use sha2::{Digest as _, Sha256};
 
 use super::{
     RegistryClient,
     exchange::{Ask, reason},
 };
 use crate::{
-    Digest, Error, Result,
+    Algorithm, Digest, Error, Result,
     layout::MAX_JSON_BLOB,
     registry::{is_repository, is_tag},
 };
@@ -147,7 +146,7 @@ impl RegistryClient {
             let digest = named.parse().map_err(|()| {
                 self.bad_answer(
                     &what,
-                    format!("it has digest {named:?}, which is not SHA-256"),
+                    format!("it has digest {named:?}, which is neither SHA-256 nor SHA-512"),
                 )
             })?;
             return Ok(Some(Descriptor {
@@ -182,11 +181,10 @@ impl RegistryClient {
             }
             let media_type = media_type(&answer);
             let bytes = self.body(&what, answer, MAX_JSON_BLOB as usize).await?;
-            let digest = Digest::of(&bytes);
-            if reference
-                .parse::<Digest>()
-                .is_ok_and(|wanted| wanted != digest)
-            {
+            let wanted = reference.parse::<Digest>().ok();
+            let algorithm = wanted.as_ref().map_or(Algorithm::Sha256, Digest::algorithm);
+            let digest = Digest::of_as(algorithm, &bytes);
+            if wanted.is_some_and(|wanted| wanted != digest) {
                 return Err(Error::DigestMismatch {
                     what: format!("what {} sends for {what}", self.address),
                     wanted: reference.to_owned(),
@@ -234,7 +232,7 @@ impl RegistryClient {
         let scope = pull_scope(repository);
         let url = self.url(&format!("v2/{repository}/blobs/{digest}"), &[])?;
         let work = async {
-            let mut hasher = Sha256::new();
+            let mut hasher = digest.algorithm().hasher();
             let mut have = 0_u64;
             let mut resumes = 0;
             loop {
@@ -273,7 +271,7 @@ impl RegistryClient {
                     }
                 }
             }
-            let found = Digest::from_hasher(hasher);
+            let found = hasher.finish();
             if found != *digest {
                 return Err(Error::DigestMismatch {
                     what: format!("what {} sends for {what}", self.address),

@@ -7,7 +7,7 @@ use http::{HeaderValue, StatusCode, header};
 use reqwest::{Method, Response, Url};
 
 use super::{RegistryClient, exchange::Ask};
-use crate::{Digest, Error, Result};
+use crate::{Algorithm, Digest, Error, Result};
 
 /// Sent at once.
 const PIECE: usize = 8 << 20;
@@ -115,7 +115,9 @@ impl RegistryClient {
     ) -> Result<()> {
         let what = format!("the manifest {reference} into {repository}");
         let scope = push_scope(repository);
-        let digest = Digest::of(&bytes);
+        let wanted = reference.parse::<Digest>();
+        let algorithm = wanted.map_or(Algorithm::Sha256, |digest| digest.algorithm());
+        let digest = Digest::of_as(algorithm, &bytes);
         let url = self.url(&format!("v2/{repository}/manifests/{reference}"), &[])?;
         let ask = Ask {
             body: Bytes::from(bytes),

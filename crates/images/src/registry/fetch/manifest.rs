@@ -1,7 +1,7 @@
 //! What a manifest says, as far as a copy of it needs to know.
 
 use serde::Deserialize;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::{Digest, registry::ManifestRecord};
 
@@ -26,6 +26,16 @@ struct Link {
     size: u64,
     media_type: Option<String>,
     platform: Option<Platform>,
+    urls: Option<Vec<String>>,
+}
+
+impl Link {
+    /// Registries need not have it: Windows' base layers once.
+    fn is_foreign(&self) -> bool {
+        let kind = self.media_type.as_deref().unwrap_or_default();
+        let may_be = kind.contains("nondistributable") || kind.contains("foreign");
+        may_be && self.urls.as_ref().is_some_and(|urls| !urls.is_empty())
+    }
 }
 
 /// For which machines an image is: `os/architecture[/variant]`.
@@ -74,18 +84,20 @@ impl Platform {
 
 /// A manifest that was read.
 #[derive(Debug, Default)]
-pub(super) struct Read {
+pub(crate) struct Read {
     pub record: ManifestRecord,
     /// Bytes of each blob.
     pub sizes: BTreeMap<Digest, u64>,
     /// Children that nobody wants.
     pub unwanted: Vec<Digest>,
-    /// Digests that are not SHA-256: what has one cannot be kept.
+    /// Blobs that are fetched from elsewhere.
+    pub foreign: BTreeSet<Digest>,
+    /// Digests that are neither SHA-256 nor SHA-512: what has one cannot be kept.
     pub odd: Vec<String>,
 }
 
 /// Reads a manifest; `None` if it is none.
-pub(super) fn read(bytes: &[u8], media_type: &str, platforms: &[Platform]) -> Option<Read> {
+pub(crate) fn read(bytes: &[u8], media_type: &str, platforms: &[Platform]) -> Option<Read> {
     let raw: Raw = serde_json::from_slice(bytes).ok()?;
     let mut read = Read::default();
     read.record.size = bytes.len() as u64;
@@ -105,6 +117,9 @@ pub(super) fn read(bytes: &[u8], media_type: &str, platforms: &[Platform]) -> Op
     for link in blobs {
         match link.digest.parse::<Digest>() {
             Ok(digest) => {
+                if link.is_foreign() {
+                    read.foreign.insert(digest.clone());
+                }
                 read.sizes.insert(digest.clone(), link.size);
                 read.record.blobs.insert(digest);
             }

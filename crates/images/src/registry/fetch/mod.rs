@@ -4,7 +4,7 @@
 //! blobs, and in the end the tags once more: what moved meanwhile is fetched again. What the source does not have, or
 //! has damaged, is a finding and no end; a registry that does not answer is one.
 
-mod manifest;
+pub(crate) mod manifest;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -274,7 +274,7 @@ impl<'a> Run<'a> {
         };
         for odd in &read.odd {
             let why =
-                format!("it needs {odd:?}, which is no SHA-256 digest: that part is left out");
+                format!("it needs {odd:?}, which is neither a SHA-256 nor a SHA-512 digest: that part is left out");
             self.finding(name, &reference, why);
         }
         read.record.absent.extend(read.unwanted);
@@ -411,6 +411,7 @@ impl<'a> Run<'a> {
                 time,
                 repositories: state.repositories,
                 findings: state.findings.into_iter().collect(),
+                deleted: Vec::new(),
             },
             fetched: self.fetched.into_inner(),
             bytes: self.bytes.into_inner(),

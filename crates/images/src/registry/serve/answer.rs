@@ -16,7 +16,7 @@ use super::feed::Feed;
 /// The body of an answer.
 pub type Body = Either<Full<Bytes>, Channel<Bytes, io::Error>>;
 
-/// A request, without its body: nothing that is served has one.
+/// A request, without its body.
 pub struct Asked {
     pub method: Method,
     /// Decoded.
@@ -60,6 +60,12 @@ impl Asked {
         found.map(|(_, value)| value.as_str())
     }
 
+    /// All values of the query.
+    pub fn all(&self, key: &str) -> impl Iterator<Item = &str> {
+        let found = self.query.iter().filter(move |(k, _)| k == key);
+        found.map(|(_, value)| value.as_str())
+    }
+
     pub fn header(&self, name: HeaderName) -> Option<&str> {
         self.headers.get(name)?.to_str().ok()
     }
@@ -90,7 +96,7 @@ pub fn head<B>(status: StatusCode, headers: &[(HeaderName, &str)], body: B) -> R
     out.insert(API_VERSION, HeaderValue::from_static("registry/2.0"));
     for (name, value) in headers {
         if let Ok(value) = HeaderValue::from_str(value) {
-            out.insert(name, value);
+            out.append(name, value);
         }
     }
     response
@@ -124,7 +130,7 @@ pub struct Refusal {
     pub status: StatusCode,
     code: &'static str,
     message: String,
-    header: Option<(HeaderName, &'static str)>,
+    header: Option<(HeaderName, String)>,
 }
 
 impl Refusal {
@@ -160,10 +166,20 @@ impl Refusal {
         )
     }
 
+    pub fn name_invalid() -> Self {
+        let why = "this is no name of a repository";
+        Self::new(StatusCode::BAD_REQUEST, "NAME_INVALID", why)
+    }
+
+    pub fn unsupported() -> Self {
+        let why = "this cannot be done here";
+        Self::new(StatusCode::METHOD_NOT_ALLOWED, "UNSUPPORTED", why)
+    }
+
     pub fn read_only() -> Self {
         let why = "this registry serves recovery points: it can be pulled from, nothing can be changed in it";
         let mut refusal = Self::new(StatusCode::METHOD_NOT_ALLOWED, "UNSUPPORTED", why);
-        refusal.header = Some((header::ALLOW, "GET, HEAD"));
+        refusal.header = Some((header::ALLOW, "GET, HEAD".to_owned()));
         refusal
     }
 
@@ -172,7 +188,7 @@ impl Refusal {
         let mut refusal = Self::new(StatusCode::UNAUTHORIZED, "UNAUTHORIZED", why);
         refusal.header = Some((
             header::WWW_AUTHENTICATE,
-            "Basic realm=\"Lifeboat\", charset=\"UTF-8\"",
+            "Basic realm=\"Lifeboat\", charset=\"UTF-8\"".to_owned(),
         ));
         refusal
     }
@@ -188,7 +204,9 @@ impl Refusal {
         let body: Value =
             json!({"errors": [{"code": self.code, "message": self.message, "detail": null}]});
         let mut headers = vec![(header::CONTENT_TYPE, JSON)];
-        headers.extend(self.header);
+        if let Some((name, value)) = &self.header {
+            headers.push((name.clone(), value));
+        }
         let body = body.to_string();
         let length = body.len().to_string();
         headers.push((header::CONTENT_LENGTH, &length));

@@ -1,6 +1,10 @@
 //! Connections: accepted, wrapped in TLS, asked and answered.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    io::{self, Read},
+    sync::Arc,
+    time::Duration,
+};
 
 use hyper::{Method, Request, Response, body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
@@ -14,11 +18,14 @@ use tokio::{
 use super::{
     MAX_CONNECTIONS, Server, Tls,
     answer::{Answer, Asked, Body, Refusal},
+    body::BodyReader,
     feed, route,
 };
 
 /// How long a client may take for its handshake, and for the head of a request.
 const PATIENCE: Duration = Duration::from_secs(30);
+/// Bytes of a body that is refused which are still read.
+const SPARE: u64 = 1 << 20;
 /// How long what is being sent has to end when the server is stopped.
 const GRACE: Duration = Duration::from_secs(5);
 
@@ -109,8 +116,11 @@ where
 async fn respond(server: Arc<Server>, request: Request<Incoming>) -> Response<Body> {
     let asked = Asked::new(&request, &server.names);
     let is_head = request.method() == Method::HEAD;
-    drop(request);
-    let slots = if asked.wants_blob() && !is_head {
+    let changes = !is_head && request.method() != Method::GET;
+    let mut body = BodyReader::new(request.into_body());
+    let slots = if changes {
+        &server.pushes
+    } else if asked.wants_blob() && !is_head {
         &server.streams
     } else {
         &server.lookups
@@ -120,7 +130,10 @@ async fn respond(server: Arc<Server>, request: Request<Incoming>) -> Response<Bo
     };
     let looked = tokio::task::spawn_blocking(move || {
         tracing::debug!(method = %asked.method, path = asked.path, "asked");
-        route::answer(&server, &asked).unwrap_or_else(Answer::from)
+        let answer = route::answer(&server, &asked, &mut body).unwrap_or_else(Answer::from);
+        // A little that nobody wanted is read away, so that the connection can go on.
+        let _ = io::copy(&mut body.take(SPARE), &mut io::sink());
+        answer
     });
     match looked.await {
         Ok(Answer::Whole(answer)) if is_head => {

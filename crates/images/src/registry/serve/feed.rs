@@ -8,7 +8,6 @@ use std::{
 
 use bytes::Bytes;
 use http_body_util::channel::{Channel, Sender};
-use sha2::{Digest as _, Sha256};
 use tokio::{runtime::Handle, sync::OwnedSemaphorePermit, time::timeout};
 
 use crate::{
@@ -103,7 +102,7 @@ fn pump(mut feed: Feed, send: &mut dyn FnMut(Bytes) -> Result<(), Broken>) -> Re
             .seek(SeekFrom::Start(feed.from))
             .map_err(Broken::Bad)?;
     }
-    let mut hash = Sha256::new();
+    let mut hash = feed.digest.algorithm().hasher();
     let mut held = None;
     let mut left = feed.length;
     while left > 0 {
@@ -119,7 +118,7 @@ fn pump(mut feed: Feed, send: &mut dyn FnMut(Bytes) -> Result<(), Broken>) -> Re
         }
     }
     if feed.is_whole {
-        let found = Digest::from_hasher(hash);
+        let found = hash.finish();
         if found != feed.digest {
             let why = format!(
                 "it is damaged, its bytes have digest {found}; `lifeboat check --read-data` says more"

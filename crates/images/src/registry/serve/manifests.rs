@@ -40,7 +40,7 @@ pub fn get(server: &Server, found: &Shelved, reference: &str) -> Result<Answer, 
     blob.content
         .take(MAX_MANIFEST + 1)
         .read_to_end(&mut bytes)?;
-    if Digest::of(&bytes) != digest {
+    if Digest::of_as(digest.algorithm(), &bytes) != digest {
         tracing::warn!(
             "manifest {digest} is damaged: it is not sent; `lifeboat check --read-data` says more"
         );

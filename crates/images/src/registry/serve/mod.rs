@@ -1,9 +1,10 @@
-//! A registry server: the OCI distribution specification 1.1, pull only, over a [`Shelf`].
+//! A registry server: the OCI distribution specification 1.1 over a [`Shelf`]; with an [`Intake`] pushes are taken too.
 //!
 //! - `connection`: accepting, TLS, and who may come in;
 //! - `route`: what a path means; `answer`: what comes back, errors as the specification has them;
 //! - `manifests`, `blobs`, `lists`: one room for each kind of request;
-//! - `feed`: bytes from a blocking thread into a connection;
+//! - `push`: uploads, manifests and deletions, where an intake takes them;
+//! - `feed`, `body`: bytes from a blocking thread into a connection, and from one;
 //! - `auth`: users and their passwords; `tls`: certificates.
 //!
 //! **Never a wrong byte.** A manifest is hashed before it is sent. A blob is hashed while it is sent, and its last piece
@@ -14,16 +15,18 @@
 //! **Bounded memory.** At most 64 blobs are sent at once, each with four pieces of 256 KiB; who comes
 //! later waits. A client that takes nothing for two minutes is left.
 //!
-//! Nothing is ever written: what is no GET and no HEAD is answered with 405. Async lives in here alone, in a runtime
+//! Without an [`Intake`] nothing is ever written: what is no GET and no HEAD is answered with 405. Async lives in here alone, in a runtime
 //! that ends with [`serve`].
 
 mod answer;
 mod auth;
 mod blobs;
+mod body;
 mod connection;
 mod feed;
 mod lists;
 mod manifests;
+mod push;
 mod route;
 #[cfg(test)]
 mod tests;
@@ -36,12 +39,14 @@ use tokio::sync::{Semaphore, watch};
 pub use auth::Users;
 pub use tls::{SelfSigned, Tls};
 
-use super::Shelf;
+use super::{Intake, Shelf};
 
 /// Blobs that are sent at the same time.
 const MAX_STREAMS: usize = 64;
 /// Other requests that are answered at the same time.
 const MAX_LOOKUPS: usize = 16;
+/// Pushes that are taken at the same time: as many as a commit may wait for together.
+const MAX_PUSHES: usize = 64;
 /// Connections that are open at the same time.
 const MAX_CONNECTIONS: usize = 1024;
 
@@ -55,6 +60,8 @@ pub struct ServeOptions {
     pub users: Option<Users>,
     /// Plain HTTP if none.
     pub tls: Option<Tls>,
+    /// What takes pushes; read-only if none.
+    pub intake: Option<Arc<dyn Intake>>,
 }
 
 /// Ends a server from another thread.
@@ -81,6 +88,8 @@ struct Server {
     users: Option<Users>,
     streams: Arc<Semaphore>,
     lookups: Arc<Semaphore>,
+    intake: Option<Arc<dyn Intake>>,
+    pushes: Arc<Semaphore>,
 }
 
 /// Serves until it is stopped.
@@ -96,7 +105,7 @@ pub fn serve(
     listener.set_nonblocking(true)?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
-        .max_blocking_threads(MAX_STREAMS + MAX_LOOKUPS)
+        .max_blocking_threads(MAX_STREAMS + MAX_LOOKUPS + MAX_PUSHES)
         .thread_name("registry")
         .enable_all()
         .build()?;
@@ -106,6 +115,8 @@ pub fn serve(
         users: options.users,
         streams: Arc::new(Semaphore::new(MAX_STREAMS)),
         lookups: Arc::new(Semaphore::new(MAX_LOOKUPS)),
+        intake: options.intake,
+        pushes: Arc::new(Semaphore::new(MAX_PUSHES)),
     });
     let served = runtime.block_on(async {
         let listener = tokio::net::TcpListener::from_std(listener)?;

@@ -1,11 +1,13 @@
 //! What a path means.
 
+use std::io::Read;
+
 use hyper::{Method, StatusCode};
 
 use super::{
     Server,
     answer::{Answer, Asked, Refusal, whole},
-    blobs, lists, manifests,
+    blobs, lists, manifests, push,
 };
 use crate::{
     Digest,
@@ -14,13 +16,15 @@ use crate::{
 
 /// A path below `/v2/`.
 #[derive(Debug, PartialEq, Eq)]
-enum Route<'p> {
+pub enum Route<'p> {
     Base,
     Catalog,
     Tags(&'p str),
     Manifest(&'p str, &'p str),
     Blob(&'p str, &'p str),
     Referrers(&'p str, &'p str),
+    /// An upload; without an id where one begins.
+    Upload(&'p str, &'p str),
 }
 
 impl<'p> Route<'p> {
@@ -38,6 +42,9 @@ impl<'p> Route<'p> {
         // The name may have such words in it: the last two parts count.
         let (front, last) = rest.rsplit_once('/')?;
         let (name, kind) = front.rsplit_once('/')?;
+        if let Some(name) = name.strip_suffix("/blobs").filter(|_| kind == "uploads") {
+            return Some(Self::Upload(name, last));
+        }
         match kind {
             "manifests" => Some(Self::Manifest(name, last)),
             "blobs" => Some(Self::Blob(name, last)),
@@ -48,7 +55,7 @@ impl<'p> Route<'p> {
 }
 
 /// Answers a request.
-pub fn answer(server: &Server, asked: &Asked) -> Result<Answer, Refusal> {
+pub fn answer(server: &Server, asked: &Asked, body: &mut dyn Read) -> Result<Answer, Refusal> {
     let below = asked.path == "/v2" || asked.path.starts_with("/v2/");
     if !below {
         return Err(Refusal::nothing_here());
@@ -58,10 +65,14 @@ pub fn answer(server: &Server, asked: &Asked) -> Result<Answer, Refusal> {
     {
         return Err(Refusal::unauthorized());
     }
-    if asked.method != Method::GET && asked.method != Method::HEAD {
-        return Err(Refusal::read_only());
+    let route = Route::of(&asked.path).ok_or_else(Refusal::nothing_here);
+    let is_read = asked.method == Method::GET || asked.method == Method::HEAD;
+    if !is_read || matches!(route, Ok(Route::Upload(..))) {
+        let intake = server.intake.as_deref().ok_or_else(Refusal::read_only)?;
+        return push::answer(intake, asked, &route?, body);
     }
-    match Route::of(&asked.path).ok_or_else(Refusal::nothing_here)? {
+    match route? {
+        Route::Upload(..) => Err(Refusal::unsupported()),
         Route::Base => Ok(whole(
             StatusCode::OK,
             &[(hyper::header::CONTENT_TYPE, super::answer::JSON)],
@@ -87,11 +98,7 @@ pub fn answer(server: &Server, asked: &Asked) -> Result<Answer, Refusal> {
 
 fn find(server: &Server, asked: &Asked, name: &str) -> Result<Shelved, Refusal> {
     if !is_repository(name) {
-        return Err(Refusal::new(
-            StatusCode::BAD_REQUEST,
-            "NAME_INVALID",
-            "this is no name of a repository",
-        ));
+        return Err(Refusal::name_invalid());
     }
     let found = server.shelf.repository(asked.host.as_deref(), name)?;
     found.ok_or_else(|| Refusal::name_unknown(name))
@@ -100,7 +107,7 @@ fn find(server: &Server, asked: &Asked, name: &str) -> Result<Shelved, Refusal> 
 /// A digest that a path names.
 pub fn digest_of(text: &str) -> Result<Digest, Refusal> {
     text.parse().map_err(|()| {
-        let known = text.starts_with("sha256:");
+        let known = text.starts_with("sha256:") || text.starts_with("sha512:");
         if known || !text.contains(':') {
             Refusal::new(
                 StatusCode::BAD_REQUEST,
@@ -139,6 +146,8 @@ mod tests {
                 "/v2/a/referrers/sha256:x",
                 Some(Route::Referrers("a", "sha256:x")),
             ),
+            ("/v2/a/blobs/uploads/", Some(Route::Upload("a", ""))),
+            ("/v2/a/b/blobs/uploads/x1", Some(Route::Upload("a/b", "x1"))),
             ("/v2/a/blobs", None),
             ("/v2/a/other/x", None),
             ("/v1/a/manifests/x", None),

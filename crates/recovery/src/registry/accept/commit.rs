@@ -1,0 +1,423 @@
+//! Changes of a registry into recovery points, several at once.
+//!
+//! One thread makes the points. What waits when it begins goes into one point together. The newest point of the registry
+//! is what changes are made to, whoever wrote it; where another one appeared while ours was written, ours is
+//! made again on top of that.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    io::{self, Read},
+    sync::{Arc, mpsc},
+};
+
+use lifeboat_images::{
+    Digest,
+    registry::{Finding, RECORD_SCHEMA, Refused, RegistryRecord, Repository},
+};
+use lifeboat_plan::identity::RegistryIdentity;
+use lifeboat_store::Area;
+use lifeboat_vault::{
+    BlobKind, ChunkPolicy, Node, NodeKind, Snapshot, SnapshotId, Timestamp, Vault, VaultError,
+    Writer, WriterOptions,
+};
+use parking_lot::RwLock;
+
+use super::{
+    change::{Change, Done},
+    staging::Staging,
+};
+use crate::{
+    RecoveryError, Result,
+    protect::{again_if_lost, plain_file, program_version, summary, timestamp},
+    registry::{backup, blobs},
+};
+
+/// Changes that go into one point.
+const TOGETHER: usize = 64;
+/// How often a point is made again because another one appeared.
+const ATTEMPTS: usize = 5;
+/// A point that only lacks what the next one adds is not kept, if it is no older than this.
+const REPLACED_WITHIN: i64 = 600;
+
+/// A registry as its newest point has it.
+#[derive(Default)]
+pub struct Head {
+    pub point: Option<SnapshotId>,
+    time: Option<Timestamp>,
+    pub record: RegistryRecord,
+    pub files: BTreeMap<Digest, Node>,
+    /// The repositories of the record, for those who ask.
+    pub repositories: BTreeMap<String, Arc<Repository>>,
+}
+
+impl Head {
+    fn new(
+        point: Option<SnapshotId>,
+        time: Option<Timestamp>,
+        record: RegistryRecord,
+        files: BTreeMap<Digest, Node>,
+    ) -> Self {
+        let all = record.repositories.iter();
+        let repositories = all.map(|(name, r)| (name.clone(), Arc::new(r.clone())));
+        Self {
+            repositories: repositories.collect(),
+            point,
+            time,
+            record,
+            files,
+        }
+    }
+}
+
+/// A change, and whom to tell what came of it.
+pub struct Request {
+    pub change: Change,
+    pub reply: mpsc::SyncSender<std::result::Result<(), Refused>>,
+}
+
+/// Makes points.
+pub struct Committer {
+    pub vault: Vault,
+    pub identity: RegistryIdentity,
+    pub username: String,
+    pub staging: Arc<Staging>,
+    pub head: Arc<RwLock<Arc<Head>>>,
+    /// Called when a point was made.
+    pub made: Box<dyn Fn() + Send>,
+    /// Points that this process made.
+    pub own: BTreeSet<SnapshotId>,
+    /// What is known of the listing: the time of a point of this registry, nothing of another.
+    pub seen: BTreeMap<SnapshotId, Option<Timestamp>>,
+}
+
+impl Committer {
+    /// The registry as it is now.
+    pub fn start(&mut self) -> Result<()> {
+        if !self.look()? {
+            self.load(None)?;
+        }
+        Ok(())
+    }
+
+    /// Until nobody can ask any more.
+    pub fn run(mut self, requests: &mpsc::Receiver<Request>) {
+        while let Ok(first) = requests.recv() {
+            let mut batch = vec![first];
+            while batch.len() < TOGETHER
+                && let Ok(next) = requests.try_recv()
+            {
+                batch.push(next);
+            }
+            let changes: Vec<Change> = batch.iter().map(|r| r.change.clone()).collect();
+            let outcomes = again_if_lost(|| self.commit(&changes));
+            let replies: Vec<std::result::Result<(), Refused>> = match outcomes {
+                Ok(outcomes) => outcomes,
+                Err(error) => {
+                    tracing::warn!("pushes are not in the vault: {error}");
+                    let failed = || Err(Refused::Failed(io::Error::other(error.to_string())));
+                    changes.iter().map(|_| failed()).collect()
+                }
+            };
+            for (request, reply) in batch.iter().zip(replies) {
+                // Nobody may wait any more; it is done all the same.
+                let _ = request.reply.send(reply);
+            }
+        }
+    }
+
+    /// Looks for the newest point; whether it is another than the head.
+    pub fn look(&mut self) -> Result<bool> {
+        let failed = VaultError::store("list the recovery points");
+        let listing = self.vault.store().list(Area::Snapshots).map_err(failed)?;
+        let ids: BTreeSet<SnapshotId> = listing
+            .iter()
+            .filter_map(|object| object.name.id().parse().ok())
+            .collect();
+        self.seen.retain(|id, _| ids.contains(id));
+        for id in ids {
+            if self.seen.contains_key(&id) {
+                continue;
+            }
+            let snapshot = match self.vault.snapshot(id) {
+                Ok(snapshot) => snapshot,
+                Err(VaultError::NoSnapshot(_)) => continue,
+                Err(error) => {
+                    tracing::warn!("point {} is left out: {error}", id.short());
+                    self.seen.insert(id, None);
+                    continue;
+                }
+            };
+            let of = RegistryIdentity::from_snapshot_paths(&snapshot.paths);
+            let is_ours = of.is_some_and(|of| of == self.identity);
+            let time = Timestamp::parse_rfc3339(&snapshot.time);
+            self.seen.insert(id, time.filter(|_| is_ours));
+        }
+        let newest = self
+            .seen
+            .iter()
+            .filter_map(|(id, time)| Some(((*time)?, *id)))
+            .max()
+            .map(|(_, id)| id);
+        let head = self.head.read().point;
+        if newest == head {
+            return Ok(false);
+        }
+        self.load(newest)?;
+        Ok(true)
+    }
+
+    fn load(&self, point: Option<SnapshotId>) -> Result<()> {
+        let head = match point {
+            None => {
+                let record = RegistryRecord {
+                    schema: RECORD_SCHEMA,
+                    registry: self.identity.registry.clone(),
+                    ..RegistryRecord::default()
+                };
+                Head::new(None, None, record, BTreeMap::new())
+            }
+            Some(id) => {
+                let snapshot = self.vault.snapshot(id)?;
+                let reader = self.vault.reader()?;
+                let record = super::super::record(&reader, &snapshot)?;
+                let root = snapshot
+                    .tree
+                    .ok_or_else(|| RecoveryError::Failed("the snapshot has no tree".to_owned()))?;
+                let time = Timestamp::parse_rfc3339(&snapshot.time);
+                Head::new(Some(id), time, record, blobs::files(&reader, root)?)
+            }
+        };
+        *self.head.write() = Arc::new(head);
+        (self.made)();
+        Ok(())
+    }
+
+    fn commit(&mut self, changes: &[Change]) -> Result<Vec<std::result::Result<(), Refused>>> {
+        self.look()?;
+        for _ in 0..ATTEMPTS {
+            let head = Arc::clone(&self.head.read());
+            let mut record = head.record.clone();
+            let began = now_after(head.time);
+            let time = began.to_string();
+            let staging = Arc::clone(&self.staging);
+            let is_there = |name: &str, digest: &Digest| {
+                let has = || matches!(staging.open_blob(digest), Ok(Some(_)));
+                staging.is_linked(name, digest) && (has() || head.files.contains_key(digest))
+            };
+            let done: Vec<std::result::Result<Done, Refused>> = changes
+                .iter()
+                .map(|change| change.apply(&mut record, &time, &is_there))
+                .collect();
+            let is_changed = done.iter().flatten().any(|done| *done != Done::Nothing);
+            let adds_only = done.iter().flatten().all(|done| *done != Done::Took);
+            let outcomes = done.into_iter().map(|done| done.map(drop)).collect();
+            if !is_changed {
+                return Ok(outcomes);
+            }
+            record.time = time;
+            let before = head.point;
+            self.point(&head, record, changes, began)?;
+            // Somebody else's point on the same one: ours is made again on top of it.
+            let mine = self.head.read().point;
+            if self.look_for_others(mine, before)? {
+                continue;
+            }
+            if let Some(before) = before.filter(|id| adds_only && self.own.contains(id)) {
+                self.replace(before, &head);
+            }
+            return Ok(outcomes);
+        }
+        Err(RecoveryError::Failed(
+            "others change this registry all the time; try again".to_owned(),
+        ))
+    }
+
+    /// Whether a point of this registry is there that was not when ours was begun; it is the head then.
+    fn look_for_others(
+        &mut self,
+        mine: Option<SnapshotId>,
+        before: Option<SnapshotId>,
+    ) -> Result<bool> {
+        let known: BTreeSet<SnapshotId> = self.seen.keys().copied().collect();
+        let kept = Arc::clone(&self.head.read());
+        self.look()?;
+        let other = self.seen.iter().find(|(id, time)| {
+            time.is_some() && !known.contains(id) && Some(**id) != mine && Some(**id) != before
+        });
+        match other.map(|(id, _)| *id) {
+            None => {
+                *self.head.write() = kept;
+                Ok(false)
+            }
+            Some(other) => {
+                self.load(Some(other))?;
+                Ok(true)
+            }
+        }
+    }
+
+    /// Makes a point of a record.
+    fn point(
+        &mut self,
+        head: &Head,
+        mut record: RegistryRecord,
+        changes: &[Change],
+        began: jiff::Timestamp,
+    ) -> Result<()> {
+        let writer = self.vault.writer(WriterOptions::default())?;
+        let mut files = BTreeMap::new();
+        let mut fresh = BTreeSet::new();
+        let mut lost = Vec::new();
+        for digest in record.digests() {
+            if let Some(node) = head.files.get(digest).filter(|node| is_whole(&writer, node)) {
+                files.insert(digest.clone(), node.clone());
+                continue;
+            }
+            let node = match manifest(changes, digest) {
+                Some(bytes) => Some(save(&writer, &mut &bytes[..], bytes.len() as u64)?),
+                None => match self.staging.open_blob(digest)? {
+                    Some((mut file, size)) => Some(save(&writer, &mut file, size)?),
+                    None => None,
+                },
+            };
+            match node {
+                None => lost.push(digest.clone()),
+                Some(saved) => {
+                    fresh.insert(digest.clone());
+                    files.insert(digest.clone(), plain_file(saved, timestamp(began)));
+                }
+            }
+        }
+        lose(&mut record, &lost);
+        let nodes = |digest: &Digest| {
+            let node = files.get(digest)?.clone();
+            Some((node, fresh.contains(digest)))
+        };
+        let (tree, total) = backup::tree(&writer, &nodes, &record, began)?;
+        let root = tree.write(&writer)?;
+        writer.flush()?;
+        let stats = writer.stats();
+        let is_partial = !record.findings.is_empty();
+        let snapshot = Snapshot {
+            time: timestamp(began).to_rfc3339(),
+            parent: head.point,
+            tree: Some(root),
+            paths: vec![self.identity.snapshot_path()],
+            hostname: self.identity.registry.clone(),
+            username: self.username.clone(),
+            tags: self.identity.snapshot_tags(is_partial, &[]),
+            program_version: program_version(),
+            summary: Some(summary(began, &total, &stats)),
+            ..Snapshot::default()
+        };
+        let id = writer.commit(snapshot)?;
+        self.own.insert(id);
+        self.seen.insert(id, Some(timestamp(began)));
+        let settled: Vec<Digest> = files.keys().cloned().collect();
+        *self.head.write() = Arc::new(Head::new(Some(id), Some(timestamp(began)), record, files));
+        (self.made)();
+        self.settle(changes, &settled);
+        Ok(())
+    }
+
+    /// What the vault has now is not needed on our disk.
+    fn settle(&self, changes: &[Change], files: &[Digest]) {
+        for digest in files {
+            self.staging.settled(digest);
+        }
+        for change in changes {
+            let Change::Manifest(name, pushed) = change else {
+                continue;
+            };
+            for blob in &pushed.record.blobs {
+                if let Err(error) = self.staging.unlink(name, blob) {
+                    tracing::debug!(%error, "a link that is not needed any more");
+                }
+            }
+        }
+    }
+
+    /// A point that the next one has all of is not kept for long. Where it cannot be taken away it stays.
+    fn replace(&mut self, before: SnapshotId, head: &Head) {
+        let Some(time) = head.time else { return };
+        let age = timestamp(jiff::Timestamp::now()).secs - time.secs;
+        if !(0..=REPLACED_WITHIN).contains(&age) {
+            return;
+        }
+        let stop = std::sync::atomic::AtomicBool::new(false);
+        match self.vault.forget(&[before], std::time::Duration::ZERO, &stop) {
+            Ok(_) => {
+                self.own.remove(&before);
+                self.seen.remove(&before);
+            }
+            Err(error) => tracing::debug!(%error, "a point that the next one replaces stays"),
+        }
+    }
+}
+
+/// Now, but after what is there.
+fn now_after(time: Option<Timestamp>) -> jiff::Timestamp {
+    let now = jiff::Timestamp::now();
+    let next = time.and_then(|time| {
+        jiff::Timestamp::new(time.secs, i32::try_from(time.nanos).ok()?)
+            .ok()?
+            .checked_add(jiff::Span::new().milliseconds(1))
+            .ok()
+    });
+    next.map_or(now, |next| now.max(next))
+}
+
+fn is_whole(writer: &Writer, node: &Node) -> bool {
+    match &node.kind {
+        NodeKind::File { content, .. } => content.iter().all(|id| writer.has(BlobKind::Data, *id)),
+        _ => false,
+    }
+}
+
+fn manifest<'c>(changes: &'c [Change], digest: &Digest) -> Option<&'c [u8]> {
+    changes.iter().find_map(|change| match change {
+        Change::Manifest(_, pushed) if pushed.digest == *digest => Some(pushed.bytes.as_slice()),
+        _ => None,
+    })
+}
+
+fn save(
+    writer: &Writer,
+    source: &mut dyn Read,
+    size: u64,
+) -> Result<lifeboat_vault::SavedFile> {
+    let mut file = writer.file(ChunkPolicy::ContentDefined, size);
+    let mut piece = vec![0; 1 << 20];
+    loop {
+        let count = source.read(&mut piece)?;
+        if count == 0 {
+            break;
+        }
+        file.write(&piece[..count]).map_err(io::Error::other)?;
+    }
+    Ok(file.finish()?)
+}
+
+/// What was in the point before and is not in the vault any more is said, and does not stop what comes.
+fn lose(record: &mut RegistryRecord, lost: &[Digest]) {
+    for digest in lost {
+        tracing::warn!("{digest} is damaged or missing in the vault; push it again");
+        for (name, repository) in &mut record.repositories {
+            if !repository.digests().any(|held| held == digest) {
+                continue;
+            }
+            repository.manifests.remove(digest);
+            repository.tags.retain(|_, to| to != digest);
+            for manifest in repository.manifests.values_mut() {
+                if manifest.blobs.contains(digest) || manifest.children.contains(digest) {
+                    manifest.absent.insert(digest.clone());
+                }
+            }
+            record.findings.push(Finding {
+                repository: name.clone(),
+                reference: digest.to_string(),
+                reason: "it was damaged or missing in the vault".to_owned(),
+            });
+        }
+    }
+}
