@@ -26,6 +26,7 @@ pub mod policy;
 pub mod protection;
 pub mod reference;
 pub mod retention;
+pub mod schedule;
 pub mod suggest;
 
 pub use error::Error;

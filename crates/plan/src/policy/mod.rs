@@ -26,6 +26,7 @@ pub use cron::Cron;
 pub use foreign::Foreign;
 pub use labels::{KNOWN_LABELS, Labelled};
 pub use period::Period;
+pub(crate) use resolve::spread;
 pub use resolve::{Change, Layers, overruled, resolve};
 pub use retain::Retain;
 pub use window::Windows;
