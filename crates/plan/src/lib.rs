@@ -22,10 +22,12 @@ pub mod manifest;
 pub mod name;
 pub mod order;
 pub mod path;
+pub mod policy;
 pub mod probe;
 pub mod protection;
 pub mod reference;
 pub mod retention;
+pub mod schedule;
 pub mod suggest;
 
 pub use error::Error;

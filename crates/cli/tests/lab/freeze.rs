@@ -49,7 +49,9 @@ fn pauses(engine: &PrivateEngine) -> usize {
         until.as_secs() + 1
     );
     let body = engine.api().get_bytes(&path).unwrap();
-    String::from_utf8_lossy(&body).matches("\"Action\":\"pause\"").count()
+    String::from_utf8_lossy(&body)
+        .matches("\"Action\":\"pause\"")
+        .count()
 }
 
 #[test]
