@@ -26,5 +26,6 @@ pub mod protection;
 pub mod reference;
 pub mod retention;
 pub mod suggest;
+pub mod supervise;
 
 pub use error::Error;
