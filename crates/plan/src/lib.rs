@@ -29,5 +29,6 @@ pub mod reference;
 pub mod retention;
 pub mod schedule;
 pub mod suggest;
+pub mod supervise;
 
 pub use error::Error;

@@ -1,5 +1,6 @@
 //! What each command does: calls the use case, shows what came of it. One file a command.
 
+mod agent;
 mod apps;
 mod asides;
 mod backup;
@@ -71,6 +72,10 @@ pub fn run(cli: Cli, reporter: &Arc<Reporter>) -> Result<Exit> {
         Command::Registry(args) => registry::run(&session(out)?, args),
         Command::Repair(args) => repair::run(&session(out)?, args),
         Command::Cache(args) => cache::run(&session(out)?, args),
+        Command::Agent(args) => agent::agent(&session(out)?, args),
+        Command::Status(args) => agent::status(&session(out)?, args),
+        Command::Events(args) => agent::events(&session(out)?, args),
+        Command::Maintenance(args) => agent::maintenance(&session(out)?, args),
         Command::Completion(args) => tools::completion(&out, args),
         Command::Man(args) => tools::man(args),
     }

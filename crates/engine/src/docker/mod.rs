@@ -6,7 +6,7 @@
 //! - [`http`], [`answer`]: HTTP; why it is our own.
 //! - [`wire`], [`tls`], [`ssh`]: what it runs over.
 //! - [`inventory`], [`facts`]: all facts in one go.
-//! - [`container`], [`object`], [`image`]: single operations.
+//! - [`container`], [`object`], [`image`]: single operations. [`events`]: what happens, as it happens.
 //! - [`local`]: the proof that the engine's files are ours.
 //! - [`helper`]: containers of ours through which the engine's archive reaches its files where they are not.
 //! - [`probing`]: what probes need beyond that.
@@ -14,6 +14,7 @@
 
 mod answer;
 mod container;
+mod events;
 mod exec;
 mod facts;
 mod helper;
@@ -34,6 +35,7 @@ mod wire;
 use hyper::Method;
 use serde_json::Value;
 
+pub use events::{EngineEvent, EventStream, Listed};
 pub use facts::container as container_facts;
 pub(crate) use host_network::addresses_of;
 pub use host_network::{HostNetwork, Listening};
