@@ -1,14 +1,34 @@
 //! The whole way: a running app is protected, everything is lost, and it comes back.
 
+use lifeboat_testkit::engine::Release;
 use lifeboat_testkit::sample_app::{Acked, SampleApp, diff};
 
 use crate::support::{Lab, began};
 
 #[test]
 fn a_lost_app_comes_back_with_every_acknowledged_row() {
+    lost_and_recovered(Release::Distribution, Release::Distribution);
+}
+
+#[test]
+fn the_same_on_the_newest_engine() {
+    lost_and_recovered(Release::Newest, Release::Newest);
+}
+
+#[test]
+fn the_same_from_the_newest_engine_onto_the_distributions() {
+    lost_and_recovered(Release::Newest, Release::Distribution);
+}
+
+#[test]
+fn the_same_from_the_distributions_engine_onto_the_newest() {
+    lost_and_recovered(Release::Distribution, Release::Newest);
+}
+
+fn lost_and_recovered(was: Release, becomes: Release) {
     let lab = Lab::new();
     lab.init();
-    let engine = lab.engine("a");
+    let engine = lab.engine_of("a", was);
     let app = SampleApp::create(&engine, &lab.path("shop")).unwrap();
     app.wait_ready(&engine).unwrap();
 
@@ -36,7 +56,7 @@ fn a_lost_app_comes_back_with_every_acknowledged_row() {
     engine.destroy().unwrap();
     app.remove_files().unwrap();
 
-    let second = lab.engine("b");
+    let second = lab.engine_of("b", becomes);
     let restored = lab.json(Some(&second), &["restore", "shop"], 0);
     assert_eq!(restored["stopped"], serde_json::json!(["shop-migrate-1"]));
     lab.json(Some(&second), &["restore", "volume:attic"], 0);
