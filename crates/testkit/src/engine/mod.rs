@@ -45,13 +45,23 @@ pub fn is_root() -> bool {
 }
 
 /// Which engine.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Release {
     /// The distribution's: 20.10 on Debian 12, with graph drivers.
-    #[default]
     Distribution,
     /// The newest, with containerd's image store: [`newest()`].
     Newest,
+}
+
+impl Release {
+    /// What a test gets that does not ask for a release: the distribution's, or the newest where
+    /// `LIFEBOAT_TEST_ENGINE=newest` says so, so that any suite can be run on it.
+    fn of_this_run() -> Self {
+        match std::env::var("LIFEBOAT_TEST_ENGINE").as_deref() {
+            Ok("newest") => Self::Newest,
+            _ => Self::Distribution,
+        }
+    }
 }
 
 /// How an engine is to be.
@@ -81,7 +91,7 @@ impl EngineOptions {
             name: name.into(),
             dir: dir.into(),
             hostname: None,
-            release: Release::default(),
+            release: Release::of_this_run(),
             programs: None,
             args: Vec::new(),
             instead: Vec::new(),
