@@ -94,6 +94,7 @@ pub fn run(args: &Args) -> Result<ExitCode> {
     if args.prepare {
         images::busybox()?;
         images::services()?;
+        engine::newest()?;
         lifeboat_testkit::compose::docker_compose()?;
         for tool in lifeboat_testkit::server::TOOLS {
             tool.ensure()?;

@@ -40,42 +40,75 @@ impl GoTool {
             std::env::consts::ARCH
         );
         let dir = cache::entry(&format!("tool-{}", self.program), &recipe, |dir| {
-            let go = go()?;
-            // A module of its own that requires it: `go install` refuses a module with replacements.
-            let module = dir.join("module");
-            fs::create_dir(&module)?;
-            let step = |args: &[&str]| -> Result<()> {
-                let mut command = Command::new(&go);
-                command.current_dir(&module).args(args);
-                command.env("CGO_ENABLED", "0").env("GOTOOLCHAIN", "local");
-                command.env_remove("GOFLAGS").env("GOWORK", "off");
-                run(&mut command).map(drop)
-            };
-            step(&["mod", "init", "lifeboat.example/tools"])?;
+            let module = Module::new(dir, false)?;
             // By the module's own name first: not every name below it can be asked for.
-            step(&["get", &format!("{}@{}", self.module, self.version)])?;
+            module.get(&format!("{}@{}", self.module, self.version))?;
             let package = if self.main.is_empty() {
-                step(&["get", &format!("{}@{}", self.package, self.version)])?;
+                module.get(&format!("{}@{}", self.package, self.version))?;
                 self.package
             } else {
-                fs::write(module.join("main.go"), self.main)?;
-                step(&["mod", "tidy"])?;
+                fs::write(module.dir.join("main.go"), self.main)?;
+                module.go(&["mod", "tidy"])?;
                 "."
             };
-            let out = dir.join(self.program);
-            let flags = format!("-s -w {}", self.flags);
-            step(&[
-                "build",
-                "-trimpath",
-                "-ldflags",
-                &flags,
-                "-o",
-                &out.to_string_lossy(),
-                package,
-            ])?;
-            Ok(fs::remove_dir_all(module)?)
+            module.build(&dir.join(self.program), self.flags, "", &[package])?;
+            module.remove()
         })?;
         Ok(dir.join(self.program))
+    }
+}
+
+/// A module of our own that requires what is to be built: `go install` refuses a module with replacements.
+pub(crate) struct Module {
+    go: PathBuf,
+    cgo: bool,
+    dir: PathBuf,
+}
+
+impl Module {
+    /// An empty one below `dir`; with `cgo`, C is compiled too.
+    pub(crate) fn new(dir: &Path, cgo: bool) -> Result<Self> {
+        let module = Self {
+            go: go()?,
+            cgo,
+            dir: dir.join("module"),
+        };
+        fs::create_dir(&module.dir)?;
+        module.go(&["mod", "init", "lifeboat.example/tools"])?;
+        Ok(module)
+    }
+
+    /// Requires `module@version`, or all that a package of a required module needs.
+    pub(crate) fn get(&self, what: &str) -> Result<()> {
+        self.go(&["get", what])
+    }
+
+    /// Builds packages into a file, or several into a directory (a name that ends with `/`).
+    pub(crate) fn build(
+        &self,
+        out: &Path,
+        flags: &str,
+        tags: &str,
+        packages: &[&str],
+    ) -> Result<()> {
+        let (out, flags) = (out.to_string_lossy(), format!("-s -w {flags}"));
+        let mut args = vec!["build", "-trimpath", "-tags", tags, "-ldflags", &flags];
+        args.extend(["-o", &out]);
+        args.extend(packages);
+        self.go(&args)
+    }
+
+    /// Takes the module away, once what it built is elsewhere.
+    pub(crate) fn remove(self) -> Result<()> {
+        Ok(fs::remove_dir_all(self.dir)?)
+    }
+
+    fn go(&self, args: &[&str]) -> Result<()> {
+        let mut command = Command::new(&self.go);
+        command.current_dir(&self.dir).args(args);
+        command.env("CGO_ENABLED", if self.cgo { "1" } else { "0" });
+        command.env("GOTOOLCHAIN", "local").env("GOWORK", "off");
+        run(command.env_remove("GOFLAGS")).map(drop)
     }
 }
 

@@ -5,7 +5,7 @@ use std::{
     process::{Command, Output},
 };
 
-use lifeboat_testkit::engine::{EngineOptions, PrivateEngine};
+use lifeboat_testkit::engine::{EngineOptions, PrivateEngine, Release};
 use serde_json::Value;
 
 /// Folders of one test, short enough for sockets; removed when dropped.
@@ -33,6 +33,12 @@ impl Lab {
 
     pub fn engine_called(&self, name: &str, hostname: &str) -> PrivateEngine {
         PrivateEngine::start(EngineOptions::new(name, self.path(name)).hostname(hostname)).unwrap()
+    }
+
+    /// The same of a given release.
+    pub fn engine_of(&self, name: &str, release: Release) -> PrivateEngine {
+        let options = EngineOptions::new(name, self.path(name)).hostname("lab");
+        PrivateEngine::start(options.release(release)).unwrap()
     }
 
     pub fn vault(&self) -> PathBuf {

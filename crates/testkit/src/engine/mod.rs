@@ -14,6 +14,7 @@
 //!
 //! Needs root, and the packages in [`PACKAGES`].
 
+mod newest;
 mod process;
 mod start;
 
@@ -28,6 +29,8 @@ use rustix::process::Signal;
 use crate::api::Client;
 use crate::{Error, Result};
 
+pub use newest::newest;
+
 /// What an engine of our own needs from the distribution.
 pub const PACKAGES: &[(&str, &str)] = &[
     ("docker.io", "the engine; its service is not started"),
@@ -41,6 +44,26 @@ pub fn is_root() -> bool {
     rustix::process::geteuid().is_root()
 }
 
+/// Which engine.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Release {
+    /// The distribution's: 20.10 on Debian 12, with graph drivers.
+    Distribution,
+    /// The newest, with containerd's image store: [`newest()`].
+    Newest,
+}
+
+impl Release {
+    /// What a test gets that does not ask for a release: the distribution's, or the newest where
+    /// `LIFEBOAT_TEST_ENGINE=newest` says so, so that any suite can be run on it.
+    fn of_this_run() -> Self {
+        match std::env::var("LIFEBOAT_TEST_ENGINE").as_deref() {
+            Ok("newest") => Self::Newest,
+            _ => Self::Distribution,
+        }
+    }
+}
+
 /// How an engine is to be.
 #[derive(Debug, Clone)]
 pub struct EngineOptions {
@@ -51,6 +74,8 @@ pub struct EngineOptions {
     pub dir: PathBuf,
     /// The host name that it sees; the machine's own if none.
     pub hostname: Option<String>,
+    /// Which engine it is.
+    pub release: Release,
     /// Where its programs (`dockerd`, `containerd`, …) are looked for before PATH.
     pub programs: Option<PathBuf>,
     /// More arguments for `dockerd`.
@@ -66,6 +91,7 @@ impl EngineOptions {
             name: name.into(),
             dir: dir.into(),
             hostname: None,
+            release: Release::of_this_run(),
             programs: None,
             args: Vec::new(),
             instead: Vec::new(),
@@ -76,6 +102,13 @@ impl EngineOptions {
     #[must_use]
     pub fn hostname(mut self, hostname: impl Into<String>) -> Self {
         self.hostname = Some(hostname.into());
+        self
+    }
+
+    /// The same of another release.
+    #[must_use]
+    pub fn release(mut self, release: Release) -> Self {
+        self.release = release;
         self
     }
 }
@@ -96,7 +129,10 @@ impl PrivateEngine {
     /// Starts an engine and waits until it answers.
     ///
     /// When it does not come up, the error quotes the end of its log, and nothing is left of it.
-    pub fn start(options: EngineOptions) -> Result<Self> {
+    pub fn start(mut options: EngineOptions) -> Result<Self> {
+        if options.release == Release::Newest && options.programs.is_none() {
+            options.programs = Some(newest()?);
+        }
         let mut engine = start::enter_namespaces(options)?;
         for (ours, theirs) in &engine.options.instead {
             let mut mount = engine.nsenter(&["-m"], "mount");
@@ -119,6 +155,11 @@ impl PrivateEngine {
     /// Its socket.
     pub fn socket(&self) -> PathBuf {
         self.dir.join("docker.sock")
+    }
+
+    /// Which engine it is.
+    pub fn release(&self) -> Release {
+        self.options.release
     }
 
     /// Its data root.

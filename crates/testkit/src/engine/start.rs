@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use fs_err as fs;
 use serde_json::json;
 
-use super::{EngineOptions, PrivateEngine, process};
+use super::{EngineOptions, PrivateEngine, Release, process};
 use crate::{Error, Result};
 
 /// `sun_path` has 108 bytes; the longest of the engine's own sockets needs the rest.
@@ -138,7 +138,7 @@ impl PrivateEngine {
     /// All that would otherwise come from the machine's own `daemon.json` or from a default.
     fn configuration(&self) -> serde_json::Value {
         let slot = self.slot % 128;
-        json!({
+        let mut configuration = json!({
             "data-root": self.data_root(),
             "exec-root": "/run/docker",
             "pidfile": "/run/docker.pid",
@@ -147,7 +147,12 @@ impl PrivateEngine {
             "bip": format!("10.31.{slot}.1/24"),
             "default-address-pools": [{"base": format!("10.{}.0.0/16", 32 + slot), "size": 24}],
             "shutdown-timeout": 10,
-        })
+        });
+        if let (Release::Newest, Some(programs)) = (self.options.release, &self.options.programs) {
+            // It looks for its proxy where the distribution has one, before PATH.
+            configuration["userland-proxy-path"] = json!(programs.join("docker-proxy"));
+        }
+        configuration
     }
 
     fn wait_until_it_answers(&mut self) -> Result<()> {

@@ -196,7 +196,8 @@ fn archived(tar: &[u8]) -> Result<Value> {
         std::io::Read::read_to_string(&mut entry, &mut content)?;
         let header = entry.header();
         files.push(json!({
-            "mode": header.mode()?, "uid": header.uid()?, "gid": header.gid()?,
+            "mode": header.mode()? & 0o7777, // The kind of file is in it or not.
+            "uid": header.uid()?, "gid": header.gid()?,
             "mtime": header.mtime()?, "content": content,
         }));
     }

@@ -64,7 +64,7 @@ impl SampleApp {
     /// Loads the images, creates the app in an engine and starts it. Its bind mounts and its project
     /// folder go into `dir`, which is made.
     pub fn create(engine: &PrivateEngine, dir: &Path) -> Result<Self> {
-        let app = Self {
+        let mut app = Self {
             dir: std::path::absolute(dir)?,
             services: images::services()?,
             busybox: images::busybox()?,
@@ -73,6 +73,11 @@ impl SampleApp {
         app.busybox.load(engine)?;
         app.make_files()?;
         let api = engine.api();
+        // What Compose notes is the engine's own id, which is another one in containerd's store.
+        for image in [&mut app.services, &mut app.busybox] {
+            let here = api.get(&format!("/images/{}/json", image.reference()))?;
+            text(&here, "/Id")?.clone_into(&mut image.id);
+        }
         for volume in definitions::volumes() {
             api.post("/volumes/create", &volume)?;
         }
