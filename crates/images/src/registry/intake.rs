@@ -53,12 +53,8 @@ pub trait Intake: Send + Sync + 'static {
     ///
     /// # Errors
     /// It cannot be kept.
-    fn mount(
-        &self,
-        repository: &str,
-        digest: &Digest,
-        from: Option<&str>,
-    ) -> Result<bool, Refused>;
+    fn mount(&self, repository: &str, digest: &Digest, from: Option<&str>)
+    -> Result<bool, Refused>;
 
     /// Takes a manifest.
     ///

@@ -57,7 +57,9 @@ pub fn check(ctx: &Context, point: &RegistryPoint, read_data: bool) -> Result<Re
             Some(node) => {
                 bytes_read += blobs::size(node);
                 let same = reader.file(node).map_err(|e| e.to_string());
-                let same = same.and_then(|file| Digest::of_reader(digest.algorithm(), file).map_err(|e| e.to_string()));
+                let same = same.and_then(|file| {
+                    Digest::of_reader(digest.algorithm(), file).map_err(|e| e.to_string())
+                });
                 match same {
                     Ok(found) if found == **digest => None,
                     Ok(found) => Some(format!("its bytes have digest {found}")),

@@ -273,8 +273,9 @@ impl<'a> Run<'a> {
             return Ok(None);
         };
         for odd in &read.odd {
-            let why =
-                format!("it needs {odd:?}, which is neither a SHA-256 nor a SHA-512 digest: that part is left out");
+            let why = format!(
+                "it needs {odd:?}, which is neither a SHA-256 nor a SHA-512 digest: that part is left out"
+            );
             self.finding(name, &reference, why);
         }
         read.record.absent.extend(read.unwanted);

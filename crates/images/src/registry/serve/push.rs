@@ -46,7 +46,11 @@ pub fn answer(
     let elsewhere = asked.host.as_deref().map(registry_name);
     if elsewhere.is_some_and(|host| host != registry_name(intake.registry())) {
         let why = format!("pushes are taken for {} alone", intake.registry());
-        return Err(Refusal::new(StatusCode::METHOD_NOT_ALLOWED, "UNSUPPORTED", why));
+        return Err(Refusal::new(
+            StatusCode::METHOD_NOT_ALLOWED,
+            "UNSUPPORTED",
+            why,
+        ));
     }
     let name = match route {
         Route::Upload(name, _) | Route::Manifest(name, _) | Route::Blob(name, _) => *name,
@@ -96,7 +100,10 @@ impl Push<'_> {
     fn begin(&self, body: &mut dyn Read) -> Result<Answer, Refusal> {
         if let Some(digest) = self.asked.query("mount") {
             let digest = digest_of(digest)?;
-            if self.intake.mount(self.name, &digest, self.asked.query("from"))? {
+            if self
+                .intake
+                .mount(self.name, &digest, self.asked.query("from"))?
+            {
                 return Ok(self.created(&digest));
             }
             // It is not there: the client sends it.
@@ -146,7 +153,9 @@ impl Push<'_> {
             return Ok(None);
         };
         let range = said.trim().trim_start_matches("bytes").trim_start();
-        let from = range.split_once('-').and_then(|(from, _)| from.parse().ok());
+        let from = range
+            .split_once('-')
+            .and_then(|(from, _)| from.parse().ok());
         from.map(Some).ok_or_else(|| {
             let why = "Content-Range is written FIRST-LAST";
             Refusal::new(StatusCode::BAD_REQUEST, "BLOB_UPLOAD_INVALID", why)
@@ -195,7 +204,11 @@ impl Push<'_> {
             .map_err(|error| Refusal::from(Refused::BrokeOff(error)))?;
         if bytes.len() as u64 > MAX_JSON_BLOB {
             let why = format!("a manifest has at most {} MiB", MAX_JSON_BLOB >> 20);
-            return Err(Refusal::new(StatusCode::PAYLOAD_TOO_LARGE, "MANIFEST_INVALID", why));
+            return Err(Refusal::new(
+                StatusCode::PAYLOAD_TOO_LARGE,
+                "MANIFEST_INVALID",
+                why,
+            ));
         }
         let algorithm = named.as_ref().map_or(Algorithm::Sha256, Digest::algorithm);
         let digest = Digest::of_as(algorithm, &bytes);
@@ -243,9 +256,11 @@ impl From<Refused> for Refusal {
                 "BLOB_UPLOAD_UNKNOWN",
                 "there is no such upload, or no more",
             ),
-            Refused::NotFound => {
-                Refusal::new(StatusCode::NOT_FOUND, "MANIFEST_UNKNOWN", "there is no such thing")
-            }
+            Refused::NotFound => Refusal::new(
+                StatusCode::NOT_FOUND,
+                "MANIFEST_UNKNOWN",
+                "there is no such thing",
+            ),
             Refused::OutOfOrder(size) => Refusal::new(
                 StatusCode::RANGE_NOT_SATISFIABLE,
                 "BLOB_UPLOAD_INVALID",
@@ -267,7 +282,11 @@ impl From<Refused> for Refusal {
             }
             Refused::BrokeOff(error) => {
                 tracing::debug!(%error, "a push broke off");
-                Refusal::new(StatusCode::BAD_REQUEST, "BLOB_UPLOAD_INVALID", "it broke off")
+                Refusal::new(
+                    StatusCode::BAD_REQUEST,
+                    "BLOB_UPLOAD_INVALID",
+                    "it broke off",
+                )
             }
             Refused::Failed(error) => {
                 tracing::warn!("a push was refused: {error}");

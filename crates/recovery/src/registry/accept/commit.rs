@@ -269,7 +269,11 @@ impl Committer {
         let mut fresh = BTreeSet::new();
         let mut lost = Vec::new();
         for digest in record.digests() {
-            if let Some(node) = head.files.get(digest).filter(|node| is_whole(&writer, node)) {
+            if let Some(node) = head
+                .files
+                .get(digest)
+                .filter(|node| is_whole(&writer, node))
+            {
                 files.insert(digest.clone(), node.clone());
                 continue;
             }
@@ -345,7 +349,10 @@ impl Committer {
             return;
         }
         let stop = std::sync::atomic::AtomicBool::new(false);
-        match self.vault.forget(&[before], std::time::Duration::ZERO, &stop) {
+        match self
+            .vault
+            .forget(&[before], std::time::Duration::ZERO, &stop)
+        {
             Ok(_) => {
                 self.own.remove(&before);
                 self.seen.remove(&before);
@@ -381,11 +388,7 @@ fn manifest<'c>(changes: &'c [Change], digest: &Digest) -> Option<&'c [u8]> {
     })
 }
 
-fn save(
-    writer: &Writer,
-    source: &mut dyn Read,
-    size: u64,
-) -> Result<lifeboat_vault::SavedFile> {
+fn save(writer: &Writer, source: &mut dyn Read, size: u64) -> Result<lifeboat_vault::SavedFile> {
     let mut file = writer.file(ChunkPolicy::ContentDefined, size);
     let mut piece = vec![0; 1 << 20];
     loop {

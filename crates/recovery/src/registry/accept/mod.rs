@@ -165,7 +165,11 @@ impl Shelf for Accepting {
     fn repository(&self, host: Option<&str>, name: &str) -> io::Result<Option<Shelved>> {
         if self.is_own(host) {
             let known = self.head().repositories.get(name).cloned();
-            let begun = || self.staging.has_repository(name).then(Arc::<Repository>::default);
+            let begun = || {
+                self.staging
+                    .has_repository(name)
+                    .then(Arc::<Repository>::default)
+            };
             // What was begun here is not what another registry had under this name, unless that is all there is.
             if let Some(repository) = known {
                 return Ok(Some(Shelved {
@@ -267,8 +271,11 @@ impl Intake for Accepting {
                 all.any(|known| known.has_blob(digest)) || self.staging.is_linked_anywhere(digest)
             }
         };
-        let is_there =
-            || Ok::<_, io::Error>(head.files.contains_key(digest) || self.staging.open_blob(digest)?.is_some());
+        let is_there = || {
+            Ok::<_, io::Error>(
+                head.files.contains_key(digest) || self.staging.open_blob(digest)?.is_some(),
+            )
+        };
         if !is_one || !is_there()? {
             return Ok(false);
         }
