@@ -39,6 +39,8 @@ mod power_off;
 mod project;
 mod recover;
 mod registry;
+mod registry_accept;
+mod registry_clients;
 mod registry_conformance;
 mod registry_point;
 mod registry_serve;

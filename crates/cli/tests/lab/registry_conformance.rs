@@ -1,4 +1,5 @@
-//! The conformance suite of the distribution specification, its part for registries that can be pulled from alone.
+//! The conformance suite of the distribution specification: its part for registries that can be pulled from alone, and all
+//! of it (with what the next version of the specification asks for) where pushes are taken.
 //!
 //! Seen to fail: while it was told to require the digest header of manifests, which it looks for only in answers to
 //! what it has pushed itself (a unit test of the server looks for it).
@@ -14,7 +15,7 @@ use crate::{
 };
 
 /// It has no releases.
-const SUITE: GoTool = GoTool {
+pub const SUITE: GoTool = GoTool {
     program: "oci-conformance",
     module: "github.com/opencontainers/distribution-spec/conformance",
     version: "v0.0.0-20260831232431-97274622c111",
@@ -116,4 +117,46 @@ fn the_conformance_suite_pulls() {
         assert_eq!(summary(what), "Pass", "{said}");
     }
     served.stop();
+}
+
+#[test]
+fn the_conformance_suite_pushes_pulls_and_deletes() {
+    let suite = SUITE.ensure().unwrap();
+    let lab = Lab::new();
+    lab.init();
+    let line = [
+        "--accept",
+        "--name",
+        "registry.example",
+        "--listen",
+        "127.0.0.1:0",
+    ];
+    let served = Served::here(&lab, &line);
+    let results = lab.path("results");
+    fs_err::create_dir_all(&results).unwrap();
+    let output = std::process::Command::new(suite)
+        .current_dir(&results)
+        .envs([
+            ("OCI_REGISTRY", served.address()),
+            ("OCI_TLS", "disabled"),
+            ("OCI_RESULTS_DIR", results.to_str().unwrap()),
+            ("OCI_VERSION", "dev"),
+        ])
+        .output()
+        .unwrap();
+    let said = format!("{}{}", stdout(&output), stderr(&output));
+    assert!(output.status.success(), "{said}");
+    assert!(said.contains("OCI Conformance Result: Pass"), "{said}");
+    let summary = |what: &str| {
+        let mut lines = said.lines().map(str::trim);
+        let line = lines.find(|line| line.starts_with(&format!("{what}.")));
+        let (_, word) = line.and_then(|line| line.rsplit_once(' ')).unwrap();
+        word.to_owned()
+    };
+    for none in ["FAIL", "Skip", "Disabled", "Error"] {
+        assert_eq!(summary(none), "0", "{said}");
+    }
+    served.stop();
+    // What it left is a point like any other.
+    lab.run(None, &["registry", "check", "--read-data"], 0);
 }

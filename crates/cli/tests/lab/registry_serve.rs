@@ -59,6 +59,18 @@ impl Served {
         Self { child, said }
     }
 
+    /// `HOST:PORT`.
+    pub fn address(&self) -> &str {
+        let url = self.said["url"].as_str().unwrap();
+        url.split_once("://").unwrap().1
+    }
+
+    /// Ends it as a power cut does.
+    pub fn kill(mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+    }
+
     /// Ends it as an administrator does; what it said on standard error.
     pub fn stop(mut self) -> String {
         let pid = rustix::process::Pid::from_child(&self.child);
@@ -87,7 +99,7 @@ pub fn docker(engine: &PrivateEngine, line: &str) -> Output {
     docker.output().unwrap()
 }
 
-fn docker_does(engine: &PrivateEngine, line: &str) -> String {
+pub fn docker_does(engine: &PrivateEngine, line: &str) -> String {
     let output = docker(engine, line);
     assert!(
         output.status.success(),
@@ -97,7 +109,7 @@ fn docker_does(engine: &PrivateEngine, line: &str) -> String {
     stdout(&output)
 }
 
-fn id(engine: &PrivateEngine, image: &str) -> String {
+pub fn id(engine: &PrivateEngine, image: &str) -> String {
     let id = docker_does(engine, &format!("image inspect -f {{{{.Id}}}} {image}"));
     id.trim().to_owned()
 }
@@ -117,7 +129,7 @@ fn protected(lab: &Lab) -> String {
 }
 
 /// An engine that has nothing, and gives up at once.
-fn empty(lab: &Lab, more: &[&str], instead: Vec<(PathBuf, PathBuf)>) -> PrivateEngine {
+pub fn empty(lab: &Lab, more: &[&str], instead: Vec<(PathBuf, PathBuf)>) -> PrivateEngine {
     let mut options = EngineOptions::new("two", lab.path("two")).hostname("lab");
     options.args = ["--max-download-attempts", "1"]
         .iter()

@@ -1,4 +1,5 @@
-//! The certificate that a registry server makes for itself, kept, so that clients that trust it go on doing so.
+//! What a registry server makes for itself and keeps: its certificate, so that clients that trust it go on doing so, and
+//! the secret of its tokens.
 
 use std::path::{Path, PathBuf};
 
@@ -41,6 +42,25 @@ impl KeptCertificate {
         write_whole(&kept.cert, made.cert.as_bytes(), true, 0o644)?;
         Ok(kept)
     }
+}
+
+/// The secret that a registry server seals tokens with, kept so that they outlive it; made if there is none.
+///
+/// # Errors
+/// It cannot be made or written.
+pub fn token_key(state: &Path) -> Result<Vec<u8>> {
+    let path = state.join("registry").join("token-key");
+    if let Ok(secret) = fs_err::read(&path)
+        && secret.len() >= 32
+    {
+        return Ok(secret);
+    }
+    let mut secret = vec![0_u8; 32];
+    rustix::rand::getrandom(&mut secret[..], rustix::rand::GetRandomFlags::empty())
+        .map_err(std::io::Error::from)?;
+    fs_err::create_dir_all(state.join("registry"))?;
+    write_whole(&path, &secret, true, 0o600)?;
+    Ok(secret)
 }
 
 #[cfg(test)]

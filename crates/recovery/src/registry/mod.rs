@@ -32,7 +32,7 @@ use lifeboat_plan::identity::{RegistryIdentity, TAG_PARTIAL};
 use lifeboat_vault::{Snapshot, SnapshotId, Vault};
 
 pub use accept::{AcceptOptions, Accepting};
-pub use certificate::KeptCertificate;
+pub use certificate::{KeptCertificate, token_key};
 pub use shelf::{ShelfOptions, VaultShelf};
 
 use crate::{RecoveryError, Result, points};

@@ -75,6 +75,14 @@ pub struct RegistryServeArgs {
     #[arg(long, value_name = "FILE", requires = "user", value_hint = ValueHint::FilePath)]
     pub user_password_file: Option<PathBuf>,
 
+    /// Tokens instead of the password with each request, from a token endpoint of our own (bearer authentication)
+    #[arg(long)]
+    pub token_auth: bool,
+
+    /// Of the names that may pull only this one may push and delete; can be given again [default: all of them]
+    #[arg(long = "pusher", value_name = "NAME", requires = "accept")]
+    pub pushers: Vec<String>,
+
     /// File of names and passwords that may pull, as `htpasswd -B` writes it
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     pub users: Option<PathBuf>,

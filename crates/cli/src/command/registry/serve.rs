@@ -8,11 +8,11 @@ use std::{
 
 use lifeboat_images::registry::{
     Intake, Shelf, registry_name,
-    serve::{ServeOptions, Stop, Tls, Users, serve},
+    serve::{ServeOptions, Stop, Tls, TokenKey, Users, serve},
 };
 use lifeboat_recovery::{
     points,
-    registry::{AcceptOptions, Accepting, KeptCertificate, ShelfOptions, VaultShelf},
+    registry::{AcceptOptions, Accepting, KeptCertificate, ShelfOptions, VaultShelf, token_key},
 };
 use lifeboat_vault::{Environment, Timestamp, Vault};
 
@@ -97,7 +97,12 @@ pub fn run(session: &Session, args: &RegistryServeArgs) -> Result<Exit> {
         let said = "everybody who reaches this address can pull every image in the vault; --user or --users closes it";
         session.reporter.note(said, session.global.quiet);
     }
+    let tokens = match args.token_auth {
+        true => Some(TokenKey::new(&token_key(&session.places.state)?)),
+        false => None,
+    };
     let options = ServeOptions {
+        tokens,
         names,
         users,
         tls,
@@ -164,6 +169,11 @@ fn point(vault: &Vault, args: &RegistryServeArgs) -> Result<Option<lifeboat_vaul
 
 fn users(args: &RegistryServeArgs) -> Result<Option<Users>> {
     if args.user.is_none() && args.users.is_none() {
+        if args.token_auth || !args.pushers.is_empty() {
+            return Err(Failure::usage(
+                "tokens and pushers are for names with passwords; give --user or --users",
+            ));
+        }
         return Ok(None);
     }
     let mut users = Users::default();
@@ -176,6 +186,9 @@ fn users(args: &RegistryServeArgs) -> Result<Option<Users>> {
         }
         let source = password::Source::File(file.clone());
         users.add(name, &password::read_as(&source, "user-")?);
+    }
+    if !args.pushers.is_empty() {
+        users.only_these_push(args.pushers.iter().cloned());
     }
     Ok(Some(users))
 }

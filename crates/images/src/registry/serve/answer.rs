@@ -3,7 +3,7 @@
 use std::io;
 
 use bytes::Bytes;
-use http_body_util::{Either, Full, channel::Channel};
+use http_body_util::{Either, Full};
 use hyper::{
     HeaderMap, Method, Request, Response, StatusCode,
     header::{self, HeaderName, HeaderValue},
@@ -11,10 +11,10 @@ use hyper::{
 use percent_encoding::percent_decode_str;
 use serde_json::{Value, json};
 
-use super::feed::Feed;
+use super::feed::{Feed, Pieces};
 
 /// The body of an answer.
-pub type Body = Either<Full<Bytes>, Channel<Bytes, io::Error>>;
+pub type Body = Either<Full<Bytes>, Pieces>;
 
 /// A request, without its body.
 pub struct Asked {
@@ -183,12 +183,20 @@ impl Refusal {
         refusal
     }
 
-    pub fn unauthorized() -> Self {
-        let why = "name and password are needed, and these are not known";
+    pub fn denied() -> Self {
+        let why = "this name may pull, and nothing else";
+        Self::new(StatusCode::FORBIDDEN, "DENIED", why)
+    }
+
+    /// With how to come in: by name and password if nothing else is said.
+    pub fn unauthorized(challenge: Option<&str>) -> Self {
+        let why = "name and password are needed, and these are not known or may not";
         let mut refusal = Self::new(StatusCode::UNAUTHORIZED, "UNAUTHORIZED", why);
         refusal.header = Some((
             header::WWW_AUTHENTICATE,
-            "Basic realm=\"Lifeboat\", charset=\"UTF-8\"".to_owned(),
+            challenge
+                .unwrap_or("Basic realm=\"Lifeboat\", charset=\"UTF-8\"")
+                .to_owned(),
         ));
         refusal
     }

@@ -1,7 +1,7 @@
 //! Who may pull: names and passwords (basic authentication).
 
 use std::{
-    collections::{BTreeMap, HashSet},
+    collections::{BTreeMap, BTreeSet, HashSet},
     path::Path,
 };
 
@@ -21,6 +21,7 @@ pub struct Users {
     /// Hashes of `name:password` that were right. The lock also lets only one password be tried at a time, so that
     /// guessing costs one core at most.
     right: Mutex<HashSet<[u8; 32]>>,
+    pushers: Option<BTreeSet<String>>,
 }
 
 enum Secret {
@@ -67,24 +68,52 @@ impl Users {
         Ok(())
     }
 
-    /// Whether an `Authorization` is one of theirs.
-    pub(super) fn know(&self, header: Option<&str>) -> bool {
-        self.tried(header).unwrap_or(false)
+    /// Lets these alone push and delete; without it all may.
+    pub fn only_these_push(&mut self, names: impl IntoIterator<Item = String>) {
+        self.pushers = Some(names.into_iter().collect());
     }
 
-    fn tried(&self, header: Option<&str>) -> Option<bool> {
+    pub(super) fn may_push(&self, name: &str) -> bool {
+        let pushers = self.pushers.as_ref();
+        pushers.is_none_or(|pushers| pushers.contains(name))
+    }
+
+    /// What changes with the password of a name.
+    pub(super) fn stamp(&self, name: &str) -> Option<String> {
+        let hash = match self.known.get(name)? {
+            Secret::Bcrypt(hash) => Sha256::digest(hash.as_bytes()),
+            Secret::Plain(hash) => Sha256::digest(hash),
+        };
+        Some(hex::encode(&hash[..8]))
+    }
+
+    /// Whether this is the password of a name.
+    pub(super) fn is(&self, name: &str, password: &[u8]) -> bool {
+        let mut pair = name.as_bytes().to_vec();
+        pair.push(b':');
+        pair.extend_from_slice(password);
+        self.fits(&pair).is_some()
+    }
+
+    /// Whose `Authorization` this is (basic).
+    pub(super) fn who(&self, header: Option<&str>) -> Option<String> {
         let (kind, coded) = header?.trim().split_once(' ')?;
         if !kind.eq_ignore_ascii_case("basic") {
             return None;
         }
-        let pair = BASE64_STANDARD.decode(coded.trim()).ok()?;
+        self.fits(&BASE64_STANDARD.decode(coded.trim()).ok()?)
+    }
+
+    /// The name in `name:password`, if they go together.
+    fn fits(&self, pair: &[u8]) -> Option<String> {
         let colon = pair.iter().position(|&b| b == b':')?;
         let (name, password) = (&pair[..colon], &pair[colon + 1..]);
-        let secret = self.known.get(std::str::from_utf8(name).ok()?)?;
-        let hash: [u8; 32] = Sha256::digest(&pair).into();
+        let name = std::str::from_utf8(name).ok()?;
+        let secret = self.known.get(name)?;
+        let hash: [u8; 32] = Sha256::digest(pair).into();
         let mut right = self.right.lock();
         if right.contains(&hash) {
-            return Some(true);
+            return Some(name.to_owned());
         }
         let fits = match secret {
             // Of hashes, time tells nothing that helps.
@@ -94,7 +123,7 @@ impl Users {
         if fits && right.len() < MAX_REMEMBERED {
             right.insert(hash);
         }
-        Some(fits)
+        fits.then(|| name.to_owned())
     }
 }
 
@@ -127,7 +156,7 @@ mod tests {
             (Some("Bearer x".to_owned()), false),
             (None, false),
         ] {
-            assert_eq!(users.know(header.as_deref()), known, "{header:?}");
+            assert_eq!(users.who(header.as_deref()).is_some(), known, "{header:?}");
         }
         fs_err::write(&file, "ann:{SHA}abc\n").unwrap();
         let refused = users.add_htpasswd(&file).unwrap_err().to_string();

@@ -5,7 +5,7 @@
 //! - `manifests`, `blobs`, `lists`: one room for each kind of request;
 //! - `push`: uploads, manifests and deletions, where an intake takes them;
 //! - `feed`, `body`: bytes from a blocking thread into a connection, and from one;
-//! - `auth`: users and their passwords; `tls`: certificates.
+//! - `auth`: users and their passwords; `token`: tokens in their place; `tls`: certificates.
 //!
 //! **Never a wrong byte.** A manifest is hashed before it is sent. A blob is hashed while it is sent, and its last piece
 //! is held back until the digest is right; where it is not, or where the shelf fails, the connection is broken off before the
@@ -31,6 +31,7 @@ mod route;
 #[cfg(test)]
 mod tests;
 mod tls;
+mod token;
 
 use std::{io, net::TcpListener, sync::Arc};
 
@@ -38,6 +39,7 @@ use tokio::sync::{Semaphore, watch};
 
 pub use auth::Users;
 pub use tls::{SelfSigned, Tls};
+pub use token::TokenKey;
 
 use super::{Intake, Shelf};
 
@@ -60,6 +62,8 @@ pub struct ServeOptions {
     pub users: Option<Users>,
     /// Plain HTTP if none.
     pub tls: Option<Tls>,
+    /// Seals tokens, with which clients come instead of a name and a password each time.
+    pub tokens: Option<TokenKey>,
     /// What takes pushes; read-only if none.
     pub intake: Option<Arc<dyn Intake>>,
 }
@@ -89,6 +93,8 @@ struct Server {
     streams: Arc<Semaphore>,
     lookups: Arc<Semaphore>,
     intake: Option<Arc<dyn Intake>>,
+    tokens: Option<TokenKey>,
+    is_tls: bool,
     pushes: Arc<Semaphore>,
 }
 
@@ -116,6 +122,8 @@ pub fn serve(
         streams: Arc::new(Semaphore::new(MAX_STREAMS)),
         lookups: Arc::new(Semaphore::new(MAX_LOOKUPS)),
         intake: options.intake,
+        tokens: options.tokens,
+        is_tls: options.tls.is_some(),
         pushes: Arc::new(Semaphore::new(MAX_PUSHES)),
     });
     let served = runtime.block_on(async {

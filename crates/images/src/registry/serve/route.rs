@@ -8,6 +8,7 @@ use super::{
     Server,
     answer::{Answer, Asked, Refusal, whole},
     blobs, lists, manifests, push,
+    token::{self, Access},
 };
 use crate::{
     Digest,
@@ -54,19 +55,42 @@ impl<'p> Route<'p> {
     }
 }
 
+impl Route<'_> {
+    /// What somebody has to be allowed.
+    fn access(&self, method: &Method) -> Option<Access> {
+        let action = match *method {
+            Method::GET | Method::HEAD => "pull",
+            Method::DELETE => "delete",
+            _ => "pull,push",
+        };
+        match self {
+            Self::Base => None,
+            Self::Catalog => Some(Access::catalog()),
+            Self::Upload(name, _) => Some(Access::repository(name, "pull,push")),
+            Self::Tags(name)
+            | Self::Manifest(name, _)
+            | Self::Blob(name, _)
+            | Self::Referrers(name, _) => Some(Access::repository(name, action)),
+        }
+    }
+}
+
 /// Answers a request.
 pub fn answer(server: &Server, asked: &Asked, body: &mut dyn Read) -> Result<Answer, Refusal> {
+    if let (Some(users), Some(key), "/token") = (&server.users, &server.tokens, &*asked.path) {
+        return token::give(key, users, asked, body);
+    }
     let below = asked.path == "/v2" || asked.path.starts_with("/v2/");
     if !below {
         return Err(Refusal::nothing_here());
     }
-    if let Some(users) = &server.users
-        && !users.know(asked.header(hyper::header::AUTHORIZATION))
-    {
-        return Err(Refusal::unauthorized());
-    }
     let route = Route::of(&asked.path).ok_or_else(Refusal::nothing_here);
     let is_read = asked.method == Method::GET || asked.method == Method::HEAD;
+    if let Some(users) = &server.users {
+        let wanted = route.as_ref().ok();
+        let wanted = wanted.and_then(|route| route.access(&asked.method));
+        token::admit(server, users, asked, wanted.as_ref())?;
+    }
     if !is_read || matches!(route, Ok(Route::Upload(..))) {
         let intake = server.intake.as_deref().ok_or_else(Refusal::read_only)?;
         return push::answer(intake, asked, &route?, body);
