@@ -9,7 +9,7 @@
 //!
 //! # What may run beside what
 //!
-//! With the lock that decides it ([`lock`]); `tests/it/cells.rs` has each cell at every step, `tests/lab` those with rustic.
+//! With the lock that decides it ([`lock`]); `tests/it/cells` has each cell at every step, `tests/lab` those with rustic.
 //!
 //! | | read, `check`, copy out | backup, copy in, forget, pin | prune: mark, repack | prune: delete | instant prune, repair of the index |
 //! | --- | --- | --- | --- | --- | --- |

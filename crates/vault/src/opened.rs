@@ -29,6 +29,10 @@ const LAG: Duration = Duration::from_millis(200);
 /// And where it was seen to.
 const LAG_SEEN: Duration = Duration::from_secs(2);
 
+/// So late a put may arrive once more, where it is sent over a network: a proxy sends twice, or a try of ours that was
+/// given up was on its way.
+const ECHO: Duration = Duration::from_secs(3);
+
 /// How long to wait for a lock.
 pub struct Patience {
     /// So long.
@@ -91,6 +95,15 @@ impl Core {
         let lag = self.listing_lag();
         if !lag.is_zero() {
             self.env.clock.sleep(lag);
+        }
+    }
+
+    /// Waits as well until what was put before will not arrive a second time. Before an index file is deleted: one that came
+    /// back would name packs that are gone, and a backup would rest on them.
+    pub fn outlast_echoes(&self) {
+        match self.store.is_remote() {
+            true => self.env.clock.sleep(ECHO.max(self.listing_lag())),
+            false => self.settle(),
         }
     }
 

@@ -38,7 +38,7 @@ impl Core {
         pass_over: &HashSet<IndexId>,
         confirm: &dyn Fn() -> Result<()>,
     ) -> Result<usize> {
-        let mut count = 0;
+        let mut old = Vec::new();
         for id in self.list(Area::Index)? {
             if pass_over.contains(&IndexId(id)) {
                 continue;
@@ -55,6 +55,13 @@ impl Core {
             if now > 0 {
                 self.save_unpacked(Area::Index, &file.to_json()?)?;
             }
+            old.push(id);
+        }
+        if !old.is_empty() {
+            self.outlast_echoes();
+        }
+        let mut count = 0;
+        for id in old {
             confirm()?;
             let name = object_name(Area::Index, &id)?;
             match self.store.delete(&name) {

@@ -54,7 +54,7 @@ pub(super) fn mark(core: &Core, packs: &[(PackId, u64)], lock: &HeldLock) -> Res
         if !now.is_subset(&waits) {
             waits.extend(now);
             save(core, &file(&waits))?;
-            core.settle();
+            core.outlast_echoes();
             delete(core, first)?;
         }
     }
@@ -117,9 +117,9 @@ impl Rewrite<'_> {
         }
         confirm()?;
         write_index(core, packs)?;
-        // A listing must not show neither.
+        // A listing must not show neither, and what goes must not come back.
         if !self.files.is_empty() {
-            core.settle();
+            core.outlast_echoes();
         }
         for facts in &self.files {
             confirm()?;

@@ -21,6 +21,9 @@
 //! names them, and that before the old ones are marked; the new index is durable before an old file of it is deleted, and
 //! that before the packs are.
 //!
+//! Where a network lies between, a put may arrive twice, and an index file that comes back after its deletion names packs
+//! that are gone. So between the last put of index files and the deletion of one, 3 seconds pass there.
+//!
 //! Nothing is pruned from a damaged vault. Memory: the index (52 bytes for each blob and copy) and two bits a blob.
 
 mod mark;

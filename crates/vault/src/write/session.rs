@@ -340,6 +340,7 @@ impl Session {
                 continue;
             }
             write_index(&self.core, file.packs)?;
+            self.core.outlast_echoes();
             match self.core.store.delete(&object_name(Area::Index, &id.0)?) {
                 Ok(()) | Err(StoreError::NotFound(_)) => {}
                 Err(e) => return Err(VaultError::store(format!("delete index/{id}"))(e)),

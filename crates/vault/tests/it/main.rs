@@ -11,6 +11,7 @@ mod near;
 mod odd;
 mod opening;
 mod oracle;
+mod points;
 mod prune;
 mod reading;
 mod repairing;

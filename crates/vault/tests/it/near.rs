@@ -11,7 +11,7 @@ use lifeboat_vault::{CheckOptions, Silent, Vault};
 use parking_lot::Mutex;
 
 use crate::{
-    prune::{forget, is_whole, one_thread, options, point, prune, save, try_prune},
+    points::{forget, is_whole, one_thread, options, point, prune, save, try_prune},
     support::*,
 };
 

@@ -13,6 +13,7 @@ use parking_lot::Mutex;
 use crate::{
     client::{Client, Deed, Trouble, read_point},
     model::Model,
+    order::Broken,
     place::{Life, elsewhere, found},
 };
 
@@ -41,8 +42,8 @@ impl std::ops::AddAssign for Figures {
 }
 
 /// Runs a seed. `Err` tells what was found, and the history.
-pub fn run(seed: u64, weather: Option<Weather>) -> Result<Figures, String> {
-    let mut history = History::new(seed, weather);
+pub fn run(seed: u64, weather: Option<Weather>, broken: Option<Broken>) -> Result<Figures, String> {
+    let mut history = History::new(seed, weather, broken);
     history.live().map_err(|why| {
         let log = history.simulation.log().join("\n");
         format!("{why}\nweather: {:?}\n{log}", history.weather)
@@ -62,7 +63,7 @@ pub fn run(seed: u64, weather: Option<Weather>) -> Result<Figures, String> {
 
 /// What happens under a seed.
 pub fn log(seed: u64) -> Vec<String> {
-    let mut history = History::new(seed, None);
+    let mut history = History::new(seed, None, None);
     let _ = history.live();
     history.simulation.log()
 }
@@ -73,12 +74,13 @@ struct History {
     dice: Dice,
     model: Mutex<Model>,
     copies: Vault,
+    broken: Option<Broken>,
     lives: u64,
     deaths: usize,
 }
 
 impl History {
-    fn new(seed: u64, weather: Option<Weather>) -> Self {
+    fn new(seed: u64, weather: Option<Weather>, broken: Option<Broken>) -> Self {
         let mut dice = Dice::apart(seed, 3);
         let drawn = draw_weather(&mut dice);
         let weather = weather.unwrap_or(drawn);
@@ -89,6 +91,7 @@ impl History {
             weather,
             dice,
             model: Mutex::default(),
+            broken,
             lives: seed << 16,
             deaths: 0,
         }
@@ -119,7 +122,7 @@ impl History {
             true => self.dice.below(2 * most).cast_signed() - most.cast_signed(),
             false => 0,
         };
-        Life::new(&self.simulation, name, self.lives, off)
+        Life::new(&self.simulation, name, self.lives, off, self.broken)
     }
 
     /// One to three clients beside each other.

@@ -14,6 +14,8 @@ use lifeboat_vault::{
 };
 use parking_lot::Mutex;
 
+use crate::order::{Broken, Disorder};
+
 const PASSWORD: &[u8] = b"simulated";
 /// 2030-01-01.
 const BEGIN: i64 = 1_893_456_000;
@@ -76,13 +78,21 @@ fn environment(simulation: &Arc<Simulation>, name: &str, seed: u64, off: i64) ->
 pub struct Life {
     pub store: Arc<SimulatedStore>,
     env: Environment,
+    broken: Option<Broken>,
 }
 
 impl Life {
-    pub fn new(simulation: &Arc<Simulation>, name: &str, seed: u64, off: i64) -> Life {
+    pub fn new(
+        simulation: &Arc<Simulation>,
+        name: &str,
+        seed: u64,
+        off: i64,
+        broken: Option<Broken>,
+    ) -> Life {
         Life {
             store: simulation.client(name),
             env: environment(simulation, name, seed, off),
+            broken,
         }
     }
 
@@ -90,6 +100,7 @@ impl Life {
         Life {
             store: simulation.calm_client(name),
             env: environment(simulation, name, seed, 0),
+            broken: None,
         }
     }
 
@@ -97,11 +108,16 @@ impl Life {
         Life {
             store: simulation.inspector(),
             env: environment(simulation, "inspector", seed, 0),
+            broken: None,
         }
     }
 
     pub fn open(&self) -> Result<Vault> {
-        Vault::open(self.store.clone(), PASSWORD, self.env.clone())
+        let store: Arc<dyn Store> = match self.broken {
+            Some(broken) => Arc::new(Disorder::new(self.store.clone(), broken)),
+            None => self.store.clone(),
+        };
+        Vault::open(store, PASSWORD, self.env.clone())
     }
 }
 
