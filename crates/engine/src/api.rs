@@ -8,7 +8,9 @@ use lifeboat_plan::inventory::{EngineFacts, Inventory};
 use serde_json::Value;
 
 use crate::Result;
-use crate::docker::{ApiVersion, HostNetwork, LoadedImages, OwnPath, OwnPathQuery};
+use crate::docker::{
+    ApiVersion, EventStream, HostNetwork, Listed, LoadedImages, OwnPath, OwnPathQuery,
+};
 
 /// How a path in a writable layer differs from the image.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -116,8 +118,10 @@ pub trait Engine: Send + Sync {
     fn host_path(&self, path: &str) -> Result<HostPath>;
     fn create_helper(&self, name: &str, image: Option<&str>, host: &Value) -> Result<String>;
     fn remove_helper(&self, name: &str) -> Result<()>;
+    fn events(&self, since: Option<i64>) -> Result<Box<dyn EventStream>>;
     fn own_path(&self, query: &OwnPathQuery) -> Result<Vec<OwnPath>>;
 
+    fn list_containers(&self) -> Result<Vec<Listed>>;
     fn inspect_container(&self, id: &str) -> Result<Value>;
     fn create_container(&self, name: &str, body: &Value) -> Result<String>;
     fn rename(&self, id: &str, name: &str) -> Result<()>;
@@ -125,6 +129,8 @@ pub trait Engine: Send + Sync {
     fn remove_container(&self, id: &str, force: bool, with_anonymous_volumes: bool) -> Result<()>;
     fn start(&self, id: &str) -> Result<()>;
     fn stop(&self, id: &str, grace: Option<Duration>) -> Result<()>;
+    fn kill(&self, id: &str, signal: &str) -> Result<()>;
+    fn log_tail(&self, id: &str, lines: usize) -> Result<String>;
     fn pause(&self, id: &str) -> Result<()>;
     fn unpause(&self, id: &str) -> Result<()>;
     fn wait_healthy(&self, id: &str, limit: Duration) -> Result<Health>;

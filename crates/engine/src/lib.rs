@@ -24,8 +24,8 @@ pub mod recreate;
 
 pub use api::{Change, ChangeKind, Engine, ExecOutput, ExecRequest, Health, HostPath};
 pub use docker::{
-    ApiVersion, DockerEngine, HostNetwork, Listening, LoadedImages, OwnPath, OwnPathQuery,
-    OwnPathReason, container_facts,
+    ApiVersion, DockerEngine, EngineEvent, EventStream, HostNetwork, Listed, Listening,
+    LoadedImages, OwnPath, OwnPathQuery, OwnPathReason, container_facts,
 };
 pub use endpoint::{DEFAULT_SOCKET, Endpoint, Ssh, Tls};
 pub use error::{Error, Result};

@@ -36,6 +36,11 @@ pub(crate) struct BodyReader {
 }
 
 impl BodyReader {
+    /// From now on nothing may come for so long. Reading again after a time-out goes on where it was.
+    pub(super) fn wait_at_most(&mut self, limit: Duration) {
+        self.limit = limit;
+    }
+
     fn at_end(&mut self) {
         if let Some(back) = self.back.take() {
             back.keep();

@@ -67,7 +67,7 @@ pub fn container(raw: Value) -> Container {
 }
 
 /// A paused container says `Running` as well: the word in `Status` is the one to go by.
-fn container_state(state: &Value) -> ContainerState {
+pub(super) fn container_state(state: &Value) -> ContainerState {
     match text(state, "Status") {
         "running" => ContainerState::Running,
         "paused" => ContainerState::Paused,

@@ -187,7 +187,7 @@ impl DockerEngine {
 }
 
 /// What we make for ourselves for a moment is not part of what the engine holds.
-fn is_scratch(entry: &Value) -> bool {
+pub(super) fn is_scratch(entry: &Value) -> bool {
     let ours = [super::local::SCRATCH_LABEL, super::helper::HELPER_LABEL];
     ours.iter()
         .any(|label| entry["Labels"].get(label).is_some())

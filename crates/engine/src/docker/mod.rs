@@ -6,13 +6,14 @@
 //! - [`http`], [`answer`]: HTTP; why it is our own.
 //! - [`wire`], [`tls`], [`ssh`]: what it runs over.
 //! - [`inventory`], [`facts`]: all facts in one go.
-//! - [`container`], [`object`], [`image`]: single operations.
+//! - [`container`], [`object`], [`image`]: single operations. [`events`]: what happens, as it happens.
 //! - [`local`]: the proof that the engine's files are ours.
 //! - [`helper`]: containers of ours through which the engine's archive reaches its files where they are not.
 //! - [`own_path`]: what we ourselves run through, and must never freeze.
 
 mod answer;
 mod container;
+mod events;
 mod exec;
 mod facts;
 mod helper;
@@ -32,6 +33,7 @@ mod wire;
 use hyper::Method;
 use serde_json::Value;
 
+pub use events::{EngineEvent, EventStream, Listed};
 pub use facts::container as container_facts;
 pub use host_network::{HostNetwork, Listening};
 pub use image::LoadedImages;

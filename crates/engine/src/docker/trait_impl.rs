@@ -7,7 +7,9 @@ use lifeboat_plan::fingerprint::Fingerprints;
 use lifeboat_plan::inventory::{EngineFacts, Inventory};
 use serde_json::Value;
 
-use super::{ApiVersion, DockerEngine, HostNetwork, LoadedImages, OwnPath, OwnPathQuery};
+use super::{
+    ApiVersion, DockerEngine, EventStream, HostNetwork, Listed, LoadedImages, OwnPath, OwnPathQuery,
+};
 use crate::{Change, Engine, ExecOutput, ExecRequest, Health, HostPath, Result};
 
 impl Engine for DockerEngine {
@@ -39,6 +41,10 @@ impl Engine for DockerEngine {
         Self::prove_local(self, image)
     }
 
+    fn events(&self, since: Option<i64>) -> Result<Box<dyn EventStream>> {
+        Self::events(self, since)
+    }
+
     fn own_path(&self, query: &OwnPathQuery) -> Result<Vec<OwnPath>> {
         Self::own_path(self, query)
     }
@@ -53,6 +59,10 @@ impl Engine for DockerEngine {
 
     fn remove_helper(&self, name: &str) -> Result<()> {
         Self::remove_helper(self, name)
+    }
+
+    fn list_containers(&self) -> Result<Vec<Listed>> {
+        Self::list_containers(self)
     }
 
     fn inspect_container(&self, id: &str) -> Result<Value> {
@@ -81,6 +91,14 @@ impl Engine for DockerEngine {
 
     fn stop(&self, id: &str, grace: Option<Duration>) -> Result<()> {
         Self::stop(self, id, grace)
+    }
+
+    fn kill(&self, id: &str, signal: &str) -> Result<()> {
+        Self::kill(self, id, signal)
+    }
+
+    fn log_tail(&self, id: &str, lines: usize) -> Result<String> {
+        Self::log_tail(self, id, lines)
     }
 
     fn pause(&self, id: &str) -> Result<()> {
