@@ -179,6 +179,9 @@ fn fetch(
         let Some(reference) = ImageReference::parse(name) else {
             continue;
         };
+        if !registries.is_one(&reference.host) {
+            continue;
+        }
         let client = registries.client(&reference.host, &ctx.cancel);
         let fetched = client.and_then(|client| {
             builder

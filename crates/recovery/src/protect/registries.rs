@@ -47,8 +47,13 @@ impl Registries {
         }
     }
 
+    /// Whether images of this host can be in a registry at all: Podman calls those of its own `localhost`.
+    pub(crate) fn is_one(&self, host: &str) -> bool {
+        host != "localhost"
+    }
+
     /// A client of a registry by its name in images, or why it cannot be asked.
-    pub(super) fn client(&self, host: &str, cancel: &Cancel) -> Known {
+    pub(crate) fn client(&self, host: &str, cancel: &Cancel) -> Known {
         let mut known = self.known.lock();
         if let Some(client) = known.get(host) {
             return client.clone();
