@@ -70,6 +70,7 @@ pub fn run(args: &Args) -> Result<ExitCode> {
     packages::ensure(PACKAGES)?;
     if !args.unit {
         packages::ensure(engine::PACKAGES)?;
+        packages::ensure(engine::PODMAN_PACKAGES)?;
         packages::ensure(images::PACKAGES)?;
         packages::ensure(remote::PACKAGES)?;
     }

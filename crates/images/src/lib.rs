@@ -12,6 +12,7 @@
 //! other and with volumes), compressed from containerd's store (their digest is what registries know).
 //!
 //! - [`LayoutBuilder`]: from an engine into a [`LayoutSink`], verified on the way.
+//! - [`image_from_registry`]: an image that an engine has, from the registry that it came from.
 //! - [`Layout`]: what a [`LayoutSource`] holds; [`verify()`]: each byte of it against its digest.
 //! - [`registry`]: image repositories, fetched, served and pushed back.
 //! - [`load`]: into an engine, without tags; [`set_tags`]: afterwards, where no other image has them.
@@ -24,6 +25,7 @@ mod digest;
 mod directory;
 mod error;
 mod from_engine;
+mod from_registry;
 mod layout;
 mod parallel;
 pub mod registry;
@@ -35,6 +37,7 @@ pub use digest::{Algorithm, Digest, Hasher};
 pub use directory::DirectoryLayout;
 pub use error::{Error, Result};
 pub use from_engine::{LayoutBuilder, Wanted};
+pub use from_registry::image_from_registry;
 pub use layout::{Blob, Layout, LayoutImage};
 pub use sink::{BlobWriter, LayoutSink, LayoutSource};
 pub use to_engine::{LoadStream, Loaded, TagOutcome, load, set_tags};

@@ -27,6 +27,7 @@ pub mod setup;
 pub mod survey;
 pub mod verified;
 pub mod watchdog;
+pub mod whereabouts;
 
 pub use context::{Context, Places, Settings};
 pub use error::{ErrorKind, RecoveryError, Result};

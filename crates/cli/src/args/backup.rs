@@ -58,6 +58,10 @@ pub struct BackupArgs {
     #[arg(long = "exclude-bind", value_name = "PATH", conflicts_with = "paths")]
     pub exclude_binds: Vec<String>,
 
+    /// Take all images from the engine; ask no registry for the digests that it has served
+    #[arg(long, conflicts_with = "paths")]
+    pub engine_images: bool,
+
     /// Continue the line of this app, `[SITE/]HOST/APP`, on this host
     ///
     /// For an app that was recovered on another machine: its next points follow those that it had

@@ -1,19 +1,28 @@
 //! `apps`: needs no vault.
 
+use lifeboat_capture::Cancel;
+use lifeboat_engine::Engine;
 use lifeboat_plan::suggest;
-use lifeboat_recovery::survey::{self, AppReport, Survey};
+use lifeboat_recovery::{
+    survey::{self, AppReport, Survey},
+    whereabouts::{Whereabouts, whereabouts},
+};
 
 use crate::{
     args::AppsArgs,
     exit::{Exit, Failure, Result},
     human,
     session::Session,
+    signals,
     table::{Align, Table},
 };
 
 /// Shows what runs here.
 pub fn run(session: &Session, args: &AppsArgs) -> Result<Exit> {
     let engine = session.connect()?;
+    if args.images {
+        return images(session, args, engine.as_ref());
+    }
     let mut survey = survey::survey(&engine, session.vault_free_space(), &session.skip_set())?;
     session.reporter.finish();
     choose(&mut survey, &args.apps)?;
@@ -26,6 +35,69 @@ pub fn run(session: &Session, args: &AppsArgs) -> Result<Exit> {
             .text(&render(&survey, detailed, session.out.width()))?;
     }
     Ok(Exit::Done)
+}
+
+/// Shows where the images of apps are.
+fn images(session: &Session, args: &AppsArgs, engine: &dyn Engine) -> Result<Exit> {
+    // A vault that is not there yet holds nothing; one that is there and does not open is no such answer.
+    let vault = match session.open_vault() {
+        Ok(vault) => Some(vault),
+        Err(failure) if failure.exit == Exit::NoVault => None,
+        Err(failure) => return Err(failure),
+    };
+    let registries = super::registry::of_images();
+    let cancel = Cancel::new();
+    let on_signal = cancel.clone();
+    signals::on_first(move || on_signal.cancel())?;
+    let mut images = whereabouts(engine, &registries, vault.as_ref(), &cancel)?;
+    if !args.apps.is_empty() {
+        images.retain(|image| image.apps.iter().any(|app| args.apps.contains(app)));
+    }
+    if session.out.is_json() {
+        session.out.json(&serde_json::json!({ "images": images }))?;
+    } else {
+        session
+            .out
+            .text(&where_they_are(&images, session.out.width()))?;
+    }
+    Ok(Exit::Done)
+}
+
+fn where_they_are(images: &[Whereabouts], width: Option<u16>) -> String {
+    let columns = [
+        ("IMAGE", Align::Left),
+        ("APPS", Align::Left),
+        ("SIZE", Align::Right),
+        ("POINT", Align::Left),
+        ("REGISTRY", Align::Left),
+    ];
+    let mut table = Table::new(&columns, width);
+    for image in images {
+        let registry = match (&image.registry, &image.unanswered) {
+            (Some(_), _) => "has it",
+            (None, Some(_)) => "does not answer",
+            (None, None) => "none has it",
+        };
+        table.row([
+            human::escape(image.image.as_bytes()),
+            human::escape(image.apps.join(", ").as_bytes()),
+            human::size(image.bytes),
+            image.point.clone().unwrap_or_default(),
+            registry.to_owned(),
+        ]);
+    }
+    let mut text = table.render();
+    let alone: Vec<&Whereabouts> = images.iter().filter(|image| image.only_here).collect();
+    if !alone.is_empty() {
+        text.push_str("\nOne disk away from being lost, since this engine alone has them:\n");
+    }
+    for image in alone {
+        let why = image.unanswered.iter().map(|why| format!(" ({why})"));
+        let line = format!("  {}{}", image.image, why.collect::<String>());
+        text.push_str(&human::escape(line.as_bytes()));
+        text.push('\n');
+    }
+    text
 }
 
 /// Keeps the apps that were named.

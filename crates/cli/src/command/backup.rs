@@ -109,6 +109,7 @@ fn options(session: &Session, args: &BackupArgs) -> Result<ProtectOptions> {
         include_binds: args.include_binds.clone(),
         exclude_binds: args.exclude_binds.clone(),
         take_over: args.take_over.clone(),
+        registries: (!args.engine_images).then(super::registry::of_images),
         retry_lock: session.global.retry_lock,
     })
 }

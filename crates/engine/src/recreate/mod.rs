@@ -15,12 +15,14 @@
 //! | links, `volumes-from`, `container:<id>` through an id map | the others have new ids |
 //! | `com.docker.compose.image` follows the image's id; `com.docker.compose.replace` dropped | Compose would recreate everything |
 //! | empty device permissions become `rwm` | Podman shows them empty |
+//! | what Podman calls otherwise ([`in_dockers_words`], by the caller) | neither engine takes it back |
 //!
 //! Pure: no I/O, the engine is not asked.
 
 mod container;
 mod mounts;
 mod network;
+mod podman;
 mod volume;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -29,6 +31,7 @@ use serde_json::{Map, Value};
 
 pub use container::{container_create_body, has_fixed_address};
 pub use network::{Attachment, network_create_body, without_subnets};
+pub use podman::in_dockers_words;
 pub use volume::volume_create_body;
 
 use crate::ApiVersion;

@@ -16,7 +16,10 @@ use lifeboat_engine::Engine;
 use serde_json::{Value, json};
 
 use self::receive::Received;
+pub(crate) use self::receive::put_blob;
+use crate::from_registry::image_from_registry;
 use crate::layout::{nameless, reach};
+use crate::registry::{ImageReference, client::RegistryClient};
 use crate::{Blob, Digest, Error, Layout, LayoutImage, LayoutSink, Result};
 
 /// An image to save.
@@ -57,7 +60,24 @@ impl<'s> LayoutBuilder<'s> {
         self.add_from_stream(&mut stream, wanted)
     }
 
-    /// The same from a stream as `docker save` writes it.
+    /// Fetches an image from the registry that it came from: see [`crate::image_from_registry`]. `false` if it is not
+    /// there any more.
+    ///
+    /// # Errors
+    /// The registry does not answer or sends what is damaged, or the sink fails.
+    pub fn add_from_registry(
+        &mut self,
+        client: &RegistryClient,
+        reference: &ImageReference,
+        wanted: &Wanted,
+    ) -> Result<bool> {
+        let image = image_from_registry(client, reference, wanted, self.sink)?;
+        let is_there = image.is_some();
+        image.into_iter().for_each(|image| self.add_known(image));
+        Ok(is_there)
+    }
+
+    /// As [`Self::add_from_engine`], from a stream as `docker save` writes it.
     ///
     /// # Errors
     /// As [`Self::add_from_engine`].

@@ -234,7 +234,7 @@ fn check_name(named: Option<&Digest>, found: &Digest) -> Result<()> {
 }
 
 /// Puts a small blob into the sink unless it is there.
-pub(super) fn put_blob(sink: &mut dyn LayoutSink, digest: &Digest, bytes: &[u8]) -> Result<()> {
+pub(crate) fn put_blob(sink: &mut dyn LayoutSink, digest: &Digest, bytes: &[u8]) -> Result<()> {
     let put = |sink: &mut dyn LayoutSink| {
         if sink.has_blob(digest)? {
             return Ok(());

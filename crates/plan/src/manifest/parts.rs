@@ -249,6 +249,9 @@ pub struct ImageRecord {
     /// Bytes on the engine.
     #[serde(default)]
     pub size: u64,
+    /// `name@sha256:…` by which its bytes came from a registry; `None`: from the engine.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub from_registry: Option<String>,
 }
 
 /// What was put into one container's writable layer, under `layers/<container>/`.

@@ -1,5 +1,11 @@
 //! The app's images into the point, as an OCI layout. What the point before holds is neither read
 //! from the engine nor stored again.
+//!
+//! An image that the engine does not keep as it was served (graph drivers unpack layers) comes from its
+//! registry where the digest still answers there, else from the engine ([ADR 40]). Images that come from
+//! the engine come in one stream, since layers that they share are in it once.
+//!
+//! [ADR 40]: ../../../../docs/adr/0040-images-from-registry-or-engine.md
 
 use std::{
     collections::BTreeMap,
@@ -7,7 +13,9 @@ use std::{
 };
 
 use lifeboat_capture::TreeBuilder;
-use lifeboat_images::{BlobWriter, Digest, Layout, LayoutBuilder, LayoutSink, Wanted};
+use lifeboat_images::{
+    BlobWriter, Digest, Layout, LayoutBuilder, LayoutSink, Wanted, registry::ImageReference,
+};
 use lifeboat_plan::{
     app::App,
     inventory::Inventory,
@@ -18,7 +26,7 @@ use lifeboat_vault::{
     node::{Metadata, Node, NodeKind, Timestamp},
 };
 
-use super::line::ParentPoint;
+use super::{line::ParentPoint, registries::Registries};
 use crate::{Context, Result, layout_source::VaultLayout};
 
 /// What became of the images.
@@ -40,6 +48,7 @@ pub fn save_images(
     app: &App,
     inventory: &Inventory,
     parent: Option<&ParentPoint>,
+    registries: Option<&Registries>,
 ) -> Result<SavedImages> {
     let mut saved = SavedImages::default();
     for image in app.images.iter().filter(|i| i.missing) {
@@ -72,20 +81,39 @@ pub fn save_images(
         known: BTreeMap::new(),
         files: BTreeMap::new(),
     };
+    let mut served: BTreeMap<String, String> = BTreeMap::new();
     let layout = {
-        let (reused, fresh) = split(&wanted, known.as_ref());
-        for image in &reused {
-            for blob in &image.blobs {
-                let path = blob.digest.path();
-                if let Some(node) = parent.and_then(|p| node_of(writer.reader(), p, &path)) {
-                    sink.known.insert(path, node);
-                }
+        let (reused, mut fresh) = split(&wanted, known.as_ref());
+        // A new version of an image has layers of the old one.
+        for blob in known.iter().flat_map(|k| &k.images).flat_map(|i| &i.blobs) {
+            let path = blob.digest.path();
+            if let Some(node) = parent.and_then(|p| node_of(writer.reader(), p, &path)) {
+                sink.known.insert(path, node);
             }
         }
         let mut builder = LayoutBuilder::new(&mut sink);
         reused
             .into_iter()
             .for_each(|image| builder.add_known(image));
+        if let Some(registries) = registries.filter(|_| !fresh.is_empty()) {
+            ctx.progress.step("fetch-images");
+            let mut left = Vec::new();
+            for image in fresh {
+                match fetch(ctx, registries, &mut builder, app, &image) {
+                    Ok(Some(reference)) => drop(served.insert(image.id, reference)),
+                    Ok(None) => left.push(image),
+                    Err(why) => {
+                        ctx.stop_if_cancelled()?;
+                        saved.warnings.push(format!(
+                            "image {} is taken from the engine, so it cannot be served from the vault under the digest that its registry has: {why}",
+                            image.tags.first().unwrap_or(&image.id)
+                        ));
+                        left.push(image);
+                    }
+                }
+            }
+            fresh = left;
+        }
         if !fresh.is_empty() {
             ctx.progress.step("save-images");
             let size = |w: &Wanted| {
@@ -114,9 +142,59 @@ pub fn save_images(
             tags: image.tags.clone(),
             repo_digests: image.repo_digests.clone(),
             size: raw.map_or(image.size, |raw| raw.size),
+            from_registry: served
+                .remove(&image.id)
+                .or_else(|| before(parent, &image.id)),
         });
     }
     Ok(saved)
+}
+
+/// Where the point before has an image from.
+fn before(parent: Option<&ParentPoint>, id: &str) -> Option<String> {
+    let images = &parent?.manifest.images;
+    images
+        .iter()
+        .find(|i| i.id == id)
+        .and_then(|i| i.from_registry.clone())
+}
+
+/// Brings an image from the first registry that has it under a digest that the engine knows, and gives that name back.
+/// `None` where the engine keeps it as it was served, where it never came from a registry, or where no registry has it
+/// any more. `Err` says why a registry could not be asked.
+fn fetch(
+    ctx: &Context,
+    registries: &Registries,
+    builder: &mut LayoutBuilder<'_>,
+    app: &App,
+    image: &Wanted,
+) -> std::result::Result<Option<String>, String> {
+    let known = app.images.iter().find(|i| i.id == image.id);
+    let digests = known.map(|i| i.repo_digests.as_slice()).unwrap_or_default();
+    if digests.iter().any(|d| d.ends_with(&image.id)) {
+        return Ok(None);
+    }
+    let mut failed = None;
+    for name in digests {
+        let Some(reference) = ImageReference::parse(name) else {
+            continue;
+        };
+        if !registries.is_one(&reference.host) {
+            continue;
+        }
+        let client = registries.client(&reference.host, &ctx.cancel);
+        let fetched = client.and_then(|client| {
+            builder
+                .add_from_registry(&client, &reference, image)
+                .map_err(|e| e.to_string())
+        });
+        match fetched {
+            Ok(true) => return Ok(Some(name.clone())),
+            Ok(false) => {}
+            Err(why) => failed = Some(why),
+        }
+    }
+    failed.map_or(Ok(None), Err)
 }
 
 /// Images that the parent's layout holds whole, under today's tags; and the others.

@@ -12,6 +12,7 @@ mod instant;
 mod layers;
 mod line;
 mod passes;
+mod registries;
 mod report;
 mod sources;
 
@@ -30,6 +31,7 @@ use lifeboat_vault::{VaultError, Writer, WriterOptions, id::SnapshotId, node::Ti
 
 pub(crate) use commit::{program_version, summary};
 pub(crate) use images::plain_file;
+pub use registries::{Access, Registries};
 pub use report::{ProtectOptions, Protected};
 
 use self::{
@@ -140,7 +142,15 @@ fn protect_app(ctx: &Context, app: &str, options: &ProtectOptions) -> Result<Pro
     let began = jiff::Timestamp::now();
     let mut tree = TreeBuilder::new(timestamp(began));
     ctx.progress.step("images");
-    let images = images::save_images(ctx, &writer, &mut tree, app, &inventory, parent.as_ref())?;
+    let images = images::save_images(
+        ctx,
+        &writer,
+        &mut tree,
+        app,
+        &inventory,
+        parent.as_ref(),
+        options.registries.as_ref(),
+    )?;
     ctx.progress.step("layers");
     let layers = capture_layers(ctx, &writer, &mut tree, app, &inventory)?;
     ctx.progress.step("precopy");

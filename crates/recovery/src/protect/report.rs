@@ -25,6 +25,8 @@ pub struct ProtectOptions {
     pub exclude_binds: Vec<String>,
     /// Continue the line of this app (`[SITE/]HOST/APP`) although the host's fingerprints contradict.
     pub take_over: Option<String>,
+    /// Where images are looked for before the engine is asked for them; `None`: nowhere.
+    pub registries: Option<super::Registries>,
     /// Wait so long for a vault that somebody else holds.
     pub retry_lock: std::time::Duration,
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use lifeboat_engine::{
     ApiVersion,
-    recreate::{Mapping, network_create_body, volume_create_body},
+    recreate::{Mapping, in_dockers_words, network_create_body, volume_create_body},
 };
 use lifeboat_plan::{
     manifest::{Manifest, VolumeContent, layout},
@@ -128,7 +128,10 @@ impl Definitions {
             ..Self::default()
         };
         for container in &manifest.containers {
-            let raw = load(layout::container_definition(&container.name))?;
+            let mut raw = load(layout::container_definition(&container.name))?;
+            if manifest.engine.kind == "podman" {
+                in_dockers_words(&mut raw);
+            }
             read.containers.insert(container.name.clone(), raw);
         }
         for network in &manifest.networks {

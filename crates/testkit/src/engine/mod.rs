@@ -15,6 +15,7 @@
 //! Needs root, and the packages in [`PACKAGES`].
 
 mod newest;
+mod podman;
 mod process;
 mod start;
 
@@ -30,6 +31,7 @@ use crate::api::Client;
 use crate::{Error, Result};
 
 pub use newest::newest;
+pub use podman::{PODMAN_PACKAGES, PrivatePodman};
 
 /// What an engine of our own needs from the distribution.
 pub const PACKAGES: &[(&str, &str)] = &[

@@ -6,13 +6,13 @@ mod howto;
 mod restore;
 mod serve;
 
-use std::sync::Arc;
+use std::{path::Path, sync::Arc};
 
 use lifeboat_images::registry::{
     Finding,
     client::{Address, ClientOptions, Credentials, DockerConfig, RegistryClient},
 };
-use lifeboat_recovery::{Context, RecoveryError};
+use lifeboat_recovery::{Context, RecoveryError, protect::Registries};
 use secrecy::SecretString;
 
 use crate::{
@@ -22,6 +22,9 @@ use crate::{
     human, password,
     session::Session,
 };
+
+/// Where Docker keeps authorities of registries, a folder for each.
+const CERTIFICATES: &str = "/etc/docker/certs.d";
 
 /// Does what was asked for.
 pub fn run(session: &Session, args: &RegistryArgs) -> Result<Exit> {
@@ -58,6 +61,35 @@ fn connect(ctx: &Context, address: &str, access: &RegistryAccessArgs) -> Result<
     let client =
         RegistryClient::connect(&address, options, Arc::new(move || cancel.is_cancelled()));
     Ok(client.map_err(RecoveryError::from)?)
+}
+
+/// The registries that images of apps came from, reached as Docker here reaches them: with the logins of `docker
+/// login` and the authorities in `/etc/docker/certs.d`.
+pub fn of_images() -> Registries {
+    Registries::new(Arc::new(|address| {
+        let failed = |failure: Failure| RecoveryError::Failed(failure.to_string());
+        Ok(ClientOptions {
+            authorities: authorities(&Path::new(CERTIFICATES).join(address.to_string()))?,
+            credentials: kept(address).map_err(failed)?,
+            ..ClientOptions::default()
+        })
+    }))
+}
+
+/// Every `*.crt` of a folder, together; `None` where there is none.
+fn authorities(folder: &Path) -> std::io::Result<Option<Vec<u8>>> {
+    let mut pem = Vec::new();
+    let Ok(entries) = fs_err::read_dir(folder) else {
+        return Ok(None);
+    };
+    for entry in entries {
+        let path = entry?.path();
+        if path.extension().is_some_and(|end| end == "crt") {
+            pem.extend(fs_err::read(path)?);
+            pem.push(b'\n');
+        }
+    }
+    Ok((!pem.is_empty()).then_some(pem))
 }
 
 fn kept(address: &Address) -> Result<Option<Credentials>> {

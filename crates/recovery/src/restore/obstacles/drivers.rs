@@ -29,7 +29,8 @@ pub(super) fn drivers(on: &Ground<'_>, found: &mut Vec<String>) {
         let host = &raw["HostConfig"];
         let log = host["LogConfig"]["Type"].as_str().unwrap_or_default();
         // Not to log needs no driver.
-        if log != "none" && is_missing(&plugins["Log"], log) {
+        let by_another_name = log == "json-file" && !is_missing(&plugins["Log"], PODMANS_JSON);
+        if log != "none" && !by_another_name && is_missing(&plugins["Log"], log) {
             found.push(format!(
                 "{name} logs with the driver {log}, which this engine does not have; install it there (docker plugin install {log})"
             ));
@@ -39,6 +40,48 @@ pub(super) fn drivers(on: &Ground<'_>, found: &mut Vec<String>) {
             found.push(format!(
                 "{name} runs with the runtime {runtime}, which this engine does not have; install it there and name it in daemon.json (\"runtimes\")"
             ));
+        }
+    }
+}
+
+/// What Podman takes for Docker's `json-file`.
+const PODMANS_JSON: &str = "k8s-file";
+
+/// What Podman's side of Docker's API takes and does not do: found before, because afterwards it would be missing
+/// without a word.
+pub(super) fn podman(on: &Ground<'_>, found: &mut Vec<String>) {
+    if on.here.engine.kind != "podman" {
+        return;
+    }
+    for (name, raw) in &on.definitions.containers {
+        let host = &raw["HostConfig"];
+        for (field, what, way) in [
+            (
+                "Links",
+                "is linked to other containers (--link)",
+                "attach both to a network of their own, where they find each other by name",
+            ),
+            (
+                "DeviceRequests",
+                "asks for devices by what they can do (--gpus)",
+                "name the devices themselves",
+            ),
+            (
+                "StorageOpt",
+                "has a bound on its writable layer",
+                "take it away",
+            ),
+        ] {
+            let is_set = match &host[field] {
+                Value::Array(list) => !list.is_empty(),
+                Value::Object(map) => !map.is_empty(),
+                _ => false,
+            };
+            if is_set {
+                found.push(format!(
+                    "{name} {what}, which Podman leaves out when it is asked through Docker's API; restore it on Docker, or {way} before the next backup"
+                ));
+            }
         }
     }
 }

@@ -58,6 +58,7 @@ pub fn obstacles(on: &Ground<'_>) -> Vec<String> {
     subnets::overlaps(on, &mut found);
     platform::platform(on, &mut found);
     drivers::drivers(on, &mut found);
+    drivers::podman(on, &mut found);
     api::api(on, &mut found);
     found
 }

@@ -1,0 +1,245 @@
+//! The images of apps: from their registry where it answers, from the engine where it does not, each layer once.
+
+use std::{path::Path, process::Command};
+
+use lifeboat_images::Digest;
+use lifeboat_testkit::{
+    engine::{PrivateEngine, Release},
+    images,
+    server::{RegistryOptions, RegistryServer},
+};
+use serde_json::{Value, json};
+
+use crate::{
+    registry_serve::docker,
+    support::{Lab, only},
+    tiny::{self, IDLE, noise, stderr, stdout},
+};
+
+const INDEX: &str = "application/vnd.oci.image.index.v1+json";
+
+/// Pushes busybox as an index of two platforms, of which the other one has other bytes; the digest of the index.
+fn push_index(lab: &Lab, registry: &RegistryServer, name: &str) -> String {
+    let dir = lab.path("layout");
+    let tar = images::busybox().unwrap().tar;
+    let mut skopeo = Command::new("skopeo");
+    skopeo.args(["--insecure-policy", "copy"]);
+    skopeo.arg(format!("docker-archive:{}", tar.display()));
+    let made = skopeo.arg(format!("oci:{}:one", dir.display())).output();
+    assert!(made.unwrap().status.success());
+    let read =
+        |path: &Path| -> Value { serde_json::from_slice(&fs_err::read(path).unwrap()).unwrap() };
+    let blob = |kind: &str, value: &Value| {
+        let bytes = value.to_string().into_bytes();
+        let digest = Digest::of(&bytes);
+        fs_err::write(dir.join(digest.path()), &bytes).unwrap();
+        json!({"mediaType": kind, "digest": digest.to_string(), "size": bytes.len()})
+    };
+    let of = |descriptor: &Value| {
+        let digest: Digest = descriptor["digest"].as_str().unwrap().parse().unwrap();
+        read(&dir.join(digest.path()))
+    };
+    let mut here = read(&dir.join("index.json"))["manifests"][0].take();
+    let manifest = of(&here);
+    let mut config = of(&manifest["config"]);
+    here.as_object_mut().unwrap().remove("annotations");
+    here["platform"] = json!({"os": "linux", "architecture": config["architecture"]});
+    config["architecture"] = json!("riscv64");
+    let mut other = manifest.clone();
+    let kind = manifest["config"]["mediaType"].as_str().unwrap();
+    other["config"] = blob(kind, &config);
+    let mut other = blob(here["mediaType"].as_str().unwrap(), &other);
+    other["platform"] = json!({"os": "linux", "architecture": "riscv64"});
+    let index = json!({"schemaVersion": 2, "mediaType": INDEX, "manifests": [other, here]});
+    let mut index = blob(INDEX, &index);
+    let digest = index["digest"].as_str().unwrap().to_owned();
+    index["annotations"] = json!({"org.opencontainers.image.ref.name": "multi"});
+    let list = json!({"schemaVersion": 2, "mediaType": INDEX, "manifests": [index]});
+    fs_err::write(dir.join("index.json"), list.to_string()).unwrap();
+    registry
+        .push(&format!("oci:{}:multi", dir.display()), name)
+        .unwrap();
+    digest
+}
+
+fn pull_and_run(engine: &PrivateEngine, image: &str) {
+    let pulled = docker(engine, &format!("pull {image}"));
+    assert!(pulled.status.success(), "{}", stderr(&pulled));
+    let body = json!({"Image": image, "Cmd": ["sh", "-c", IDLE], "StopTimeout": 1});
+    engine.api().create_container("shop", &body).unwrap();
+    tiny::start(engine, "shop");
+}
+
+/// `app.json` of the newest point.
+fn manifest(lab: &Lab) -> Value {
+    let id = lab.restic(&["snapshots", "--json", "latest"]);
+    let list: Value = serde_json::from_str(id.lines().last().unwrap()).unwrap();
+    let id = list[0]["short_id"].as_str().unwrap().to_owned();
+    serde_json::from_str(&lab.restic(&["dump", &id, "/app.json"])).unwrap()
+}
+
+#[test]
+fn an_image_is_kept_as_its_registry_has_it_and_comes_back_without_it() {
+    let lab = Lab::new();
+    lab.init();
+    let engine = lab.engine_of("a", Release::Distribution);
+    let image = engine
+        .in_network(|| {
+            let mut registry =
+                RegistryServer::start(&lab.path("r"), RegistryOptions::default()).unwrap();
+            let digest = push_index(&lab, &registry, "team/app:1");
+            let name = format!("{}/team/app", registry.address());
+            pull_and_run(&engine, &format!("{name}:1"));
+            let there = lab.json(Some(&engine), &["apps", "--images"], 0);
+            let there = &there["images"][0];
+            assert_eq!(there["registry"], format!("{name}@{digest}"), "{there}");
+            assert_eq!(there["only_here"], false);
+
+            let first = lab.json(Some(&engine), &["backup", "shop"], 0);
+            let image = manifest(&lab)["images"][0].clone();
+            assert_eq!(image["from_registry"], format!("{name}@{digest}"));
+            assert_eq!(image["manifest_digest"], digest, "{first}");
+            lab.json(None, &["check", "--read-data"], 0);
+
+            // What is known costs nothing and needs nobody.
+            registry.server.kill();
+            let again = lab.json(Some(&engine), &["backup", "shop"], 0);
+            assert_eq!(manifest(&lab)["images"][0], image);
+            assert_eq!(only(&again)["warnings"], only(&first)["warnings"]);
+            // What is new comes from the engine where no registry answers, and that is said.
+            lab.json(Some(&engine), &["apps", "--images"], 0);
+            let lab = Lab::new();
+            lab.init();
+            let alone = lab.json(Some(&engine), &["apps", "--images"], 0);
+            assert_eq!(alone["images"][0]["only_here"], true, "{alone}");
+            let table = stdout(&lab.run(Some(&engine), &["apps", "--images"], 0));
+            assert!(table.contains("One disk away"), "{table}");
+            let told = lab.json(Some(&engine), &["backup", "shop"], 0);
+            let warnings = only(&told)["warnings"].to_string();
+            assert!(warnings.contains("taken from the engine"), "{warnings}");
+            assert_eq!(manifest(&lab)["images"][0]["from_registry"], Value::Null);
+            image
+        })
+        .unwrap();
+    engine.destroy().unwrap();
+    for (name, release) in [("b", Release::Distribution), ("c", Release::Newest)] {
+        let second = lab.engine_of(name, release);
+        lab.json(Some(&second), &["restore", "shop"], 0);
+        assert!(tiny::runs(&second, "shop"));
+        let id = &tiny::inspect(&second, "shop")["Image"];
+        let wanted = match release {
+            Release::Distribution => &image["config_digest"],
+            // It keeps the image as the registry had it, the index of which it has one platform included.
+            Release::Newest => &image["manifest_digest"],
+        };
+        assert_eq!(id, wanted);
+        lab.run(Some(&second), &["restore", "shop", "--dry-run"], 1);
+    }
+}
+
+#[test]
+fn an_index_of_which_the_engine_has_one_platform_is_no_damage() {
+    let lab = Lab::new();
+    lab.init();
+    let engine = lab.engine_of("a", Release::Newest);
+    let digest = engine
+        .in_network(|| {
+            let registry =
+                RegistryServer::start(&lab.path("r"), RegistryOptions::default()).unwrap();
+            let digest = push_index(&lab, &registry, "team/app:1");
+            pull_and_run(&engine, &format!("{}/team/app:1", registry.address()));
+            digest
+        })
+        .unwrap();
+    // The registry is gone: the engine has all that it served, under the digest that it had.
+    lab.json(Some(&engine), &["backup", "shop"], 0);
+    let image = manifest(&lab)["images"][0].clone();
+    assert_eq!(image["manifest_digest"], digest, "{image}");
+    lab.json(None, &["check", "--read-data"], 0);
+    engine.destroy().unwrap();
+    let second = lab.engine_of("b", Release::Newest);
+    lab.json(Some(&second), &["restore", "shop"], 0);
+    assert_eq!(tiny::inspect(&second, "shop")["Image"], digest);
+}
+
+#[test]
+fn twenty_versions_of_an_image_cost_little_more_than_one() {
+    const VERSIONS: u64 = 20;
+    const MIB: usize = 1 << 20;
+    let (one, all) = (Lab::new(), Lab::new());
+    one.init();
+    all.init();
+    let engine = tiny::engine(&one, "a");
+    let api = engine.api();
+    let files = |change: u64| {
+        let dir = one.path("files");
+        let _ = fs_err::remove_dir_all(&dir);
+        fs_err::create_dir(&dir).unwrap();
+        // Its dependencies are the same in each version; of the program itself a tenth differs.
+        if change == 0 {
+            fs_err::write(dir.join("libraries"), noise(24 * MIB, 1)).unwrap();
+        }
+        let program = [noise(9 * MIB / 10, 2), noise(MIB / 10, 3 + 2 * change)].concat();
+        fs_err::write(dir.join("program"), program).unwrap();
+        let mut tar = Command::new("tar");
+        let made = tar.arg("-C").arg(&dir).args(["-c", "."]).output().unwrap();
+        assert!(made.status.success());
+        made.stdout
+    };
+    tiny::create(&engine, "making", json!({"Cmd": ["true"]}));
+    for version in 0..VERSIONS {
+        let tar = files(version);
+        let length = tar.len() as u64;
+        api.upload(
+            "PUT",
+            "/containers/making/archive?path=/",
+            &mut tar.as_slice(),
+            length,
+        )
+        .unwrap();
+        api.post(
+            &format!("/commit?container=making&repo=team/app&tag=v{version}"),
+            &json!({}),
+        )
+        .unwrap();
+        // The next one is made from this one, as by a build that has its layers from a cache.
+        tiny::remove(&engine, "making");
+        let base = json!({"Image": "team/app:v0", "Cmd": ["true"]});
+        api.create_container("making", &base).unwrap();
+        let app = |project: &str| {
+            json!({"Image": format!("team/app:v{version}"), "Cmd": ["true"],
+            "Labels": {"com.docker.compose.project": project, "com.docker.compose.service": format!("v{version}")}})
+        };
+        api.create_container(&format!("all-{version}"), &app("all"))
+            .unwrap();
+        if version == 0 {
+            api.create_container("one", &app("one")).unwrap();
+        }
+    }
+    one.json(Some(&engine), &["backup", "one"], 0);
+    all.json(Some(&engine), &["backup", "all"], 0);
+    let size = |lab: &Lab| {
+        let mut du = Command::new("du");
+        let said = du
+            .args(["-sb"])
+            .arg(lab.vault().join("data"))
+            .output()
+            .unwrap();
+        let said = String::from_utf8(said.stdout).unwrap();
+        said.split_whitespace()
+            .next()
+            .unwrap()
+            .parse::<u64>()
+            .unwrap()
+    };
+    let (one_size, all_size) = (size(&one), size(&all));
+    let ratio = all_size as f64 / one_size as f64;
+    println!(
+        "one version: {one_size} bytes, {VERSIONS} versions: {all_size} bytes, {ratio:.3} times"
+    );
+    assert!(one_size > 24 * MIB as u64, "{one_size}");
+    assert!(ratio < 1.3, "{one_size} and {all_size}");
+    // A second backup of all of them reads none.
+    let again = all.json(Some(&engine), &["backup", "all"], 0);
+    assert!(only(&again)["added"].as_u64().unwrap() < 200_000, "{again}");
+}
