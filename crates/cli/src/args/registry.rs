@@ -73,11 +73,16 @@ Logins come from docker's config.json and its helpers.
 Examples:
   lifeboat registry backup registry.example:5000
   lifeboat registry backup docker.io --repo library/postgres --tag '16*' --platform linux/amd64
+  lifeboat registry backup /var/lib/registry --name registry.example:5000
   lifeboat registry backup registry.lan --registry-ca /etc/docker/certs.d/registry.lan/ca.crt")]
 pub struct RegistryBackupArgs {
-    /// Address, as the names of images have it: HOST or HOST:PORT
+    /// Address, as the names of images have it: HOST or HOST:PORT; or the folder of a registry's own storage, with --name
     #[arg(value_name = "REGISTRY")]
     pub registry: String,
+
+    /// What images call the registry whose storage the folder is: HOST or HOST:PORT
+    #[arg(long, value_name = "NAME")]
+    pub name: Option<String>,
 
     /// Only these repositories; `*` stands for anything; may be given again [default: all that the registry shows]
     #[arg(long = "repo", value_name = "PATTERN")]

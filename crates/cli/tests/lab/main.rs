@@ -46,6 +46,8 @@ mod registry_clients;
 mod registry_conformance;
 mod registry_point;
 mod registry_serve;
+mod registry_sources;
+mod registry_speed;
 mod sharing;
 mod signals;
 mod slow_vault;

@@ -79,7 +79,7 @@ const ZSTD: &[u8] = &[0x28, 0xb5, 0x2f, 0xfd];
 
 /// Fills a registry: five versions, an index of two platforms with a zstd layer, a second repository; returns the digest of
 /// the first version.
-fn fill(lab: &Lab, registry: &RegistryServer) -> String {
+pub fn fill(lab: &Lab, registry: &RegistryServer) -> String {
     let mut layout = Layout::new(lab.path("layout"));
     for version in 0..5 {
         let image = layout.image(version, "amd64", GZIP, "gzip");
@@ -275,7 +275,7 @@ fn what_a_registry_lost_is_said_and_the_rest_is_kept() {
 }
 
 /// The largest file below.
-fn largest(dir: &Path) -> PathBuf {
+pub fn largest(dir: &Path) -> PathBuf {
     let mut all = Vec::new();
     let mut next = vec![dir.to_owned()];
     while let Some(dir) = next.pop() {
@@ -299,6 +299,7 @@ fn logins_certificates_and_whom_it_does_not_know() {
         password: true,
         tls: true,
         newest: true,
+        ..RegistryOptions::default()
     };
     let registry = RegistryServer::start(&lab.path("r1"), options).unwrap();
     fill(&lab, &registry);

@@ -7,6 +7,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use lifeboat_images::Digest;
 use lifeboat_testkit::packages;
 
 use crate::{
@@ -68,14 +69,18 @@ fn skopeo_and_podman_pull_by_the_names_of_old() {
 
     let mut skopeo = Command::new("skopeo");
     skopeo.arg("--registries-conf").arg(&conf);
+    let copy = lab.path("copy");
+    let to = format!("dir:{}", copy.display());
     skopeo.args([
-        "inspect",
-        "--format",
-        "{{.Digest}}",
+        "--insecure-policy",
+        "copy",
         &format!("docker://{NAME}"),
+        &to,
     ]);
     let output = skopeo.output().unwrap();
-    assert_eq!(stdout(&output).trim(), digest, "{}", stderr(&output));
+    assert!(output.status.success(), "{}", stderr(&output));
+    let manifest = fs_err::read(copy.join("manifest.json")).unwrap();
+    assert_eq!(Digest::of(&manifest).to_string(), digest);
 
     let podman = |args: &[&str]| {
         // Its mounts are its own, and end with it.

@@ -59,6 +59,20 @@ impl Served {
         Self { child, said }
     }
 
+    /// The most memory that it had so far, in bytes.
+    pub fn most_memory(&self) -> u64 {
+        let status = fs_err::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap();
+        let line = status.lines().find(|line| line.starts_with("VmHWM:"));
+        let kib: u64 = line
+            .unwrap()
+            .split_whitespace()
+            .nth(1)
+            .unwrap()
+            .parse()
+            .unwrap();
+        kib << 10
+    }
+
     /// `HOST:PORT`.
     pub fn address(&self) -> &str {
         let url = self.said["url"].as_str().unwrap();

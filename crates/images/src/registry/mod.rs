@@ -21,6 +21,8 @@ mod reference;
 mod saved;
 pub mod serve;
 mod shelf;
+mod source;
+mod storage;
 
 pub use client::DOCKER_HUB;
 pub use fetch::{BlobStore, FetchOptions, Fetched, Platform, fetch};
@@ -31,3 +33,5 @@ pub use record::{Deleted, Finding, ManifestRecord, RECORD_SCHEMA, RegistryRecord
 pub use reference::{ImageReference, registry_name};
 pub use saved::saved_manifests;
 pub use shelf::{Content, Shelf, Shelved, ShelvedBlob};
+pub use source::Source;
+pub use storage::RegistryStorage;

@@ -5,7 +5,7 @@ use std::{collections::BTreeSet, time::Instant};
 use lifeboat_capture::{Counts, TreeBuilder};
 use lifeboat_images::{
     Digest,
-    registry::{FetchOptions, Fetched, Finding, RegistryRecord, client::RegistryClient, fetch},
+    registry::{FetchOptions, Fetched, Finding, RegistryRecord, Source, fetch},
 };
 use lifeboat_plan::{identity::RegistryIdentity, name::SiteName};
 use lifeboat_vault::{Snapshot, SnapshotId, WriterOptions};
@@ -62,7 +62,7 @@ pub struct RegistryProtected {
 /// The registry does not answer or does not let us, or the vault takes nothing. Nothing is left behind then.
 pub fn backup(
     ctx: &Context,
-    client: &RegistryClient,
+    client: &dyn Source,
     options: &RegistryBackupOptions,
 ) -> Result<RegistryProtected> {
     again_if_lost(|| once(ctx, client, options))
@@ -70,7 +70,7 @@ pub fn backup(
 
 fn once(
     ctx: &Context,
-    client: &RegistryClient,
+    client: &dyn Source,
     options: &RegistryBackupOptions,
 ) -> Result<RegistryProtected> {
     let clock = Instant::now();
@@ -117,7 +117,7 @@ fn once(
     Ok(report(id, fetched, &total, stats.packed_bytes, clock))
 }
 
-fn identity(ctx: &Context, client: &RegistryClient) -> Result<RegistryIdentity> {
+fn identity(ctx: &Context, client: &dyn Source) -> Result<RegistryIdentity> {
     let site = if ctx.site.is_empty() {
         SiteName::default()
     } else {
@@ -125,7 +125,7 @@ fn identity(ctx: &Context, client: &RegistryClient) -> Result<RegistryIdentity> 
     };
     Ok(RegistryIdentity {
         site,
-        registry: client.address().to_string(),
+        registry: client.name(),
     })
 }
 

@@ -37,7 +37,7 @@ const LOOK_AGAIN_AFTER: Duration = Duration::from_secs(if cfg!(test) { 0 } else 
 /// Directories of blobs, and views of single points, that are kept in memory.
 const KEPT: usize = 4;
 /// What stands before the id of a point in the name of a repository.
-const POINT: &str = "point-";
+pub(super) const POINT: &str = "point-";
 /// The fewest digits of an id.
 const MIN_ID: usize = 8;
 

@@ -30,6 +30,8 @@ pub struct RegistryOptions {
     pub tls: bool,
     /// distribution 3.1, not Debian's.
     pub newest: bool,
+    /// With TLS: let nobody in who does not come with the server's own certificate and key.
+    pub client_certificate: bool,
 }
 
 /// A registry on loopback.
@@ -62,6 +64,9 @@ impl RegistryServer {
         if options.tls {
             let (certificate, key) = certificate(dir)?;
             http["tls"] = json!({"certificate": certificate, "key": key});
+            if options.client_certificate {
+                http["tls"]["clientcas"] = json!([certificate]);
+            }
         }
         let mut config = json!({
             "version": 0.1,

@@ -1,20 +1,25 @@
 //! `registry backup`.
 
-use lifeboat_images::registry::FetchOptions;
-use lifeboat_recovery::registry::backup::{self, RegistryBackupOptions, RegistryProtected};
+use std::path::Path;
 
-use super::{connect, listed};
+use lifeboat_images::registry::{FetchOptions, RegistryStorage, Source};
+use lifeboat_recovery::{
+    Context, RecoveryError,
+    registry::backup::{self, RegistryBackupOptions, RegistryProtected},
+};
+
+use super::{connect, listed, usage};
 use crate::{
     args::RegistryBackupArgs,
-    exit::{Exit, Result},
+    exit::{Exit, Failure, Result},
     human,
-    session::Session,
+    session::{Session, absolute},
 };
 
 /// Makes a point.
 pub fn run(session: &Session, args: &RegistryBackupArgs) -> Result<Exit> {
     let ctx = session.context(None)?;
-    let client = connect(&ctx, &args.registry, &args.access)?;
+    let source = source(&ctx, args)?;
     let options = RegistryBackupOptions {
         fetch: FetchOptions {
             repositories: args.repositories.clone(),
@@ -26,7 +31,7 @@ pub fn run(session: &Session, args: &RegistryBackupArgs) -> Result<Exit> {
         retry_lock: session.global.retry_lock,
     };
     session.reporter.subject(&args.registry);
-    let done = backup::backup(&ctx, &client, &options);
+    let done = backup::backup(&ctx, source.as_ref(), &options);
     session.reporter.finish();
     let done = done?;
     if session.out.is_json() {
@@ -40,6 +45,27 @@ pub fn run(session: &Session, args: &RegistryBackupArgs) -> Result<Exit> {
     } else {
         Exit::Incomplete
     })
+}
+
+/// The registry over the line, or its own storage.
+fn source(ctx: &Context, args: &RegistryBackupArgs) -> Result<Box<dyn Source>> {
+    let is_folder = args.registry.starts_with(['/', '.']);
+    match (&args.name, is_folder) {
+        (None, false) => Ok(Box::new(connect(ctx, &args.registry, &args.access)?)),
+        (Some(_), false) => Err(Failure::usage(
+            "--name goes with the folder of a registry's storage, which begins with / or .",
+        )),
+        (None, true) => Err(Failure::usage(format!(
+            "{} is a folder: say with --name what images call its registry, HOST or HOST:PORT",
+            args.registry
+        ))),
+        (Some(name), true) => {
+            let address = name.parse().map_err(usage)?;
+            let folder = absolute(Path::new(&args.registry))?;
+            let storage = RegistryStorage::open(&folder, &address);
+            Ok(Box::new(storage.map_err(RecoveryError::from)?))
+        }
+    }
 }
 
 fn render(done: &RegistryProtected) -> String {

@@ -255,7 +255,7 @@ fn retry_after(headers: &HeaderMap) -> Option<Duration> {
 
 /// Whether there is no answer because nobody vouches for who would give it.
 pub(super) fn is_about_trust(why: &str) -> bool {
-    why.contains("certificate")
+    why.to_ascii_lowercase().contains("certificate")
 }
 
 /// Why there is no answer, without the URL.
@@ -268,7 +268,10 @@ pub(super) fn reason(error: reqwest::Error) -> String {
         text = deeper.to_string();
         cause = deeper.source();
     }
-    if is_about_trust(&text) {
+    // What TLS says where a client has to come with one of its own.
+    if text.contains("CertificateRequired") {
+        text = "it wants a certificate of ours; give one with --registry-cert".to_owned();
+    } else if is_about_trust(&text) {
         text.push_str("; name the file of its authority with --registry-ca");
     }
     text

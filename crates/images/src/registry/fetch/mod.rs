@@ -17,8 +17,8 @@ use parking_lot::Mutex;
 
 pub use self::manifest::Platform;
 use super::{
-    Finding, ManifestRecord, RECORD_SCHEMA, RegistryRecord, Repository, client::RegistryClient,
-    is_repository,
+    Finding, ManifestRecord, RECORD_SCHEMA, RegistryRecord, Repository, is_repository,
+    source::Source,
 };
 use crate::{BlobWriter, Digest, Error, Result, parallel::parallel};
 
@@ -72,7 +72,7 @@ pub struct Fetched {
 /// # Errors
 /// The registry does not answer, does not let us, or the store takes nothing.
 pub fn fetch(
-    client: &RegistryClient,
+    client: &dyn Source,
     options: &FetchOptions,
     before: Option<&RegistryRecord>,
     store: &dyn BlobStore,
@@ -110,7 +110,7 @@ struct State {
 }
 
 struct Run<'a> {
-    client: &'a RegistryClient,
+    client: &'a dyn Source,
     options: &'a FetchOptions,
     store: &'a dyn BlobStore,
     wanted: Option<GlobSet>,
@@ -124,7 +124,7 @@ struct Run<'a> {
 
 impl<'a> Run<'a> {
     fn new(
-        client: &'a RegistryClient,
+        client: &'a dyn Source,
         options: &'a FetchOptions,
         before: Option<&'a RegistryRecord>,
         store: &'a dyn BlobStore,
@@ -408,7 +408,7 @@ impl<'a> Run<'a> {
         Ok(Fetched {
             record: RegistryRecord {
                 schema: RECORD_SCHEMA,
-                registry: self.client.address().to_string(),
+                registry: self.client.name(),
                 time,
                 repositories: state.repositories,
                 findings: state.findings.into_iter().collect(),

@@ -2,7 +2,7 @@
 //! until all of it is right.
 
 use std::{
-    io::{self, Read, Seek, SeekFrom},
+    io::{self, SeekFrom},
     pin::Pin,
     task::{Context, Poll},
     time::Duration,
@@ -119,8 +119,26 @@ enum Broken {
     Bad(io::Error),
 }
 
+/// Reads so many bytes, piece by piece. What cannot be read is given as such, and is the last.
+fn read(
+    content: &mut dyn Content,
+    mut left: u64,
+    take: &mut dyn FnMut(Result<Vec<u8>, Broken>) -> Result<(), Broken>,
+) -> Result<(), Broken> {
+    while left > 0 {
+        // No more than a piece, so it fits.
+        let mut piece = vec![0; usize::try_from(left.min(PIECE)).unwrap_or_default()];
+        if let Err(error) = content.read_exact(&mut piece) {
+            return take(Err(Broken::Bad(error)));
+        }
+        left -= piece.len() as u64;
+        take(Ok(piece))?;
+    }
+    Ok(())
+}
+
 fn pump(mut feed: Feed, send: &mut dyn FnMut(Bytes) -> Result<(), Broken>) -> Result<(), Broken> {
-    let content = &mut feed.content;
+    let content = feed.content.as_mut();
     if feed.from > 0 {
         content
             .seek(SeekFrom::Start(feed.from))
@@ -128,18 +146,34 @@ fn pump(mut feed: Feed, send: &mut dyn FnMut(Bytes) -> Result<(), Broken>) -> Re
     }
     let mut hash = feed.digest.algorithm().hasher();
     let mut held = None;
-    let mut left = feed.length;
-    while left > 0 {
-        // No more than a piece, so it fits.
-        let mut piece = vec![0; usize::try_from(left.min(PIECE)).unwrap_or_default()];
-        content.read_exact(&mut piece).map_err(Broken::Bad)?;
-        left -= piece.len() as u64;
+    let length = feed.length;
+    // Small ones are not worth a thread; of others the next piece is read (opened, unpacked, hashed by the vault) while
+    // this one is hashed and sent.
+    let mut take = |piece: Vec<u8>| {
         if feed.is_whole {
             hash.update(&piece);
         }
-        if let Some(before) = held.replace(Bytes::from(piece)) {
-            send(before)?;
+        match held.replace(Bytes::from(piece)) {
+            Some(before) => send(before),
+            None => Ok(()),
         }
+    };
+    if length <= 4 * PIECE {
+        read(content, length, &mut |piece| take(piece?))?;
+    } else {
+        std::thread::scope(|scope| {
+            let (sender, pieces) = std::sync::mpsc::sync_channel(WAITING);
+            let ahead = std::thread::Builder::new().name("registry-read".to_owned());
+            let ahead = ahead.spawn_scoped(scope, move || {
+                // Who does not want more has gone.
+                let gone = |_| Broken::Gone("it went away");
+                let _ = read(content, length, &mut |piece| {
+                    sender.send(piece).map_err(gone)
+                });
+            });
+            ahead.map_err(Broken::Bad)?;
+            pieces.into_iter().try_for_each(|piece| take(piece?))
+        })?;
     }
     if feed.is_whole {
         let found = hash.finish();

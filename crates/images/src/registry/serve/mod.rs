@@ -12,7 +12,7 @@
 //! length that was promised, so that no client takes what it has for the whole. Of a part of a blob (`Range`) the
 //! shelf alone answers for the bytes; the client hashes the whole.
 //!
-//! **Bounded memory.** At most 64 blobs are sent at once, each with four pieces of 256 KiB; who comes
+//! **Bounded memory.** At most 64 blobs are sent at once, each with seven pieces of 256 KiB; who comes
 //! later waits. A client that takes nothing for two minutes is left.
 //!
 //! Without an [`Intake`] nothing is ever written: what is no GET and no HEAD is answered with 405. Async lives in here alone, in a runtime

@@ -8,6 +8,9 @@
 //! recovery point. Deletions make a point too; what was deleted stands in its record, and earlier points have it until
 //! they are forgotten.
 //!
+//! **One registry.** Who says no host gets this registry, and what is under `point-<id>/`; the other images of the vault
+//! are for clients that name their registry (containerd).
+//!
 //! **Beside others.** Points are made by ordinary write sessions: backups and prunes go on beside them. Two servers of one
 //! registry, on two hosts, see each other's points; on one host the second is refused.
 
@@ -25,9 +28,7 @@ use std::{
 
 use lifeboat_images::{
     Digest,
-    registry::{
-        Intake, PushedManifest, Refused, Repository, Shelf, Shelved, ShelvedBlob, registry_name,
-    },
+    registry::{Intake, PushedManifest, Refused, Shelf, Shelved, ShelvedBlob, registry_name},
 };
 use lifeboat_plan::{identity::RegistryIdentity, name::SiteName};
 use lifeboat_vault::Vault;
@@ -38,7 +39,7 @@ use self::{
     commit::{Committer, Head, Request},
     staging::Staging,
 };
-use super::VaultShelf;
+use super::{VaultShelf, shelf::POINT};
 use crate::Result;
 
 /// What stands before the name of a repository in a place of ours.
@@ -155,37 +156,24 @@ impl Drop for Accepting {
 
 impl Shelf for Accepting {
     fn repositories(&self, host: Option<&str>) -> io::Result<Vec<String>> {
-        let mut names: BTreeSet<String> = self.shelf.repositories(host)?.into_iter().collect();
         if self.is_own(host) {
-            names.extend(self.head().repositories.keys().cloned());
+            return Ok(self.head().repositories.keys().cloned().collect());
         }
-        Ok(names.into_iter().collect())
+        self.shelf.repositories(host)
     }
 
+    /// What is asked for here is this registry alone: a client that sees a blob under a name does not push it again, so
+    /// another registry's must not be seen under the same name. Those are asked for by host, or out of one point.
     fn repository(&self, host: Option<&str>, name: &str) -> io::Result<Option<Shelved>> {
-        if self.is_own(host) {
-            let known = self.head().repositories.get(name).cloned();
-            let begun = || {
-                self.staging
-                    .has_repository(name)
-                    .then(Arc::<Repository>::default)
-            };
-            // What was begun here is not what another registry had under this name, unless that is all there is.
-            if let Some(repository) = known {
-                return Ok(Some(Shelved {
-                    repository,
-                    place: format!("{OWN}{name}"),
-                }));
-            }
-            return match self.shelf.repository(host, name)? {
-                Some(found) if begun().is_none() => Ok(Some(found)),
-                _ => Ok(begun().map(|repository| Shelved {
-                    repository,
-                    place: format!("{OWN}{name}"),
-                })),
-            };
+        if !self.is_own(host) || name.starts_with(POINT) {
+            return self.shelf.repository(host, name);
         }
-        self.shelf.repository(host, name)
+        let known = self.head().repositories.get(name).cloned();
+        let begun = || self.staging.has_repository(name).then(Arc::default);
+        Ok(known.or_else(begun).map(|repository| Shelved {
+            repository,
+            place: format!("{OWN}{name}"),
+        }))
     }
 
     fn holds(&self, found: &Shelved, digest: &Digest) -> bool {
