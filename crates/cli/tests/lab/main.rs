@@ -16,6 +16,7 @@ mod identity;
 mod kill_backup;
 mod kill_over;
 mod kill_restore;
+mod lean;
 mod locked;
 mod many_writers;
 mod maps;
