@@ -17,6 +17,7 @@ mod exclude;
 mod names;
 mod pass;
 mod pool;
+pub mod priority;
 mod restore;
 mod skip;
 mod sys;

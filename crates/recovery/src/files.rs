@@ -62,6 +62,14 @@ pub fn protect_paths(
     again_if_lost(|| protect_paths_once(ctx, &paths, options))
 }
 
+/// Who asks for fewer readers than there are cores wants no more of the machine to be used.
+pub(crate) fn writer_threads(readers: usize) -> usize {
+    match (readers, WriterOptions::default().threads) {
+        (0, cores) => cores,
+        (readers, cores) => readers.min(cores),
+    }
+}
+
 fn protect_paths_once(
     ctx: &Context,
     paths: &[PathBuf],
@@ -78,6 +86,7 @@ fn protect_paths_once(
     }
     let writer = ctx.vault.writer(WriterOptions {
         retry_lock: options.retry_lock,
+        threads: writer_threads(options.read_concurrency),
         ..WriterOptions::default()
     })?;
     let began_at = jiff::Timestamp::now();
@@ -110,6 +119,7 @@ fn protect_paths_once(
                         began: *began,
                     }),
                 one_file_system: options.one_file_system,
+                threads: options.read_concurrency,
                 ..CaptureOptions::new(&skip, ctx.progress.as_ref(), &ctx.cancel)
             },
         )?;

@@ -70,6 +70,8 @@ pub enum Word {
 /// on standard output, thaws when the input ends without `done` or the deadline passes. Returns the
 /// process's exit code: 0 for nothing to do, 1 for bad orders, 4 where it had to thaw.
 pub fn run() -> u8 {
+    // Whoever started it may stand back; a thaw never does.
+    let _ = lifeboat_capture::priority::lift();
     let mut lines = std::io::stdin().lock().lines();
     let Some(Ok(first)) = lines.next() else {
         return 1;

@@ -12,7 +12,6 @@ use crate::{
     index::Index,
     node::{NodeKind, Tree},
     opened::Core,
-    tree,
 };
 
 /// What one tree names: itself and its files' blobs as numbers in the index, and its directories.
@@ -51,7 +50,7 @@ impl<'a> Closure<'a> {
             }
             let kind = BlobKind::Tree;
             let location = self.index.find(kind, &id).ok_or(missing(kind, id))?;
-            let tree = tree::decode(&self.core.blob_at(kind, id, &location)?)?;
+            let tree = self.core.tree_at(id, &location)?;
             let mut named = Named {
                 blobs: vec![self.number(kind, id)?],
                 directories: Vec::new(),

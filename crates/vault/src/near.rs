@@ -14,13 +14,7 @@ use parking_lot::Mutex;
 use sha2::{Digest, Sha256};
 
 use crate::{
-    blob::BlobKind,
-    error::Result,
-    id::{BlobId, PackId},
-    index::BlobLocation,
-    opened::Core,
-    read::blobs,
-    repo::Vault,
+    error::Result, id::PackId, index::BlobLocation, opened::Core, repo::Vault,
     unpacked::object_name,
 };
 
@@ -92,7 +86,11 @@ impl Core {
     }
 
     /// A tree from the cache, brought there if it is not; `None` where the vault itself must be asked.
-    pub(crate) fn near_tree(&self, id: BlobId, at: &BlobLocation) -> Option<Vec<u8>> {
+    pub(crate) fn near_tree<T>(
+        &self,
+        at: &BlobLocation,
+        open: impl FnOnce(Vec<u8>) -> Result<T, &'static str>,
+    ) -> Option<T> {
         let near = self.near.get()?;
         let name = object_name(Area::Data, &at.pack.0).ok()?;
         let read = || {
@@ -107,7 +105,7 @@ impl Core {
                 sealed = read();
             }
         }
-        match blobs::open(&self.seal, BlobKind::Tree, id, at.plain_length, sealed?) {
+        match open(sealed?) {
             Ok(plain) => Some(plain),
             Err(why) => {
                 tracing::debug!(pack = %at.pack, why, "the cache holds something else");

@@ -10,7 +10,7 @@ use rustix::{fs::Stat, io::Errno};
 
 use super::{
     Counts, Walk,
-    dir::{DirWork, Job, Slot, Todo},
+    dir::{DirWork, Job, Slot, Status, Todo},
 };
 use crate::{
     CaptureError, Result,
@@ -66,7 +66,8 @@ impl Walk<'_> {
             }
             let kind = FileType::from_raw_mode(stat.st_mode);
             if kind == FileType::Directory {
-                dirs.push(Todo { slot, stat, old });
+                let status = Status::of(&stat);
+                dirs.push(Todo { slot, status, old });
                 continue;
             }
             let facts = Facts::of(&stat);
@@ -84,7 +85,8 @@ impl Walk<'_> {
                 }
                 None => {
                     expected += size;
-                    files.push(Todo { slot, stat, old });
+                    let status = Status::of(&stat);
+                    files.push(Todo { slot, status, old });
                 }
             }
         }
@@ -160,7 +162,7 @@ impl Walk<'_> {
             Slot::Same(index)
         } else {
             Slot::New {
-                entry: entry.with(*facts),
+                entry: Box::new(entry.with(*facts)),
                 same: false,
             }
         })
@@ -273,7 +275,7 @@ fn batches(todos: Vec<Todo>) -> Vec<Vec<Todo>> {
     let mut out: Vec<Vec<Todo>> = Vec::new();
     let mut bytes = 0;
     for todo in todos {
-        let size = u64::try_from(todo.stat.st_size).unwrap_or(0);
+        let size = todo.status.size();
         match out.last_mut() {
             Some(batch) if batch.len() < BATCH_FILES && bytes + size <= BATCH_BYTES => {
                 bytes += size;

@@ -22,17 +22,41 @@ pub(super) enum Slot {
     /// As the parent has it.
     Same(u32),
     /// As here; `same` if a tree would say no different thing of it than the parent's does.
-    New { entry: Entry, same: bool },
+    New { entry: Box<Entry>, same: bool },
     /// Left out, vanished or unreadable; or not known yet.
     Gone,
 }
 
-/// One name that has to be looked at closer.
+/// One name that has to be looked at closer. Of a wide directory there are very many, so it is small.
 pub(super) struct Todo {
     pub(super) slot: usize,
-    pub(super) stat: Stat,
+    pub(super) status: Status,
     /// Its place in the parent's directory.
     pub(super) old: Option<u32>,
+}
+
+/// What is known of it.
+pub(super) enum Status {
+    /// A regular file, about so large; it is asked again once it is open.
+    File(u64),
+    /// Anything else.
+    Other(FileType, Box<Facts>),
+}
+
+impl Status {
+    pub(super) fn of(stat: &Stat) -> Self {
+        match FileType::from_raw_mode(stat.st_mode) {
+            FileType::RegularFile => Self::File(u64::try_from(stat.st_size).unwrap_or(0)),
+            other => Self::Other(other, Box::new(Facts::of(stat))),
+        }
+    }
+
+    pub(super) fn size(&self) -> u64 {
+        match self {
+            Self::File(size) => *size,
+            Self::Other(..) => 0,
+        }
+    }
 }
 
 /// Work.
@@ -139,7 +163,12 @@ impl Walk<'_> {
         match job {
             Job::Entry(holder, stat) => {
                 let old = holder.old.as_ref().map(|_| 0);
-                let todo = Todo { slot: 0, stat, old };
+                let status = Status::of(&stat);
+                let todo = Todo {
+                    slot: 0,
+                    status,
+                    old,
+                };
                 if FileType::from_raw_mode(stat.st_mode) == FileType::Directory {
                     return self.directory(holder, todo, queue);
                 }

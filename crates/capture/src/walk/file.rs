@@ -13,7 +13,7 @@ use rustix::{
 
 use super::{
     RACY, Walk,
-    dir::{DirWork, Slot, Todo},
+    dir::{DirWork, Slot, Status, Todo},
 };
 use crate::{
     Cancel, Result,
@@ -74,13 +74,10 @@ impl Walk<'_> {
         todo: Todo,
         reading: &mut Reading<'_>,
     ) -> Result<Slot> {
-        let expected = u64::try_from(todo.stat.st_size).unwrap_or(0);
-        let regular = FileType::from_raw_mode(todo.stat.st_mode) == FileType::RegularFile;
-        reading.untold = if regular { expected } else { 0 };
-        let slot = if regular {
-            self.regular(dir, &todo, reading)?
-        } else {
-            self.special(dir, &todo)
+        reading.untold = todo.status.size();
+        let slot = match &todo.status {
+            Status::File(_) => self.regular(dir, &todo, reading)?,
+            Status::Other(kind, facts) => self.special(dir, &todo, *kind, **facts),
         };
         self.options.progress.advance(1, reading.untold);
         Ok(match slot {
@@ -103,7 +100,10 @@ impl Walk<'_> {
             Some(_) if same => counts.files_unmodified += 1,
             Some(_) => counts.files_changed += 1,
         }
-        Slot::New { entry, same }
+        Slot::New {
+            entry: Box::new(entry),
+            same,
+        }
     }
 
     fn regular(
@@ -288,10 +288,9 @@ impl Walk<'_> {
     }
 
     /// A link, device, pipe or socket: metadata alone, none of them is ever opened for reading.
-    fn special(&self, dir: &DirWork, todo: &Todo) -> Option<Entry> {
+    fn special(&self, dir: &DirWork, todo: &Todo, kind: FileType, facts: Facts) -> Option<Entry> {
         let name = dir.name(todo.slot);
-        let facts = Facts::of(&todo.stat);
-        let what = match FileType::from_raw_mode(todo.stat.st_mode) {
+        let what = match kind {
             FileType::Symlink => match rustix::fs::readlinkat(&dir.fd, name, Vec::new()) {
                 Ok(target) => What::Symlink(target.into_bytes().into_boxed_slice()),
                 Err(e) => {

@@ -2,10 +2,7 @@
 
 use std::sync::{Arc, atomic::Ordering};
 
-use lifeboat_vault::{
-    id::BlobId,
-    node::{Node, Tree},
-};
+use lifeboat_vault::id::BlobId;
 
 use super::{
     Walk,
@@ -62,35 +59,38 @@ impl Walk<'_> {
 
     /// The directory as it is now; its tree is written if it changed.
     fn new_dir(&self, dir: &DirWork, slots: Vec<Slot>, unchanged: bool) -> Result<Sub> {
-        let mut found = Vec::with_capacity(slots.len());
-        for (i, slot) in slots.into_iter().enumerate() {
-            let entry = match slot {
-                Slot::New { entry, .. } => entry,
-                Slot::Same(index) => match dir.old_entry(Some(index)) {
-                    Some(entry) => entry.clone(),
-                    None => continue,
-                },
-                Slot::Gone => continue,
-            };
-            found.push((dir.name(i), entry));
-        }
         let id = match &dir.old {
             Some(old) if unchanged => old.id,
-            _ => self.write_tree(&found)?,
+            _ => self.write_tree(dir, &slots)?,
         };
-        if self.options.later_pass {
-            Ok(Sub::Loaded(Arc::new(PassDir::new(id, true, found))))
-        } else {
-            Ok(Sub::Stored(id))
+        if !self.options.later_pass {
+            return Ok(Sub::Stored(id));
         }
+        let found = slots.into_iter().enumerate().filter_map(|(i, slot)| {
+            let entry = match slot {
+                Slot::New { entry, .. } => *entry,
+                Slot::Same(index) => dir.old_entry(Some(index))?.clone(),
+                Slot::Gone => return None,
+            };
+            Some((dir.name(i), entry))
+        });
+        Ok(Sub::Loaded(Arc::new(PassDir::new(id, true, found))))
     }
 
-    fn write_tree(&self, found: &[(&[u8], Entry)]) -> Result<BlobId> {
-        let nodes: Vec<Node> = found
-            .iter()
-            .map(|(name, entry)| entry.to_node(name, &self.names))
-            .collect();
-        Ok(self.writer.tree(&Tree { nodes })?)
+    /// Entry by entry: of a wide directory the nodes are never in memory together.
+    fn write_tree(&self, dir: &DirWork, slots: &[Slot]) -> Result<BlobId> {
+        let mut tree = self.writer.directory();
+        for (i, slot) in slots.iter().enumerate() {
+            let entry = match slot {
+                Slot::New { entry, .. } => Some(&**entry),
+                Slot::Same(index) => dir.old_entry(Some(*index)),
+                Slot::Gone => None,
+            };
+            if let Some(entry) = entry {
+                tree.node(&entry.to_node(dir.name(i), &self.names))?;
+            }
+        }
+        Ok(tree.finish()?)
     }
 
     /// The directory as an entry of the one above.
@@ -134,7 +134,10 @@ impl Walk<'_> {
                 Slot::Same(index)
             }
             (_, _, Some(index)) if same && !self.options.later_pass => Slot::Same(index),
-            _ => Slot::New { entry, same },
+            _ => Slot::New {
+                entry: Box::new(entry),
+                same,
+            },
         }
     }
 }

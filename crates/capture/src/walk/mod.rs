@@ -135,7 +135,7 @@ impl Walk<'_> {
         let mut problems = self.problems.into_inner();
         problems.sort_by(|a, b| a.path.cmp(&b.path));
         let entry = match result {
-            Some(Slot::New { entry, .. }) => entry,
+            Some(Slot::New { entry, .. }) => *entry,
             Some(Slot::Same(index)) => match holder.old_entry(Some(index)) {
                 Some(entry) => entry.clone(),
                 None => return Err(CaptureError::Invalid("the parent has no root".to_owned())),

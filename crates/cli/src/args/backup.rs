@@ -42,6 +42,16 @@ pub struct BackupArgs {
     #[arg(short = 'x', long)]
     pub one_file_system: bool,
 
+    /// Read so many files at the same time [default: one for each core]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=64))]
+    pub read_concurrency: Option<u16>,
+
+    /// Let everything else on this machine go first: idle class for the processor and the disk
+    ///
+    /// While an app stands still for its last pass, the backup has the usual priority.
+    #[arg(long)]
+    pub idle: bool,
+
     /// Tag for the point
     #[arg(long = "tag", value_name = "TAG", value_delimiter = ',')]
     pub tags: Vec<String>,

@@ -33,6 +33,13 @@ struct Failed {
 /// Makes recovery points.
 pub fn run(session: &Session, args: &BackupArgs) -> Result<Exit> {
     let options = options(session, args)?;
+    if args.idle
+        && let Err(error) = lifeboat_capture::priority::lower()
+    {
+        session.reporter.warn_once(&format!(
+            "the backup cannot stand back ({error}) and runs as it would without --idle"
+        ));
+    }
     if !args.dry_run {
         asides::expire(session);
     }
@@ -104,6 +111,7 @@ fn options(session: &Session, args: &BackupArgs) -> Result<ProtectOptions> {
     Ok(ProtectOptions {
         excludes,
         one_file_system: args.one_file_system,
+        read_concurrency: args.read_concurrency.map_or(0, usize::from),
         tags: args.tags.clone(),
         dry_run: args.dry_run,
         include_binds: args.include_binds.clone(),

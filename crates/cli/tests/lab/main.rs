@@ -18,6 +18,7 @@ mod images;
 mod kill_backup;
 mod kill_over;
 mod kill_restore;
+mod lean;
 mod locked;
 mod many_writers;
 mod maps;

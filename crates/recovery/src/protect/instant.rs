@@ -76,6 +76,8 @@ pub fn reach(
             ctx.progress.step("spool");
             spool.hold();
         }
+        // Who stands still for us is not kept waiting by what we let go first.
+        let first = lifeboat_capture::priority::first();
         ctx.progress.step("freeze");
         freeze.freeze()?;
         ctx.progress.step("frozen");
@@ -84,6 +86,7 @@ pub fn reach(
         let passed = passes.last_pass();
         ctx.progress.step("thaw");
         let stall = freeze.thaw();
+        drop(first);
         ctx.progress.step("thawed");
         if let Some(spool) = spool {
             spool

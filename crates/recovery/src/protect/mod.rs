@@ -122,6 +122,7 @@ fn protect_app(ctx: &Context, app: &str, options: &ProtectOptions) -> Result<Pro
     ctx.progress.step("open-writer");
     let writer = ctx.vault.writer(WriterOptions {
         retry_lock: options.retry_lock,
+        threads: crate::files::writer_threads(options.read_concurrency),
         ..WriterOptions::default()
     })?;
     let here = engine.fingerprints()?;
@@ -162,6 +163,7 @@ fn protect_app(ctx: &Context, app: &str, options: &ProtectOptions) -> Result<Pro
         &skip,
         options.one_file_system,
     )?;
+    passes.threads = options.read_concurrency;
     passes.until_settled()?;
     let instant = instant::reach(ctx, app, &inventory, &sources, &mut passes)?;
     warnings.extend(removed_meanwhile(engine.as_ref(), app)?);

@@ -52,6 +52,8 @@ pub struct Passes<'a> {
     parents: Vec<Option<Node>>,
     parent: Option<&'a ParentPoint>,
     one_file_system: bool,
+    /// Threads that walk and read; 0 for as many as there are cores.
+    pub threads: usize,
     last: Vec<Option<Captured>>,
     lost: Vec<LeftOut>,
     /// Passes made.
@@ -90,6 +92,7 @@ impl<'a> Passes<'a> {
             parents,
             parent,
             one_file_system,
+            threads: 0,
             last,
             lost: Vec::new(),
             made: 0,
@@ -143,6 +146,7 @@ impl<'a> Passes<'a> {
                 parent,
                 one_file_system: self.one_file_system,
                 later_pass,
+                threads: self.threads,
                 ..CaptureOptions::new(
                     &self.skips[at],
                     self.ctx.progress.as_ref(),

@@ -15,6 +15,8 @@ pub struct ProtectOptions {
     pub excludes: Vec<String>,
     /// Stay on one file system below each source.
     pub one_file_system: bool,
+    /// Threads that walk and read; 0 for as many as there are cores.
+    pub read_concurrency: usize,
     /// More tags for the point.
     pub tags: Vec<String>,
     /// Look and count, but write nothing.

@@ -87,6 +87,11 @@ impl<'a> Scan<'a> {
         (bad < 16).then_some(id)
     }
 
+    /// Bytes that are left.
+    pub fn left(&self) -> usize {
+        self.0.len()
+    }
+
     /// The end, but for blanks.
     pub fn end(&self) -> Option<()> {
         let blank = |b: &u8| matches!(b, b' ' | b'\n' | b'\r' | b'\t');

@@ -14,7 +14,6 @@ use crate::{
     node::{NodeKind, Tree},
     opened::Core,
     progress::Progress,
-    tree,
 };
 
 struct Work {
@@ -138,8 +137,8 @@ fn inspect(core: &Core, index: &Index, id: BlobId, used: &Bits) -> Result<Vec<Bl
 fn load(core: &Core, index: &Index, id: BlobId) -> Result<Tree> {
     let mut failed = lost(BlobKind::Tree, id);
     for (_, location) in index.copies(BlobKind::Tree, &id) {
-        match core.blob_at(BlobKind::Tree, id, &location) {
-            Ok(bytes) => return tree::decode(&bytes),
+        match core.tree_at(id, &location) {
+            Ok(tree) => return Ok(tree),
             Err(error) => failed = error,
         }
     }

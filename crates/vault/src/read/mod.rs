@@ -35,7 +35,6 @@ use crate::{
     lock::HeldLock,
     node::{Node, NodeKind, Tree},
     opened::Core,
-    tree,
 };
 
 /// Where much is missing, the index is not looked at for every bit of it.
@@ -179,43 +178,55 @@ impl Reader {
 
     /// A blob: read, opened, decompressed, its hash checked. Nothing is cached.
     pub fn blob(&self, kind: BlobKind, id: BlobId) -> Result<Vec<u8>> {
+        self.read(kind, id, |core, at| core.blob_at(kind, id, at))
+    }
+
+    /// A directory.
+    pub fn tree(&self, id: BlobId) -> Result<Tree> {
+        self.read(BlobKind::Tree, id, |core, at| core.tree_at(id, at))
+    }
+
+    /// Reads a blob from where it lies, or from where it lies now, or from another copy.
+    fn read<T>(
+        &self,
+        kind: BlobKind,
+        id: BlobId,
+        read_at: impl Fn(&Core, &BlobLocation) -> Result<T>,
+    ) -> Result<T> {
         let missing = || VaultError::MissingBlob {
             kind: kind.as_str(),
             id,
         };
         let core = &self.0.core;
         let location = self.find(kind, id).ok_or_else(missing)?;
-        let read = match core.blob_at(kind, id, &location) {
+        let read = match read_at(core, &location) {
             Err(VaultError::PackGone(_)) if self.0.reused.is_none() => {
                 // Another thread may have read the index again already.
                 self.look_again();
                 let location = self.find(kind, id).ok_or_else(missing)?;
-                core.blob_at(kind, id, &location)
+                read_at(core, &location)
             }
             other => other,
         };
         match read {
             Err(error) if error.kind() == ErrorKind::Damaged => {
-                self.other_copy(kind, id).ok_or(error)
+                self.other_copy(kind, id, read_at).ok_or(error)
             }
             other => other,
         }
     }
 
     /// A blob from another pack, where more than one have it and one of them is bad.
-    fn other_copy(&self, kind: BlobKind, id: BlobId) -> Option<Vec<u8>> {
+    fn other_copy<T>(
+        &self,
+        kind: BlobKind,
+        id: BlobId,
+        read_at: impl Fn(&Core, &BlobLocation) -> Result<T>,
+    ) -> Option<T> {
         let core = &self.0.core;
         let copies = self.0.copies.get_or_init(|| core.load_copies().ok());
         let mut copies = copies.as_ref()?.copies(kind, &id);
-        copies.find_map(|(_, at)| core.blob_at(kind, id, &at).ok())
-    }
-
-    /// A directory.
-    pub fn tree(&self, id: BlobId) -> Result<Tree> {
-        tree::decode(&self.blob(BlobKind::Tree, id)?).map_err(|error| match error {
-            VaultError::Damaged { why, .. } => VaultError::damaged(format!("tree {id}"), why),
-            other => other,
-        })
+        copies.find_map(|(_, at)| read_at(core, &at).ok())
     }
 
     /// A file's content. Fails where a blob is missing, and where the blobs do not add up to the

@@ -345,7 +345,7 @@ impl Rewriter<'_> {
             kind: kind.as_str(),
             id,
         })?;
-        tree::decode(&self.core.blob_at(kind, id, &location)?)
+        self.core.tree_at(id, &location)
     }
 
     fn dir(&mut self, frame: &mut Frame, mut node: Node, known: Rewritten) -> Result<()> {

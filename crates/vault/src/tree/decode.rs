@@ -38,7 +38,7 @@ thread_local! {
 }
 
 /// Takes what a node needs from the budget.
-fn afford(node: &Node) -> Result<()> {
+pub(super) fn afford(node: &Node) -> Result<()> {
     let content = match &node.kind {
         NodeKind::File { content, .. } => content.len() * size_of::<BlobId>(),
         NodeKind::Symlink { target } => target.len(),
@@ -113,7 +113,7 @@ impl<'de: 'a, 'a> Deserialize<'de> for RawXattrs<'a> {
 
 /// Go leaves out or nulls what is zero, so everything may be absent. Unknown fields are ignored.
 #[derive(Deserialize)]
-struct RawNode<'a> {
+pub(super) struct RawNode<'a> {
     #[serde(borrow)]
     name: Text<'a>,
     #[serde(rename = "type", borrow, default)]
@@ -178,7 +178,7 @@ pub fn decode(bytes: &[u8]) -> Result<Tree> {
 }
 
 /// Sets the budget for a tree of so many bytes.
-fn allow(bytes: usize) {
+pub(super) fn allow(bytes: usize) {
     MEMORY.set(MEMORY_AT_LEAST.max(bytes.saturating_mul(MEMORY_FOR_A_BYTE)));
 }
 
@@ -194,7 +194,7 @@ pub(super) fn decode_any(bytes: &[u8]) -> Result<Tree> {
     }
 }
 
-fn in_order(mut nodes: Vec<Node>) -> Result<Tree> {
+pub(super) fn in_order(mut nodes: Vec<Node>) -> Result<Tree> {
     if !nodes.is_sorted_by(|a, b| a.name < b.name) {
         nodes.sort_by(|a, b| a.name.cmp(&b.name));
         if let Some([twice, _]) = nodes.array_windows().find(|[a, b]| a.name == b.name) {
@@ -205,7 +205,7 @@ fn in_order(mut nodes: Vec<Node>) -> Result<Tree> {
     Ok(Tree { nodes })
 }
 
-fn node(raw: RawNode<'_>) -> Result<Node> {
+pub(super) fn node(raw: RawNode<'_>) -> Result<Node> {
     let Some(name) = gojson::unquote(&raw.name.0) else {
         let why = format!(
             "the name `{}` is not quoted as names are",

@@ -18,29 +18,65 @@ use crate::{
 /// readers would call such a tree damaged.
 pub fn encode(tree: &Tree) -> Result<Vec<u8>> {
     let ids: usize = tree.nodes.iter().map(content_length).sum();
-    let mut writer = Writer {
-        out: Vec::with_capacity(64 + tree.nodes.len() * 384 + ids * 67),
-        ..Writer::default()
-    };
-    writer.out.extend_from_slice(b"{\"nodes\":[");
-    let mut last: Option<&[u8]> = None;
+    let mut encoder = Encoder::default();
+    encoder
+        .writer
+        .out
+        .reserve(64 + tree.nodes.len() * 384 + ids * 67);
     for node in &tree.nodes {
-        check_name(&node.name)?;
-        if last.is_some_and(|last| last >= node.name.as_slice()) {
-            let name = shown(&node.name);
-            return Err(VaultError::Invalid(format!(
-                "a tree's names must ascend, but `{name}` does not"
-            )));
-        }
-        if last.is_some() {
-            writer.out.push(b',');
-        }
-        last = Some(&node.name);
-        writer.node(node);
+        encoder.node(node)?;
     }
-    writer.out.extend_from_slice(b"]}\n");
-    Ok(writer.out)
+    encoder.end();
+    Ok(encoder.writer.out)
 }
+
+/// The same, entry by entry, for directories that should not be in memory as nodes and as bytes at once.
+#[derive(Default)]
+pub struct Encoder {
+    writer: Writer,
+    last: Option<Vec<u8>>,
+}
+
+impl Encoder {
+    /// Appends an entry. Fails where its name does not come after the one before, or is none.
+    pub fn node(&mut self, node: &Node) -> Result<()> {
+        check_name(&node.name)?;
+        match &mut self.last {
+            Some(last) if last.as_slice() >= node.name.as_slice() => {
+                let name = shown(&node.name);
+                return Err(VaultError::Invalid(format!(
+                    "a tree's names must ascend, but `{name}` does not"
+                )));
+            }
+            Some(last) => {
+                last.clear();
+                last.extend_from_slice(&node.name);
+                self.writer.out.push(b',');
+            }
+            None => {
+                self.last = Some(node.name.clone());
+                self.writer.out.extend_from_slice(BEGIN);
+            }
+        }
+        self.writer.node(node);
+        Ok(())
+    }
+
+    /// Nothing follows.
+    pub fn end(&mut self) {
+        if self.last.is_none() {
+            self.writer.out.extend_from_slice(BEGIN);
+        }
+        self.writer.out.extend_from_slice(b"]}\n");
+    }
+
+    /// The bytes that were not taken yet. Whoever takes them clears them.
+    pub fn bytes(&mut self) -> &mut Vec<u8> {
+        &mut self.writer.out
+    }
+}
+
+const BEGIN: &[u8] = b"{\"nodes\":[";
 
 fn content_length(node: &Node) -> usize {
     match &node.kind {

@@ -5,16 +5,20 @@
 //!   refuses what it cannot encode again.
 //! - [`decode()`] reads what any restic or rustic wrote and refuses what would harm a restore: names that
 //!   are no names, names twice, directories without a tree.
+//! - [`Encoder`] and `decode_from` do the same entry by entry, so that a directory of a million files is not in memory as
+//!   bytes and as nodes at once.
 //!
 //! What the format cannot say: extended attribute names, user and group names that are not UTF-8 (they
 //! arrive with U+FFFD), and times outside the years 0 to 9999 (the nearest is written).
 
 mod decode;
 mod encode;
+mod stream;
 mod usual;
 
 pub use decode::decode;
-pub use encode::encode;
+pub use encode::{Encoder, encode};
+pub(crate) use stream::decode_from;
 
 use crate::{
     error::{Result, VaultError},

@@ -32,7 +32,7 @@ pub(super) fn nodes(bytes: &[u8], mut afford: impl FnMut(&Node) -> bool) -> Opti
     Some(nodes)
 }
 
-fn node(scan: &mut Scan<'_>) -> Option<Node> {
+pub(super) fn node(scan: &mut Scan<'_>) -> Option<Node> {
     scan.need(b"{\"name\":")?;
     let name = scan.plain()?.as_bytes().to_vec();
     check_name(&name).ok()?;

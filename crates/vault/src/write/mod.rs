@@ -21,8 +21,10 @@ mod file;
 pub(crate) mod pool;
 mod scratch;
 pub(crate) mod session;
+mod tree;
 
 pub use file::FileWriter;
+pub use tree::TreeWriter;
 
 use std::{
     collections::{BTreeSet, HashMap},
@@ -175,8 +177,14 @@ impl Writer {
 
     /// Saves a directory.
     pub fn tree(&self, tree: &Tree) -> Result<BlobId> {
-        self.session
-            .save(BlobKind::Tree, &crate::tree::encode(tree)?)
+        let mut writer = self.directory();
+        tree.nodes.iter().try_for_each(|node| writer.node(node))?;
+        writer.finish()
+    }
+
+    /// Begins a directory whose entries come one by one, ascending by name.
+    pub fn directory(&self) -> TreeWriter<'_> {
+        TreeWriter::new(self)
     }
 
     /// Added so far.

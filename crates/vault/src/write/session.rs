@@ -7,6 +7,7 @@
 
 use std::{
     collections::{BTreeSet, HashSet},
+    num::NonZeroU32,
     sync::{
         Arc, OnceLock,
         atomic::{AtomicBool, AtomicU64, Ordering},
@@ -145,10 +146,7 @@ impl Session {
         }
         let too_large = kind == BlobKind::Tree && plain.len() as u64 > kind.largest();
         if too_large || u32::try_from(plain.len() + (64 << 20)).is_err() {
-            let reason = format!("a {} blob of {} bytes", kind.as_str(), plain.len());
-            return Err(VaultError::Unsupported(format!(
-                "{reason} is too large for the format"
-            )));
+            return Err(too_large_for_the_format(kind, plain.len() as u64));
         }
         let id = BlobId(Sha256::digest(plain).into());
         if let Some((number, _)) = self.index.find_live(kind, &id) {
@@ -162,8 +160,7 @@ impl Session {
     /// Saves a blob unless this session has it.
     fn store(&self, kind: BlobKind, id: BlobId, plain: &[u8]) -> Result<()> {
         let _gate = self.gate.read();
-        let shard = usize::from(id.0[31]) % SHARDS;
-        if !self.known[shard].lock().insert((kind, id)) {
+        if !self.begin(kind, id) {
             return Ok(());
         }
         self.save_new(kind, id, plain).map_err(|e| self.poison(e))
@@ -180,41 +177,82 @@ impl Session {
         let core = &*self.core;
         let random = &*core.env.random;
         let packed = scratch::with_sealed(&core.seal, random, level, kind, plain, |sealed| {
-            let slot = &self.open[usize::from(kind == BlobKind::Tree)];
-            let mut open = slot.lock();
-            let mut full = None;
-            if open
-                .as_ref()
-                .is_some_and(|pack| !pack.fits(sealed.bytes.len()))
-            {
-                full = open.take();
-            }
-            let pack = open.get_or_insert_with(|| PackBuilder::new(self.pack_buffer()));
-            let added = pack.add(kind, id, sealed.plain_length, sealed.bytes)?;
-            let mut done = None;
-            if pack.len() >= self.options.pack_size || pack.count() >= MAX_BLOBS_PER_PACK {
-                done = open.take();
-            }
-            // With the slot still locked: while no putter is free the others wait at it, rather than
-            // each fill a pack of its own. That bounds the packs in memory to six.
-            for pack in [full, done].into_iter().flatten() {
-                self.send(pack)?;
-            }
-            drop(open);
-            Ok(added)
+            self.pack(kind, id, sealed.plain_length, sealed.bytes)
         })?;
+        self.count(kind, plain.len() as u64, packed as u64);
+        Ok(())
+    }
+
+    /// Saves a tree that is compressed already, in a buffer with room for the IV before it, unless the vault or this
+    /// session has it.
+    pub(super) fn save_compressed_tree(
+        &self,
+        id: BlobId,
+        plain_length: NonZeroU32,
+        mut compressed: Vec<u8>,
+    ) -> Result<()> {
+        self.healthy()?;
+        let kind = BlobKind::Tree;
+        if let Some((number, _)) = self.index.find_live(kind, &id) {
+            self.reused.set(number);
+            return Ok(());
+        }
+        let _gate = self.gate.read();
+        if !self.begin(kind, id) {
+            return Ok(());
+        }
+        let seal = &self.core.seal;
+        let packed = seal
+            .seal_in_place(&*self.core.env.random, &mut compressed, 0)
+            .and_then(|()| self.pack(kind, id, Some(plain_length), &compressed))
+            .map_err(|e| self.poison(e))?;
+        self.count(kind, u64::from(plain_length.get()), packed as u64);
+        Ok(())
+    }
+
+    /// Takes note that a blob is being saved; `false` if it was already.
+    fn begin(&self, kind: BlobKind, id: BlobId) -> bool {
+        let shard = usize::from(id.0[31]) % SHARDS;
+        self.known[shard].lock().insert((kind, id))
+    }
+
+    /// Puts a sealed blob into an open pack. Returns what it adds to it.
+    fn pack(
+        &self,
+        kind: BlobKind,
+        id: BlobId,
+        plain_length: Option<NonZeroU32>,
+        sealed: &[u8],
+    ) -> Result<usize> {
+        let slot = &self.open[usize::from(kind == BlobKind::Tree)];
+        let mut open = slot.lock();
+        let mut full = None;
+        if open.as_ref().is_some_and(|pack| !pack.fits(sealed.len())) {
+            full = open.take();
+        }
+        let pack = open.get_or_insert_with(|| PackBuilder::new(self.pack_buffer()));
+        let added = pack.add(kind, id, plain_length, sealed)?;
+        let mut done = None;
+        if pack.len() >= self.options.pack_size || pack.count() >= MAX_BLOBS_PER_PACK {
+            done = open.take();
+        }
+        // With the slot still locked: while no putter is free the others wait at it, rather than
+        // each fill a pack of its own. That bounds the packs in memory to six.
+        for pack in [full, done].into_iter().flatten() {
+            self.send(pack)?;
+        }
+        drop(open);
+        Ok(added)
+    }
+
+    fn count(&self, kind: BlobKind, plain: u64, packed: u64) {
         let blobs = match kind {
             BlobKind::Data => &self.stats.data_blobs,
             BlobKind::Tree => &self.stats.tree_blobs,
         };
         blobs.fetch_add(1, Ordering::Relaxed);
-        self.stats
-            .plain_bytes
-            .fetch_add(plain.len() as u64, Ordering::Relaxed);
-        self.stats
-            .packed_bytes
-            .fetch_add(packed as u64, Ordering::Relaxed);
-        Ok(())
+        self.stats.plain_bytes.fetch_add(plain, Ordering::Relaxed);
+        self.stats.packed_bytes.fetch_add(packed, Ordering::Relaxed);
     }
 
     /// Hands a full pack to the putters. Waits while their queue is full: that bounds the memory.
@@ -373,6 +411,12 @@ impl Session {
             buffers.push(buffer);
         }
     }
+}
+
+/// A blob that nobody could read back.
+pub(super) fn too_large_for_the_format(kind: BlobKind, bytes: u64) -> VaultError {
+    let reason = format!("a {} blob of {bytes} bytes", kind.as_str());
+    VaultError::Unsupported(format!("{reason} is too large for the format"))
 }
 
 /// A pack in a putter's hands. It has landed when this is dropped, even by a panic.
