@@ -15,6 +15,7 @@ mod key;
 mod ls;
 mod maps;
 mod mount;
+mod objectives;
 mod part;
 mod pin;
 mod points;
@@ -49,6 +50,7 @@ pub use self::{
     ls::LsArgs,
     maps::MapArgs,
     mount::MountArgs,
+    objectives::{Jobs, JobsArgs, Notify, NotifyArgs, PolicyArgs},
     part::{PartArgs, Which},
     pin::{PinArgs, UnpinArgs},
     points::PointsArgs,
@@ -263,6 +265,12 @@ pub enum Command {
     Check(CheckArgs),
     Repair(RepairArgs),
     Cache(CacheArgs),
+    Jobs(JobsArgs),
+    Policy(PolicyArgs),
+    Notify(NotifyArgs),
+    /// Keeps objectives, without the rest of the agent
+    #[command(name = "__keep", hide = true)]
+    Keep,
     Completion(CompletionArgs),
     #[command(hide = true, alias = "__man")]
     Man(ManArgs),

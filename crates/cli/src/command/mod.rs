@@ -18,6 +18,7 @@ mod ls;
 mod mapped;
 mod mend;
 mod mount;
+mod objectives;
 mod over;
 mod part;
 mod pieces;
@@ -71,6 +72,10 @@ pub fn run(cli: Cli, reporter: &Arc<Reporter>) -> Result<Exit> {
         Command::Registry(args) => registry::run(&session(out)?, args),
         Command::Repair(args) => repair::run(&session(out)?, args),
         Command::Cache(args) => cache::run(&session(out)?, args),
+        Command::Jobs(args) => objectives::jobs(&session(out)?, args),
+        Command::Policy(args) => objectives::policy(&session(out)?, args),
+        Command::Notify(args) => objectives::notify(&session(out)?, args),
+        Command::Keep => objectives::keep(&session(out)?),
         Command::Completion(args) => tools::completion(&out, args),
         Command::Man(args) => tools::man(args),
     }
