@@ -16,6 +16,7 @@ mod key;
 mod ls;
 mod maps;
 mod mount;
+mod objectives;
 mod part;
 mod pin;
 mod points;
@@ -51,6 +52,7 @@ pub use self::{
     ls::LsArgs,
     maps::MapArgs,
     mount::MountArgs,
+    objectives::{Jobs, JobsArgs, Notify, NotifyArgs, PolicyArgs},
     part::{PartArgs, Which},
     pin::{PinArgs, UnpinArgs},
     points::PointsArgs,
@@ -269,6 +271,12 @@ pub enum Command {
     Status(StatusArgs),
     Events(EventsArgs),
     Maintenance(MaintenanceArgs),
+    Jobs(JobsArgs),
+    Policy(PolicyArgs),
+    Notify(NotifyArgs),
+    /// Keeps objectives, without the rest of the agent
+    #[command(name = "__keep", hide = true)]
+    Keep,
     Completion(CompletionArgs),
     #[command(hide = true, alias = "__man")]
     Man(ManArgs),

@@ -24,6 +24,7 @@ mod many_writers;
 mod maps;
 mod mount;
 mod near;
+mod objectives;
 mod over;
 mod over_apps;
 mod over_data;

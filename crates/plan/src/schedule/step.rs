@@ -360,6 +360,16 @@ impl Scheduler {
         }
     }
 
+    /// How much at a time, from now on.
+    pub fn set_limits(&mut self, limits: Limits) {
+        self.limits = limits;
+    }
+
+    /// A job's number that is used for something else.
+    pub fn reserve(&mut self) -> u64 {
+        self.number()
+    }
+
     /// When the RPO of an app is missed, if no further point comes.
     #[must_use]
     pub fn misses(&self, key: &str) -> Option<Time> {

@@ -1,0 +1,138 @@
+//! Work as commands of this program, and what their answers say.
+
+use std::ffi::OsString;
+
+use lifeboat_plan::schedule::{Job, Outcome, Task, Time, Work};
+use serde_json::Value;
+
+use crate::{policies::AppPolicy, settings::Settings};
+
+/// How long a job waits for a vault that somebody else holds.
+const RETRY_LOCK: &str = "2m";
+/// What a check reads of the vault each time.
+const CHECK_PART: &str = "1/12";
+
+/// A line that names it.
+#[must_use]
+pub fn shown(work: &Work) -> String {
+    match work {
+        Work::Capture { app } => format!("capture {app}"),
+        Work::Upkeep(Task::Forget) => "forget".to_owned(),
+        Work::Upkeep(Task::Prune) => "prune".to_owned(),
+        Work::Upkeep(Task::Check) => "check".to_owned(),
+        Work::Upkeep(Task::Registry(name)) => format!("registry {name}"),
+        Work::Upkeep(Task::Copy(name)) => format!("copy {name}"),
+    }
+}
+
+/// The commands that do it, one after the other.
+pub(crate) fn commands(work: &Work, settings: &Settings, apps: &[AppPolicy]) -> Vec<Vec<OsString>> {
+    let line = |words: &[&str]| -> Vec<OsString> {
+        let ends = ["--output", "json", "--retry-lock", RETRY_LOCK];
+        words.iter().chain(&ends).map(OsString::from).collect()
+    };
+    match work {
+        Work::Capture { app } => {
+            let name = app.rsplit('/').next().unwrap_or(app);
+            vec![line(&["backup", name])]
+        }
+        Work::Upkeep(Task::Forget) => apps.iter().map(|app| line(&forget(app))).collect(),
+        Work::Upkeep(Task::Prune) => vec![line(&["prune"])],
+        Work::Upkeep(Task::Check) => vec![line(&["check", "--read-data-rolling", CHECK_PART])],
+        Work::Upkeep(Task::Registry(name)) => vec![line(&["registry", "backup", name])],
+        Work::Upkeep(Task::Copy(name)) => {
+            let Some(copy) = settings.copies.get(name) else {
+                return Vec::new();
+            };
+            let mut command = line(&["copy", "--to", &copy.to]);
+            if let Some(file) = &copy.password_file {
+                command.push("--to-password-file".into());
+                command.push(file.into());
+            }
+            vec![command]
+        }
+    }
+}
+
+/// `--keep-…` as the policy has it.
+fn forget(app: &AppPolicy) -> Vec<&str> {
+    let mut words = vec!["forget", app.app.as_str()];
+    words.extend(app.keep.iter().map(String::as_str));
+    words
+}
+
+/// What a job's answer adds to its record; how it ended; the beginning of the point that counts.
+pub(crate) fn ended(job: &mut Job, code: Option<i32>, out: &str) -> (Outcome, Option<Time>) {
+    let answers: Vec<Value> = serde_json::Deserializer::from_str(out)
+        .into_iter::<Value>()
+        .map_while(std::result::Result::ok)
+        .collect();
+    let last_words = job
+        .log
+        .iter()
+        .rev()
+        .find(|line| line.starts_with("lifeboat: "));
+    let why = last_words.map_or("its process ended without a word", |line| {
+        line.trim_start_matches("lifeboat: ")
+    });
+    let failed = Outcome::Failed {
+        why: why.to_owned(),
+    };
+    if let Work::Capture { .. } = job.work {
+        return captured(job, code, answers.first(), failed);
+    }
+    let outcome = match code {
+        Some(0) => Outcome::Done,
+        Some(3) => Outcome::Incomplete {
+            why: vec![why.to_owned()],
+        },
+        Some(130) => Outcome::Cancelled,
+        Some(_) => failed,
+        None => Outcome::Interrupted,
+    };
+    (outcome, None)
+}
+
+fn captured(
+    job: &mut Job,
+    code: Option<i32>,
+    answer: Option<&Value>,
+    failed: Outcome,
+) -> (Outcome, Option<Time>) {
+    let made = answer.and_then(|a| a["protected"].as_array()?.first());
+    // The answer tells even where nobody waited for the process.
+    let Some(made) = made.filter(|made| made["id"].is_string()) else {
+        let said = answer.and_then(|a| a["failed"].as_array()?.first()?["error"].as_str());
+        let outcome = match (code, said) {
+            (Some(130), _) => Outcome::Cancelled,
+            (_, Some(why)) => Outcome::Failed {
+                why: why.to_owned(),
+            },
+            (None, None) => Outcome::Interrupted,
+            (Some(_), None) => failed,
+        };
+        return (outcome, None);
+    };
+    let number = |name: &str| made[name].as_u64().unwrap_or(0);
+    job.files = number("files");
+    job.bytes = number("bytes");
+    job.added = number("added");
+    job.stall = made["stall_seconds"]
+        .as_f64()
+        .map(|s| (s * 1000.0).round() as u64);
+    job.point = made["id"].as_str().map(str::to_owned);
+    let began = made["time"]
+        .as_str()
+        .and_then(|t| t.parse().ok())
+        .map(Time::of);
+    let missing: Vec<String> = made["incomplete"]
+        .as_array()
+        .into_iter()
+        .flatten()
+        .filter_map(|text| text.as_str().map(str::to_owned))
+        .collect();
+    match missing.is_empty() {
+        true => (Outcome::Done, began),
+        false => (Outcome::Incomplete { why: missing }, None),
+    }
+}

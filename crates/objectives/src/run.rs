@@ -1,0 +1,120 @@
+//! The process of a job, and what becomes of it.
+
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use crossbeam_channel::Sender;
+use lifeboat_plan::schedule::job::Owner;
+
+use crate::{keeper::Msg, process};
+
+/// So much of the end of a log, and of an answer, is read.
+const LOG: u64 = 64 << 10;
+const ANSWER: u64 = 16 << 20;
+
+/// The files of a job.
+#[derive(Debug, Clone)]
+pub(crate) struct Files {
+    pub out: PathBuf,
+    pub err: PathBuf,
+}
+
+impl Files {
+    pub fn of(folder: &Path, job: u64) -> Self {
+        Self {
+            out: folder.join(format!("{job}.out")),
+            err: folder.join(format!("{job}.log")),
+        }
+    }
+
+    pub fn answer(&self) -> String {
+        let length = fs_err::metadata(&self.out).map_or(0, |f| f.len());
+        if length > ANSWER {
+            return String::new();
+        }
+        fs_err::read(&self.out).map_or_else(
+            |_| String::new(),
+            |b| String::from_utf8_lossy(&b).into_owned(),
+        )
+    }
+
+    pub fn log(&self) -> Vec<String> {
+        use std::io::{Read as _, Seek as _, SeekFrom};
+        let read = || -> std::io::Result<Vec<u8>> {
+            let mut file = fs_err::File::open(&self.err)?;
+            let length = file.metadata()?.len();
+            file.seek(SeekFrom::Start(length.saturating_sub(LOG)))?;
+            let mut bytes = Vec::new();
+            file.take(LOG).read_to_end(&mut bytes)?;
+            Ok(bytes)
+        };
+        let bytes = read().unwrap_or_default();
+        String::from_utf8_lossy(&bytes)
+            .lines()
+            .map(str::to_owned)
+            .collect()
+    }
+
+    pub fn remove(&self) {
+        for file in [&self.out, &self.err] {
+            let _ = fs_err::remove_file(file);
+        }
+    }
+}
+
+/// Runs commands one after the other, in a thread of its own; the first that fails ends the job.
+pub(crate) fn run(
+    job: u64,
+    program: Vec<OsString>,
+    commands: Vec<Vec<OsString>>,
+    files: Files,
+    to: Sender<Msg>,
+) {
+    let work = move || {
+        let mut worst = Some(0);
+        for command in &commands {
+            let child = process::start(&program, command, &files.out, &files.err);
+            let mut child = match child {
+                Ok(child) => child,
+                Err(why) => {
+                    let _ = to.send(Msg::NotStarted(job, why.to_string()));
+                    return;
+                }
+            };
+            if let Some(owner) = process::owner(child.id()) {
+                let _ = to.send(Msg::Runs(job, owner));
+            }
+            let code = child.wait().ok().and_then(|status| status.code());
+            worst = match (code, worst) {
+                (Some(0), worst) => worst,
+                (Some(3), Some(0)) => Some(3),
+                (Some(3), worst) => worst,
+                (code, _) => {
+                    worst = code;
+                    break;
+                }
+            };
+        }
+        let _ = to.send(Msg::Exited(job, worst));
+    };
+    let started = std::thread::Builder::new()
+        .name("objectives-job".to_owned())
+        .spawn(work);
+    if let Err(why) = started {
+        tracing::error!("no thread for job {job} can be started: {why}");
+    }
+}
+
+/// Watches the process of a job that another agent started, until it ends.
+pub(crate) fn watch(job: u64, owner: Owner, to: Sender<Msg>) {
+    let work = move || {
+        while process::lives(owner) {
+            std::thread::sleep(Duration::from_millis(200));
+        }
+        let _ = to.send(Msg::Exited(job, None));
+    };
+    let _ = std::thread::Builder::new()
+        .name("objectives-job".to_owned())
+        .spawn(work);
+}

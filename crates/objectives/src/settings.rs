@@ -1,0 +1,220 @@
+//! `lifeboat.toml`, as far as it is about objectives. Other sections are others'.
+
+use std::collections::BTreeMap;
+use std::os::unix::fs::MetadataExt as _;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use lifeboat_notify::{Heartbeat, Target};
+use lifeboat_plan::policy::{self, Period};
+use serde::Deserialize;
+
+use crate::{Error, Result};
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+struct File {
+    policy: policy::Settings,
+    notify: Notify,
+    heartbeat: BTreeMap<String, Beats>,
+    copy: BTreeMap<String, CopyTo>,
+    registry: BTreeMap<String, Every>,
+    upkeep: Upkeep,
+    metrics: Metrics,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
+struct Notify {
+    urls: Vec<String>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
+struct Beats {
+    healthchecks: Option<String>,
+    uptime_kuma: Option<String>,
+}
+
+/// A further vault.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct CopyTo {
+    /// Its place.
+    pub to: String,
+    /// Its RPO.
+    pub rpo: Period,
+    /// File of its password; none: the same password.
+    pub password_file: Option<PathBuf>,
+}
+
+/// Something that comes again.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Every {
+    /// How often.
+    pub every: Period,
+}
+
+/// Upkeep of the vault, and how much at a time.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Upkeep {
+    /// How often points are forgotten.
+    pub forget: Period,
+    /// How often space is freed.
+    pub prune: Period,
+    /// How often a part of the vault is read and checked.
+    pub check: Period,
+    /// So many captures at a time.
+    pub captures: usize,
+}
+
+impl Default for Upkeep {
+    fn default() -> Self {
+        Self {
+            forget: Period::hours(24),
+            prune: Period::hours(7 * 24),
+            check: Period::hours(7 * 24),
+            captures: 2,
+        }
+    }
+}
+
+/// Where figures are served.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Metrics {
+    /// `127.0.0.1:9713`; none: on the agent's socket alone.
+    pub listen: Option<std::net::SocketAddr>,
+}
+
+/// What the file says, checked.
+#[derive(Debug, Clone, Default)]
+pub struct Settings {
+    /// Policies by app.
+    pub policies: policy::Settings,
+    /// Who is told.
+    pub targets: Vec<Arc<Target>>,
+    /// Dead man's switches by app; `*` for the host as a whole.
+    pub heartbeats: BTreeMap<String, Vec<Arc<Heartbeat>>>,
+    /// Further vaults by name.
+    pub copies: BTreeMap<String, CopyTo>,
+    /// Registries by address.
+    pub registries: BTreeMap<String, Every>,
+    /// Upkeep.
+    pub upkeep: Upkeep,
+    /// Figures.
+    pub metrics: Metrics,
+}
+
+impl Settings {
+    /// Reads the file; one that is not there says nothing.
+    pub fn load(path: &Path) -> Result<Self> {
+        let text = match fs_err::read_to_string(path) {
+            Ok(text) => text,
+            Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(Self::default()),
+            Err(e) => return Err(e.into()),
+        };
+        let roots_own = fs_err::metadata(path).is_ok_and(|f| f.uid() == 0 && f.mode() & 0o022 == 0);
+        Self::read(&text, roots_own)
+            .map_err(|why| Error::Settings(format!("{} cannot be used: {why}", path.display())))
+    }
+
+    /// Reads the text. Programs are run only where nobody but root can have named them.
+    fn read(text: &str, roots_own: bool) -> Result<Self, String> {
+        // The message alone: the line may hold a secret.
+        let file: File = toml::from_str(text).map_err(|e: toml::de::Error| {
+            let line = e.span().map(|span| text[..span.start].lines().count());
+            let line = line.map_or_else(String::new, |n| format!(" (line {n})"));
+            format!("{}{line}", e.message())
+        })?;
+        let mut settings = Self {
+            policies: file.policy,
+            copies: file.copy,
+            registries: file.registry,
+            upkeep: file.upkeep,
+            metrics: file.metrics,
+            ..Self::default()
+        };
+        for url in &file.notify.urls {
+            let target = Target::parse(url).map_err(|e| e.to_string())?;
+            if target.runs_a_program() && !roots_own {
+                return Err(format!(
+                    "{target} names a program, and the file can be changed by others than root"
+                ));
+            }
+            settings.targets.push(Arc::new(target));
+        }
+        for (app, beats) in &file.heartbeat {
+            let mut all = Vec::new();
+            if let Some(url) = &beats.healthchecks {
+                all.push(Arc::new(
+                    Heartbeat::healthchecks(url).map_err(|e| e.to_string())?,
+                ));
+            }
+            if let Some(url) = &beats.uptime_kuma {
+                all.push(Arc::new(Heartbeat::kuma(url).map_err(|e| e.to_string())?));
+            }
+            settings.heartbeats.insert(app.clone(), all);
+        }
+        if settings.upkeep.captures == 0 {
+            return Err("[upkeep] captures = 0 would protect nothing".to_owned());
+        }
+        if settings
+            .metrics
+            .listen
+            .is_some_and(|at| !at.ip().is_loopback())
+        {
+            return Err("[metrics] listen is no loopback address: figures are served without TLS, so only to this machine".to_owned());
+        }
+        Ok(settings)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_is_read_whole_and_its_secrets_stay_in_it() {
+        let text = r#"
+            [probes.x]
+            other = "crate's"
+            [policy."*"]
+            rpo = "1h"
+            [notify]
+            urls = ["ntfy://s3cret"]
+            [heartbeat."*"]
+            healthchecks = "https://hc.example/ping/s3cret"
+            [copy.far]
+            to = "sftp:me@far:/vault"
+            rpo = "6h"
+            [upkeep]
+            captures = 3
+        "#;
+        let settings = Settings::read(text, false).unwrap();
+        assert_eq!(settings.policies["*"].rpo.unwrap().to_string(), "1h");
+        assert_eq!(settings.upkeep.captures, 3);
+        assert_eq!(settings.copies["far"].rpo.to_string(), "6h");
+        assert!(!format!("{settings:?}").contains("s3cret"));
+    }
+
+    #[test]
+    fn wrong_files_are_refused_with_the_line() {
+        for (text, why) in [
+            ("[policy.x]\nrop = \"1h\"", "rop"),
+            ("[policy.x]\nrpo = \"soon\"", "`soon` is no length of time"),
+            ("[upkeep]\ncaptures = 0", "would protect nothing"),
+            ("[metrics]\nlisten = \"0.0.0.0:1\"", "no loopback address"),
+            (
+                "[notify]\nurls = [\"exec:///bin/x\"]",
+                "can be changed by others than root",
+            ),
+        ] {
+            let error = Settings::read(text, false).unwrap_err();
+            assert!(error.contains(why), "{error}");
+        }
+        assert!(Settings::read("[notify]\nurls = [\"exec:///bin/x\"]", true).is_ok());
+    }
+}
