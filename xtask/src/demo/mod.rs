@@ -5,6 +5,7 @@
 
 mod first_run;
 mod recover;
+mod registry;
 mod stage;
 
 use std::path::{Path, PathBuf};
@@ -67,6 +68,11 @@ const SCENARIOS: &[Scenario] = &[
         name: "first-run",
         about: "the first two minutes: every command of the book's first page, with an app that runs",
         run: first_run::run,
+    },
+    Scenario {
+        name: "registry",
+        about: "a registry is lost, served from the vault under its name, and brought back byte for byte",
+        run: registry::run,
     },
 ];
 
