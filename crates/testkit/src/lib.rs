@@ -32,6 +32,7 @@ pub mod images;
 pub mod oddities;
 pub mod packages;
 pub mod remote;
+pub mod restic;
 pub mod sample_app;
 pub mod server;
 

@@ -9,6 +9,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use lifeboat_testkit::restic::newest_restic;
 use rustix::process::{Pid, Signal, kill_process};
 
 use crate::{
@@ -371,8 +372,9 @@ impl Dice {
     }
 }
 
-/// Both programs write, forget and prune; after each step restic finds the vault whole, and so do we.
-fn history(seed: u64, steps: usize) {
+/// Both programs write, forget and prune, each step with one of these restics; after each step that one finds the vault
+/// whole, and so do we; at the end they all do.
+fn history(seed: u64, steps: usize, restics: &[&Path]) {
     let lab = Lab::new();
     lab.init();
     let mut dice = Dice(seed);
@@ -386,15 +388,22 @@ fn history(seed: u64, steps: usize) {
         let path = path.to_str().unwrap();
         let keep = (1 + dice.below(3)).to_string();
         let percent = format!("{}%", [0, 5, 40][dice.below(3) as usize]);
+        let program = restics[dice.below(restics.len() as u64) as usize];
+        let restic = |args: &[&str]| lab.restic_at(program, args);
         let what = dice.below(9);
-        writeln!(log, "{seed:x} step {step}: {what} {path} {keep} {percent}").unwrap();
+        let shown = program.display();
+        writeln!(
+            log,
+            "{seed:x} step {step}: {what} {path} {keep} {percent} {shown}"
+        )
+        .unwrap();
         match what {
             0 | 1 => drop(lab.run(None, &["backup", "--path", path], 0)),
-            2 | 3 => drop(lab.restic(&["backup", path])),
+            2 | 3 => drop(restic(&["backup", path])),
             4 => drop(lab.run(None, &["forget", "--keep-last", &keep], 0)),
-            5 => drop(lab.restic(&["forget", "--keep-last", &keep])),
+            5 => drop(restic(&["forget", "--keep-last", &keep])),
             6 => drop(lab.run(None, &["prune", "--max-unused", &percent], 0)),
-            7 => drop(lab.restic(&["prune", "--max-unused", &percent])),
+            7 => drop(restic(&["prune", "--max-unused", &percent])),
             _ => {
                 let mut backup = lab.command(None, &["backup", "--path", path]);
                 backup.env("LIFEBOAT_TEST_KILL_AT", "write-snapshot");
@@ -403,8 +412,11 @@ fn history(seed: u64, steps: usize) {
                 lab.run(None, &["check"], 0);
             }
         }
-        lab.restic(&["check", "--read-data"]);
+        restic(&["check", "--read-data"]);
         lab.run(None, &["check", "--read-data"], 0);
+    }
+    for program in restics {
+        lab.restic_at(program, &["check", "--read-data"]);
     }
     every_point_comes_back(&lab);
     let whole = stdout(&lab.run(None, &["points"], 0));
@@ -414,12 +426,20 @@ fn history(seed: u64, steps: usize) {
 
 #[test]
 fn both_programs_write_forget_and_prune() {
-    history(0x5eed, 12);
+    history(0x5eed, 12, &[Path::new("restic")]);
+}
+
+/// Debian's restic and the newest in turns.
+#[test]
+fn the_newest_restic_writes_forgets_and_prunes_as_well() {
+    let newest = newest_restic().unwrap();
+    history(0xb0a7, 8, &[&newest, Path::new("restic")]);
 }
 
 #[test]
 fn soak_long_histories_of_both_programs() {
+    let newest = newest_restic().unwrap();
     for seed in 1..=6 {
-        history(seed * 0x9e37_79b9, 60);
+        history(seed * 0x9e37_79b9, 60, &[&newest, Path::new("restic")]);
     }
 }

@@ -1,7 +1,7 @@
 //! A host to lose: a private engine, places of its own for vault, key and state, and the program.
 
 use std::{
-    path::PathBuf,
+    path::{Path, PathBuf},
     process::{Command, Output},
 };
 
@@ -115,7 +115,12 @@ impl Lab {
 
     /// Debian's restic on the vault; what it says, once it is content.
     pub fn restic(&self, args: &[&str]) -> String {
-        let output = Command::new("restic")
+        self.restic_at(Path::new("restic"), args)
+    }
+
+    /// The same of a restic by its path.
+    pub fn restic_at(&self, program: &Path, args: &[&str]) -> String {
+        let output = Command::new(program)
             .arg("-r")
             .arg(self.vault())
             .arg("--password-file")

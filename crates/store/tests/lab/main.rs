@@ -3,6 +3,7 @@
 #![allow(clippy::disallowed_methods, reason = "tests run other programs")]
 
 mod azurite;
+mod gcs;
 mod lock;
 mod rest;
 mod s3;

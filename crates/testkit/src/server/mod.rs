@@ -6,6 +6,7 @@
 
 mod azurite;
 mod between;
+mod gcs;
 mod registry;
 mod rest;
 mod s3;
@@ -20,6 +21,7 @@ use fs_err as fs;
 
 pub use azurite::AzuriteServer;
 pub use between::{Answer, Between, Then};
+pub use gcs::GcsStandIn;
 pub use registry::{RegistryOptions, RegistryServer};
 pub use rest::{RestOptions, RestServer};
 pub use s3::S3Server;
@@ -32,12 +34,13 @@ use crate::{Error, Result, packages};
 /// So long a server may take to listen.
 const START: Duration = Duration::from_secs(30);
 
-/// The programs that are built for this, so that they are there before the tests begin.
+/// The programs that are built for this and beside it, so that they are there before the tests begin.
 pub const TOOLS: &[&GoTool] = &[
     &s3::VERSITYGW,
     &rest::REST_SERVER,
     &rest::RCLONE,
     &registry::DISTRIBUTION,
+    &crate::restic::RESTIC,
 ];
 
 /// A program that listens.
