@@ -6,6 +6,7 @@
 
 mod azurite;
 mod between;
+mod grpc;
 mod registry;
 mod rest;
 mod s3;
@@ -20,6 +21,7 @@ use fs_err as fs;
 
 pub use azurite::AzuriteServer;
 pub use between::{Answer, Between, Then};
+pub use grpc::grpc_health;
 pub use registry::{RegistryOptions, RegistryServer};
 pub use rest::{RestOptions, RestServer};
 pub use s3::S3Server;
@@ -38,6 +40,7 @@ pub const TOOLS: &[&GoTool] = &[
     &rest::REST_SERVER,
     &rest::RCLONE,
     &registry::DISTRIBUTION,
+    &grpc::HEALTH,
 ];
 
 /// A program that listens.
