@@ -46,7 +46,7 @@ pub(super) async fn ask(
     let password = password.unwrap_or(&guest);
     let plain = Zeroizing::new(format!("\0{user}\0{}", password.as_str()));
     let mut body = Zeroizing::new(Vec::new());
-    table(&mut body, &[("product", "lifeboat-probe")]);
+    properties(&mut body);
     short_text(&mut body, "PLAIN");
     long_text(&mut body, plain.as_bytes());
     short_text(&mut body, "en_US");
@@ -54,7 +54,7 @@ pub(super) async fn ask(
 
     // A server that does not let one in may just hang up here.
     let tune = match expect(&mut wire, TUNE, 0).await {
-        Err(Bad::Failure(why)) if why.contains("closes the connection") => {
+        Err(Bad::Failure(why)) if why.contains("connection") => {
             return Err(format!("it does not let {} in", short(user)).into());
         }
         other => other?,
@@ -167,13 +167,18 @@ fn long_text(out: &mut Vec<u8>, text: &[u8]) {
     out.extend_from_slice(text);
 }
 
-fn table(out: &mut Vec<u8>, entries: &[(&str, &str)]) {
+/// Who we are, and that we want to be told when we are not let in: without that it just hangs up.
+fn properties(out: &mut Vec<u8>) {
+    let mut capabilities = Vec::new();
+    short_text(&mut capabilities, "authentication_failure_close");
+    capabilities.extend_from_slice(b"t\x01");
     let mut inner = Vec::new();
-    for (name, value) in entries {
-        short_text(&mut inner, name);
-        inner.push(b'S');
-        long_text(&mut inner, value.as_bytes());
-    }
+    short_text(&mut inner, "product");
+    inner.push(b'S');
+    long_text(&mut inner, b"lifeboat-probe");
+    short_text(&mut inner, "capabilities");
+    inner.push(b'F');
+    long_text(&mut inner, &capabilities);
     long_text(out, &inner);
 }
 
@@ -184,7 +189,7 @@ mod tests {
     #[test]
     fn the_greeting_says_how_one_may_log_in() {
         let mut start = vec![0, 9];
-        table(&mut start, &[("product", "RabbitMQ")]);
+        properties(&mut start);
         long_text(&mut start, b"AMQPLAIN PLAIN");
         long_text(&mut start, b"en_US");
         assert_eq!(mechanisms(&start).unwrap(), "AMQPLAIN PLAIN");

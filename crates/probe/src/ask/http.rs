@@ -21,6 +21,7 @@ use crate::reach::{Reach, Reached};
 use crate::target::Target;
 
 const AGENT: &str = concat!("lifeboat-probe/", env!("CARGO_PKG_VERSION"));
+const CLOSED: &str = "it closes the connection before its answer is whole";
 /// The most that the head of an answer may take.
 const MOST_HEAD: usize = 32 << 10;
 
@@ -89,13 +90,19 @@ async fn once(way: &Way<'_>, check: &Http, place: &Place) -> Result<Option<Place
         body(check, answer.into_body()).await.map(|()| None)
     };
     tokio::pin!(connection, exchange);
-    let mut open = true;
+    let (mut open, mut broke) = (true, None);
     loop {
         tokio::select! {
             biased;
-            done = &mut exchange => return done,
-            // What went wrong with it, the exchange says.
-            _ = &mut connection, if open => open = false,
+            done = &mut exchange => return match (done, broke) {
+                // It was given up because the connection broke: that is the cause.
+                (Err(Bad::Failure(why)), Some(error)) if why == CLOSED => Err(broken(&error)),
+                (done, _) => done,
+            },
+            end = &mut connection, if open => {
+                open = false;
+                broke = end.err();
+            }
         }
     }
 }
@@ -216,14 +223,17 @@ fn authority(address: IpAddr, place: &Place) -> String {
 }
 
 fn broken(error: &hyper::Error) -> Bad {
-    let why = if error.is_incomplete_message() || error.is_closed() {
-        "it closes the connection before its answer is whole".to_owned()
+    let why = if error.is_incomplete_message() || error.is_closed() || error.is_canceled() {
+        CLOSED.to_owned()
     } else if error.is_parse_too_large() {
         "the head of its answer has no end".to_owned()
     } else if error.is_parse() {
         "what answers does not speak HTTP".to_owned()
     } else {
-        format!("the connection breaks: {error}")
+        let cause = std::error::Error::source(error);
+        let cause = cause.and_then(|cause| cause.downcast_ref::<std::io::Error>());
+        let why = cause.map_or_else(|| error.to_string(), |cause| cause.kind().to_string());
+        format!("the connection breaks: {why}")
     };
     Bad::Failure(why)
 }

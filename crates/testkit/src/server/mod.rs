@@ -7,6 +7,7 @@
 mod azurite;
 mod between;
 mod gcs;
+mod grpc;
 mod registry;
 mod rest;
 mod s3;
@@ -22,6 +23,7 @@ use fs_err as fs;
 pub use azurite::AzuriteServer;
 pub use between::{Answer, Between, Then};
 pub use gcs::GcsStandIn;
+pub use grpc::grpc_health;
 pub use registry::{RegistryOptions, RegistryServer};
 pub use rest::{RestOptions, RestServer};
 pub use s3::S3Server;
@@ -41,6 +43,7 @@ pub const TOOLS: &[&GoTool] = &[
     &rest::RCLONE,
     &registry::DISTRIBUTION,
     &crate::restic::RESTIC,
+    &grpc::HEALTH,
 ];
 
 /// A program that listens.
