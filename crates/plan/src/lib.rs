@@ -22,6 +22,7 @@ pub mod manifest;
 pub mod name;
 pub mod order;
 pub mod path;
+pub mod probe;
 pub mod protection;
 pub mod reference;
 pub mod retention;
