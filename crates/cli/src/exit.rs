@@ -19,6 +19,8 @@ pub enum Exit {
     Locked,
     /// The password or key is wrong.
     WrongKey,
+    /// Something that should run and be well is not (`status`).
+    NotWell,
     /// Ended by a signal; everything was put back.
     Interrupted,
 }
@@ -34,6 +36,7 @@ impl Exit {
             Self::NoVault => 10,
             Self::Locked => 11,
             Self::WrongKey => 12,
+            Self::NotWell => 20,
             Self::Interrupted => 130,
         }
     }
@@ -57,7 +60,8 @@ impl Exit {
             Self::Locked => 4,
             Self::WrongKey => 5,
             Self::NoVault => 6,
-            Self::Interrupted => 7,
+            Self::NotWell => 7,
+            Self::Interrupted => 8,
         }
     }
 }
@@ -139,7 +143,7 @@ pub fn one_line(message: &str) -> String {
 mod tests {
     use super::*;
 
-    const ALL: [Exit; 8] = [
+    const ALL: [Exit; 9] = [
         Exit::Done,
         Exit::Failed,
         Exit::Usage,
@@ -147,6 +151,7 @@ mod tests {
         Exit::NoVault,
         Exit::Locked,
         Exit::WrongKey,
+        Exit::NotWell,
         Exit::Interrupted,
     ];
 

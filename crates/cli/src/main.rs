@@ -55,7 +55,10 @@ fn main() -> ExitCode {
         }
     };
     let reporter = Arc::new(Reporter::new(cli.global.verbose, cli.global.quiet));
-    logging::init(cli.global.verbose, cli.global.quiet, Arc::clone(&reporter));
+    // What the agent does is its log.
+    let more = u8::from(matches!(cli.command, args::Command::Agent(_)));
+    let verbose = cli.global.verbose.saturating_add(more);
+    logging::init(verbose, cli.global.quiet, Arc::clone(&reporter));
     let ended = catch_unwind(AssertUnwindSafe(|| command::run(cli, &reporter)));
     reporter.finish();
     match ended {

@@ -8,7 +8,7 @@ use std::{
 };
 
 use lifeboat_capture::{Cancel, SkipSet};
-use lifeboat_engine::{DockerEngine, Engine};
+use lifeboat_engine::{DockerEngine, Endpoint, Engine};
 use lifeboat_recovery::{
     Context, ErrorKind, Places, RecoveryError, Settings, capabilities, context::open_spool,
 };
@@ -281,14 +281,19 @@ impl Session {
 
     /// Connects to the engine.
     pub fn connect(&self) -> Result<Arc<dyn Engine>> {
+        let endpoint = self.endpoint()?;
+        let engine = DockerEngine::connect(&endpoint).map_err(|e| Failure::new(e.to_string()))?;
+        Ok(Arc::new(engine))
+    }
+
+    /// Where the engine listens.
+    pub fn endpoint(&self) -> Result<Endpoint> {
         let asked = Asked {
             engine: self.global.engine.as_deref(),
             context: self.global.context.as_deref(),
             plain_tcp: self.global.allow_plain_tcp,
         };
-        let endpoint = which(&asked, &environment::docker())?;
-        let engine = DockerEngine::connect(&endpoint).map_err(|e| Failure::new(e.to_string()))?;
-        Ok(Arc::new(engine))
+        which(&asked, &environment::docker())
     }
 
     /// Everything that a use case needs. From here on a signal stops the work cleanly.

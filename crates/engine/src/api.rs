@@ -1,5 +1,6 @@
 //! What the layers above may ask of an engine, whichever it is.
 
+use std::collections::BTreeMap;
 use std::io::Read;
 use std::time::Duration;
 
@@ -50,6 +51,17 @@ pub enum Health {
     Healthy,
     /// It runs and has no health check.
     NoCheck,
+}
+
+/// What the engine makes of a container's HEALTHCHECK.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Checked {
+    /// Its start period has not passed, or it has not been asked yet.
+    Starting,
+    /// It passes.
+    Healthy,
+    /// It failed as often as it may.
+    Unhealthy,
 }
 
 /// A command to run in a container.
@@ -155,4 +167,7 @@ pub trait Engine: Send + Sync {
     fn tag_image(&self, id: &str, tag: &str) -> Result<()>;
     fn remove_image(&self, name: &str, force: bool) -> Result<()>;
     fn image_for_create(&self, reference: &str, id: &str) -> Result<String>;
+
+    fn health_states(&self) -> Result<BTreeMap<String, Checked>>;
+    fn network_is_ours(&self) -> bool;
 }

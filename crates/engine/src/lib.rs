@@ -22,7 +22,7 @@ pub mod freezer;
 mod network_namespace;
 pub mod recreate;
 
-pub use api::{Change, ChangeKind, Engine, ExecOutput, ExecRequest, Health, HostPath};
+pub use api::{Change, ChangeKind, Checked, Engine, ExecOutput, ExecRequest, Health, HostPath};
 pub use docker::{
     ApiVersion, DockerEngine, EngineEvent, EventStream, HostNetwork, Listed, Listening,
     LoadedImages, OwnPath, OwnPathQuery, OwnPathReason, container_facts,

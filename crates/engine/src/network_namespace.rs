@@ -54,10 +54,13 @@ impl NetworkNamespace {
                 "process {pid} of this machine is not the container's; run lifeboat on the engine's own host"
             )));
         }
-        Ok(Some(Self {
-            file,
-            addresses: addresses(raw),
-        }))
+        let mut addresses = addresses(raw);
+        if addresses.is_empty() {
+            // It has another's network: what that one's addresses are, only the kernel says.
+            addresses = crate::docker::addresses_of(pid);
+            addresses.retain(|address| !address.is_loopback());
+        }
+        Ok(Some(Self { file, addresses }))
     }
 
     /// Connects to a port of the container: at its own addresses, from which the connection then seems
@@ -108,6 +111,18 @@ impl NetworkNamespace {
         }
     }
 
+    /// The namespace itself, to make sockets in it.
+    #[must_use]
+    pub fn file(&self) -> &fs_err::File {
+        &self.file
+    }
+
+    /// The container's own addresses; none where it has no network or another container's.
+    #[must_use]
+    pub fn addresses(&self) -> &[IpAddr] {
+        &self.addresses
+    }
+
     fn enter(&self) -> io::Result<()> {
         let kind = Some(LinkNameSpaceType::Network);
         Ok(move_into_link_name_space(self.file.file().as_fd(), kind)?)
@@ -122,7 +137,7 @@ impl NetworkNamespace {
 
 /// Whether a process belongs to a container: control groups name it, or, where a namespace hides
 /// that, the files that engines mount into each container.
-fn is_of(pid: u64, id: &str) -> bool {
+pub(crate) fn is_of(pid: u64, id: &str) -> bool {
     let names_it = |file: &str| {
         fs_err::read_to_string(format!("/proc/{pid}/{file}")).is_ok_and(|text| text.contains(id))
     };

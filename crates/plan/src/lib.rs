@@ -23,10 +23,12 @@ pub mod name;
 pub mod order;
 pub mod path;
 pub mod policy;
+pub mod probe;
 pub mod protection;
 pub mod reference;
 pub mod retention;
 pub mod schedule;
 pub mod suggest;
+pub mod supervise;
 
 pub use error::Error;

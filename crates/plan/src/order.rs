@@ -246,7 +246,7 @@ fn dependencies(
 }
 
 /// `svc:condition:restart`; older `svc:condition` or `svc`, where Compose assumes restart.
-fn depends_on(entry: &str) -> (&str, Condition, bool) {
+pub(crate) fn depends_on(entry: &str) -> (&str, Condition, bool) {
     let mut parts = entry.split(':').map(str::trim);
     let service = parts.next().unwrap_or_default();
     let condition = match parts.next() {

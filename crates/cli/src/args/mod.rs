@@ -1,5 +1,6 @@
 //! The command line: what can be said, with help and examples. One file a command.
 
+mod agent;
 mod apps;
 mod backup;
 mod cache;
@@ -35,6 +36,7 @@ use clap::{ArgAction, Args, Parser, Subcommand, ValueHint};
 use crate::{environment, human, output::Format};
 
 pub use self::{
+    agent::{AgentArgs, AgentCommand, EventsArgs, MaintenanceArgs, StatusArgs},
     apps::AppsArgs,
     backup::BackupArgs,
     cache::CacheArgs,
@@ -82,7 +84,7 @@ Examples:
 
 Exit codes:
   0 done, 1 failed, 2 wrong arguments, 3 done but incomplete, 10 no vault there,
-  11 vault locked, 12 wrong password or key, 130 interrupted";
+  11 vault locked, 12 wrong password or key, 20 not well (`status`), 130 interrupted";
 
 /// Protects containerised applications and brings them back after a disaster.
 ///
@@ -271,6 +273,10 @@ pub enum Command {
     /// Keeps objectives, without the rest of the agent
     #[command(name = "__keep", hide = true)]
     Keep,
+    Agent(AgentArgs),
+    Status(StatusArgs),
+    Events(EventsArgs),
+    Maintenance(MaintenanceArgs),
     Completion(CompletionArgs),
     #[command(hide = true, alias = "__man")]
     Man(ManArgs),
@@ -395,6 +401,11 @@ mod tests {
             "registry serve --user-password x",
             "registry serve --point x --at 2026-10-01",
             "registry serve --at yesterday",
+            "agent retire",
+            "agent --all release",
+            "maintenance",
+            "maintenance maybe shop",
+            "events -n many",
             "completion csh",
         ] {
             let error = parse(line).unwrap_err();

@@ -1,5 +1,6 @@
 //! What each command does: calls the use case, shows what came of it. One file a command.
 
+mod agent;
 mod apps;
 mod asides;
 mod backup;
@@ -76,6 +77,10 @@ pub fn run(cli: Cli, reporter: &Arc<Reporter>) -> Result<Exit> {
         Command::Policy(args) => objectives::policy(&session(out)?, args),
         Command::Notify(args) => objectives::notify(&session(out)?, args),
         Command::Keep => objectives::keep(&session(out)?),
+        Command::Agent(args) => agent::agent(&session(out)?, args),
+        Command::Status(args) => agent::status(&session(out)?, args),
+        Command::Events(args) => agent::events(&session(out)?, args),
+        Command::Maintenance(args) => agent::maintenance(&session(out)?, args),
         Command::Completion(args) => tools::completion(&out, args),
         Command::Man(args) => tools::man(args),
     }

@@ -50,6 +50,7 @@ mod soak_over;
 mod stores;
 mod stores_refused;
 mod stores_wrong;
+mod supervise;
 mod support;
 mod tiny;
 mod wrong_input;

@@ -18,7 +18,8 @@ const MAX_FRAME: usize = 16 << 10;
 impl DockerEngine {
     /// Runs a command in a running container and waits for its end. The command's output stream may
     /// stand still for as long as the request's limit, its whole run may take no longer either; beyond
-    /// it the command is left to itself: the API cannot end it.
+    /// it the command is killed where its processes can be seen from here, else left to itself: the API cannot
+    /// end it.
     ///
     /// # Errors
     /// No such container, it does not run, or the limit passed.
@@ -31,30 +32,38 @@ impl DockerEngine {
             "AttachStdin": false, "AttachStdout": true, "AttachStderr": true, "Tty": false,
             "Cmd": request.command, "Env": request.env, "User": request.user, "WorkingDir": request.working_dir,
         });
+        let late = |exec: &str| {
+            self.end_exec(exec, id);
+            Error::Timeout {
+                context: context.clone(),
+                after: request.limit,
+            }
+        };
         let path = format!("/containers/{}/exec", escape(id));
         let created = self
             .post(&path, Body::Json(&body), &context)?
             .json(&context)?;
-        let exec = escape(text(&created, "Id"));
+        let exec = &escape(text(&created, "Id"));
         let start = json!({"Detach": false, "Tty": false});
         let began = Instant::now();
         let path = format!("/exec/{exec}/start");
-        let mut answer = self.call_within(
+        let started = self.call_within(
             Method::POST,
             &path,
             Body::Json(&start),
             &context,
             request.limit,
-        )?;
+        );
+        let mut answer = match started {
+            Err(Error::Timeout { .. }) => return Err(late(exec)),
+            other => other?,
+        };
         let mut output = ExecOutput::default();
         loop {
             let more = read_frame(&mut answer.body, &mut output, request.max_output).map_err(
                 |source| {
                     if source.kind() == io::ErrorKind::TimedOut {
-                        Error::Timeout {
-                            context: context.clone(),
-                            after: request.limit,
-                        }
+                        late(exec)
                     } else {
                         Error::Transport {
                             context: context.clone(),
@@ -67,13 +76,10 @@ impl DockerEngine {
                 break;
             }
             if began.elapsed() > request.limit {
-                return Err(Error::Timeout {
-                    context,
-                    after: request.limit,
-                });
+                return Err(late(exec));
             }
         }
-        output.exit_code = self.exit_code(&exec, &context)?;
+        output.exit_code = self.exit_code(exec, &context)?;
         Ok(output)
     }
 

@@ -76,12 +76,18 @@ impl DockerEngine {
             let text = read(name).unwrap_or_default();
             found.listening.extend(listening(&text, protocol));
         }
-        found.addresses = addresses(&read("fib_trie").ok()?);
-        found
-            .addresses
-            .extend(addresses_v6(&read("if_inet6").unwrap_or_default()));
+        read("fib_trie").ok()?;
+        found.addresses = addresses_of(pid.into());
         Some(found)
     }
+}
+
+/// The addresses of the network that a process is in.
+pub(crate) fn addresses_of(pid: u64) -> Vec<IpAddr> {
+    let read = |name: &str| fs_err::read_to_string(format!("/proc/{pid}/net/{name}"));
+    let mut found = addresses(&read("fib_trie").unwrap_or_default());
+    found.extend(addresses_v6(&read("if_inet6").unwrap_or_default()));
+    found
 }
 
 /// Of `/proc/net/tcp` and the like: sockets that listen; of UDP those that are bound.

@@ -9,6 +9,7 @@
 //! - [`container`], [`object`], [`image`]: single operations. [`events`]: what happens, as it happens.
 //! - [`local`]: the proof that the engine's files are ours.
 //! - [`helper`]: containers of ours through which the engine's archive reaches its files where they are not.
+//! - [`probing`]: what probes need beyond that.
 //! - [`own_path`]: what we ourselves run through, and must never freeze.
 
 mod answer;
@@ -24,6 +25,7 @@ mod inventory;
 mod local;
 mod object;
 mod own_path;
+mod probing;
 mod ssh;
 mod tls;
 mod trait_impl;
@@ -35,6 +37,7 @@ use serde_json::Value;
 
 pub use events::{EngineEvent, EventStream, Listed};
 pub use facts::container as container_facts;
+pub(crate) use host_network::addresses_of;
 pub use host_network::{HostNetwork, Listening};
 pub use image::LoadedImages;
 pub use own_path::{OwnPath, OwnPathQuery, Reason as OwnPathReason};

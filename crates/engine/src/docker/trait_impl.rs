@@ -1,5 +1,6 @@
 //! [`Engine`] for Docker: each method is the inherent one of the same name.
 
+use std::collections::BTreeMap;
 use std::io::Read;
 use std::time::Duration;
 
@@ -10,7 +11,7 @@ use serde_json::Value;
 use super::{
     ApiVersion, DockerEngine, EventStream, HostNetwork, Listed, LoadedImages, OwnPath, OwnPathQuery,
 };
-use crate::{Change, Engine, ExecOutput, ExecRequest, Health, HostPath, Result};
+use crate::{Change, Checked, Engine, ExecOutput, ExecRequest, Health, HostPath, Result};
 
 impl Engine for DockerEngine {
     fn api(&self) -> ApiVersion {
@@ -183,5 +184,13 @@ impl Engine for DockerEngine {
 
     fn image_for_create(&self, reference: &str, id: &str) -> Result<String> {
         Self::image_for_create(self, reference, id)
+    }
+
+    fn health_states(&self) -> Result<BTreeMap<String, Checked>> {
+        Self::health_states(self)
+    }
+
+    fn network_is_ours(&self) -> bool {
+        Self::network_is_ours(self)
     }
 }

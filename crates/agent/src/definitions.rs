@@ -1,0 +1,188 @@
+//! What containers, networks and volumes were made from, as it was seen last: so that what is gone can be made again.
+//!
+//! One file a name under `definitions/`, mode 0600 (environments hold secrets); the one before lies beside it as `NAME.1`.
+
+use std::io::Write as _;
+use std::os::unix::fs::DirBuilderExt as _;
+use std::path::{Path, PathBuf};
+
+use fs_err as fs;
+use fs_err::os::unix::fs::OpenOptionsExt as _;
+use lifeboat_engine::Engine;
+use serde_json::Value;
+
+/// What is in a definition and changes by itself.
+const MOMENTARY: [&str; 8] = [
+    "State",
+    "RestartCount",
+    "ResolvConfPath",
+    "HostnamePath",
+    "HostsPath",
+    "LogPath",
+    "ExecIDs",
+    "NetworkSettings",
+];
+
+/// The folder of definitions.
+#[derive(Debug, Clone)]
+pub(crate) struct Definitions(PathBuf);
+
+impl Definitions {
+    pub(crate) fn in_folder(folder: &Path) -> Self {
+        Self(folder.join("definitions"))
+    }
+
+    fn path(&self, kind: &str, name: &str) -> PathBuf {
+        // Names are the engine's, and hold no slash; whatever else they are, they stay in the folder.
+        self.0.join(kind).join(name.replace('/', "_"))
+    }
+
+    /// Keeps a container's definition, and those of its networks and named volumes where they are new.
+    pub(crate) fn keep(&self, engine: &dyn Engine, raw: &Value) {
+        if let Err(error) = self.try_keep(engine, raw) {
+            tracing::warn!(%error, "a definition cannot be kept; what it defines could not be made again");
+        }
+    }
+
+    fn try_keep(&self, engine: &dyn Engine, raw: &Value) -> std::io::Result<()> {
+        let name = raw["Name"]
+            .as_str()
+            .unwrap_or_default()
+            .trim_start_matches('/');
+        if name.is_empty() {
+            return Ok(());
+        }
+        let before = self.container(name);
+        if before.as_ref().is_some_and(|old| same(old, raw)) {
+            return Ok(());
+        }
+        self.write("containers", name, raw)?;
+        let networks = raw["NetworkSettings"]["Networks"]
+            .as_object()
+            .into_iter()
+            .flatten();
+        for (network, _) in networks {
+            if !["bridge", "host", "none"].contains(&network.as_str())
+                && let Ok(raw) = engine.inspect_network(network)
+            {
+                self.write("networks", network, &raw)?;
+            }
+        }
+        for volume in named_volumes(raw) {
+            if let Ok(raw) = engine.inspect_volume(volume) {
+                self.write("volumes", volume, &raw)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn write(&self, kind: &str, name: &str, raw: &Value) -> std::io::Result<()> {
+        let path = self.path(kind, name);
+        if let Some(folder) = path.parent() {
+            std::fs::DirBuilder::new()
+                .recursive(true)
+                .mode(0o700)
+                .create(folder)?;
+        }
+        if path.exists() {
+            fs::rename(&path, path.with_file_name(format!("{name}.1")))?;
+        }
+        let temporary = path.with_file_name(format!("{name}.new"));
+        let mut file = fs::OpenOptions::new()
+            .write(true)
+            .create(true)
+            .truncate(true)
+            .mode(0o600)
+            .open(&temporary)?;
+        file.write_all(raw.to_string().as_bytes())?;
+        file.sync_all()?;
+        fs::rename(&temporary, &path)
+    }
+
+    fn read(&self, kind: &str, name: &str) -> Option<Value> {
+        let text = fs::read(self.path(kind, name)).ok()?;
+        serde_json::from_slice(&text).ok()
+    }
+
+    /// A container's, as it was seen last.
+    pub(crate) fn container(&self, name: &str) -> Option<Value> {
+        self.read("containers", name)
+    }
+
+    /// A network's.
+    pub(crate) fn network(&self, name: &str) -> Option<Value> {
+        self.read("networks", name)
+    }
+}
+
+/// Names of all volumes that it mounts.
+pub(crate) fn named_volumes(raw: &Value) -> impl Iterator<Item = &str> {
+    let mounts = raw["Mounts"].as_array().into_iter().flatten();
+    mounts
+        .filter(|mount| mount["Type"] == "volume")
+        .filter_map(|mount| mount["Name"].as_str())
+}
+
+/// Whether nothing but what changes by itself differs. Of the networks only which they are counts.
+fn same(a: &Value, b: &Value) -> bool {
+    let bare = |raw: &Value| {
+        let mut map = raw.as_object().cloned().unwrap_or_default();
+        for key in MOMENTARY {
+            map.remove(key);
+        }
+        map
+    };
+    let networks = |raw: &Value| -> Vec<String> {
+        let all = raw["NetworkSettings"]["Networks"]
+            .as_object()
+            .into_iter()
+            .flatten();
+        let mut names: Vec<String> = all.map(|(name, _)| name.clone()).collect();
+        names.sort();
+        names
+    };
+    let mounts = |raw: &Value| {
+        let mut all: Vec<String> = raw["Mounts"]
+            .as_array()
+            .into_iter()
+            .flatten()
+            .map(Value::to_string)
+            .collect();
+        all.sort();
+        all
+    };
+    let (mut x, mut y) = (bare(a), bare(b));
+    x.remove("Mounts");
+    y.remove("Mounts");
+    x == y && networks(a) == networks(b) && mounts(a) == mounts(b)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn what_changes_by_itself_is_no_change() {
+        let a = json!({"Id": "1", "State": {"Pid": 1}, "Mounts": [{"Name": "a"}, {"Name": "b"}], "NetworkSettings": {"Networks": {"n": {"IPAddress": "1"}}}});
+        let b = json!({"Id": "1", "State": {"Pid": 2}, "Mounts": [{"Name": "b"}, {"Name": "a"}], "NetworkSettings": {"Networks": {"n": {"IPAddress": "2"}}}});
+        let c = json!({"Id": "1", "HostConfig": {"Memory": 1}, "Mounts": [], "NetworkSettings": {"Networks": {}}});
+        assert!(same(&a, &b));
+        assert!(!same(&a, &c));
+    }
+
+    #[test]
+    fn written_and_read_with_the_one_before_beside_it() {
+        let dir = tempfile::tempdir().unwrap();
+        let definitions = Definitions::in_folder(dir.path());
+        definitions
+            .write("containers", "web", &json!({"a": 1}))
+            .unwrap();
+        definitions
+            .write("containers", "web", &json!({"a": 2}))
+            .unwrap();
+        assert_eq!(definitions.container("web"), Some(json!({"a": 2})));
+        assert_eq!(definitions.container("web.1"), Some(json!({"a": 1})));
+        assert_eq!(definitions.container("../x"), None);
+    }
+}

@@ -1,0 +1,133 @@
+//! The engine's events, as long as it answers; a list after each gap and every 30 s.
+//!
+//! After a gap the engine is asked for what happened since the last event that was seen: it remembers some hundred, as
+//! long as it was not restarted itself.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use crossbeam_channel::Sender;
+use lifeboat_engine::Engine;
+use lifeboat_plan::supervise::Event;
+use parking_lot::Mutex;
+
+use crate::run::Message;
+use crate::{Connect, translate};
+
+/// How often everything is looked at, though nothing happened.
+const RECONCILE: Duration = Duration::from_secs(30);
+/// How often the stream is left to see whether to end.
+const POLL: Duration = Duration::from_millis(500);
+/// Between two tries to reach an engine that does not answer.
+const RETRY: Duration = Duration::from_millis(200);
+/// What the engine remembers comes at once; so long nothing comes, and that was all.
+const REPLAY: Duration = Duration::from_millis(150);
+
+/// The engine, as long as it answers.
+#[derive(Clone, Default)]
+pub(crate) struct Current(Arc<Mutex<Option<Arc<dyn Engine>>>>);
+
+impl Current {
+    pub(crate) fn get(&self) -> Option<Arc<dyn Engine>> {
+        self.0.lock().clone()
+    }
+
+    fn set(&self, engine: Option<Arc<dyn Engine>>) {
+        *self.0.lock() = engine;
+    }
+}
+
+/// Follows until told to stop.
+pub(crate) struct Follower {
+    pub(crate) connect: Connect,
+    pub(crate) current: Current,
+    pub(crate) to: Sender<Message>,
+    pub(crate) stop: Arc<AtomicBool>,
+}
+
+impl Follower {
+    /// The thread's work.
+    pub(crate) fn run(&self) {
+        let mut since = None;
+        let mut complained = false;
+        while !self.stops() {
+            match self.follow(&mut since) {
+                Ok(()) => return,
+                Err(error) => {
+                    if self.current.get().is_some() {
+                        self.current.set(None);
+                        self.send(Event::Lost);
+                        complained = true;
+                        tracing::warn!(%error, "the engine is lost");
+                    } else if !complained {
+                        complained = true;
+                        tracing::warn!(%error, "no engine yet; trying on");
+                    }
+                }
+            }
+            std::thread::sleep(RETRY);
+        }
+    }
+
+    fn stops(&self) -> bool {
+        self.stop.load(Ordering::Relaxed)
+    }
+
+    fn send(&self, event: Event) {
+        // Nobody listens once the agent ends.
+        let _ = self.to.send(Message::Event(event));
+    }
+
+    fn follow(&self, since: &mut Option<i64>) -> lifeboat_engine::Result<()> {
+        let engine = (self.connect)()?;
+        let facts = engine.facts()?;
+        // Podman's id is another one at each call.
+        let id = if facts.kind == "docker" {
+            facts.id
+        } else {
+            facts.hostname
+        };
+        let fingerprint = format!("{}:{id}:{}", facts.kind, facts.data_root);
+        let mut stream = engine.events(*since)?;
+        while let Some(event) = stream.next(REPLAY)? {
+            self.take(&event, since);
+        }
+        self.list(&engine, &fingerprint)?;
+        self.current.set(Some(Arc::clone(&engine)));
+        let mut listed = Instant::now();
+        while !self.stops() {
+            if let Some(event) = stream.next(POLL)? {
+                self.take(&event, since);
+            }
+            if listed.elapsed() >= RECONCILE {
+                listed = Instant::now();
+                self.list(&engine, &fingerprint)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn take(&self, event: &lifeboat_engine::EngineEvent, since: &mut Option<i64>) {
+        // What is asked for again begins with what was seen last.
+        if since.is_some_and(|seen| event.time_nano <= seen) {
+            return;
+        }
+        *since = Some(event.time_nano);
+        if let Some(happened) = translate::event(event) {
+            self.send(Event::Happened(happened));
+        }
+    }
+
+    fn list(&self, engine: &Arc<dyn Engine>, fingerprint: &str) -> lifeboat_engine::Result<()> {
+        let containers = engine.list_containers()?;
+        if self.current.get().is_none() {
+            self.current.set(Some(Arc::clone(engine)));
+        }
+        self.send(Event::Listed {
+            engine: fingerprint.to_owned(),
+            containers: containers.iter().map(translate::seen).collect(),
+        });
+        Ok(())
+    }
+}

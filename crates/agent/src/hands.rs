@@ -1,0 +1,214 @@
+//! What is done at the engine: on a few threads, each thing once, with what came of it sent back.
+
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use crossbeam_channel::{Receiver, Sender, unbounded};
+use lifeboat_engine::Engine;
+use lifeboat_plan::supervise::{Did, Effect, Event, Failed, Trouble};
+use serde_json::json;
+
+use crate::definitions::Definitions;
+use crate::follow::Current;
+use crate::probing::Probing;
+use crate::run::Message;
+use crate::{diagnose, recreate, translate};
+
+/// Threads for looking, for starting (the supervisor has no more than four starts under way), and for stopping.
+const POOLS: [(&str, usize); 3] = [("agent-look", 2), ("agent-start", 4), ("agent-stop", 8)];
+
+/// What every hand needs.
+#[derive(Clone)]
+pub(crate) struct Reach {
+    pub(crate) current: Current,
+    pub(crate) definitions: Definitions,
+    pub(crate) to: Sender<Message>,
+    pub(crate) probing: Probing,
+    pub(crate) heal_all: bool,
+}
+
+/// The hands.
+pub(crate) struct Hands {
+    queues: Vec<Sender<Effect>>,
+    threads: Vec<JoinHandle<()>>,
+}
+
+impl Hands {
+    pub(crate) fn start(reach: &Reach) -> std::io::Result<Self> {
+        let (mut queues, mut threads) = (Vec::new(), Vec::new());
+        for (name, count) in POOLS {
+            let (sender, receiver) = unbounded::<Effect>();
+            for _ in 0..count {
+                let (reach, receiver) = (reach.clone(), receiver.clone());
+                let thread = std::thread::Builder::new().name(name.to_owned());
+                threads.push(thread.spawn(move || work(&reach, &receiver))?);
+            }
+            queues.push(sender);
+        }
+        Ok(Self { queues, threads })
+    }
+
+    /// Has it done. `Tell` is not for hands.
+    pub(crate) fn give(&self, effect: Effect) {
+        let pool = match &effect {
+            Effect::Start { .. } | Effect::Recreate { .. } => 1,
+            Effect::Stop { .. } => 2,
+            _ => 0,
+        };
+        // The queues live as long as the hands.
+        let _ = self.queues[pool].send(effect);
+    }
+
+    /// What began is finished; what waits in a queue is done too, since it is written down as under way.
+    pub(crate) fn finish(self) {
+        drop(self.queues);
+        for thread in self.threads {
+            let _ = thread.join();
+        }
+    }
+}
+
+fn work(reach: &Reach, queue: &Receiver<Effect>) {
+    for effect in queue {
+        let id = match &effect {
+            Effect::Inspect { id }
+            | Effect::Start { id }
+            | Effect::Stop { id, .. }
+            | Effect::Recreate { id, .. }
+            | Effect::Diagnose { id, .. }
+            | Effect::Policy { id, .. } => id.clone(),
+            Effect::Tell(_) => continue,
+        };
+        let acts = matches!(
+            effect,
+            Effect::Start { .. } | Effect::Stop { .. } | Effect::Recreate { .. }
+        );
+        let event = match reach.current.get() {
+            Some(engine) => reach.act(engine.as_ref(), effect),
+            None if acts => Some(failed(&id, Trouble::Engine, "the engine does not answer")),
+            None => None,
+        };
+        if let Some(event) = event {
+            let _ = reach.to.send(Message::Event(event));
+        }
+    }
+}
+
+fn failed(id: &str, kind: Trouble, text: &str) -> Event {
+    Event::Did {
+        id: id.to_owned(),
+        did: Did::Failed(Failed {
+            kind,
+            text: text.to_owned(),
+        }),
+    }
+}
+
+/// What kind of failure an engine's error is.
+pub(crate) fn kind_of(error: &lifeboat_engine::Error) -> Trouble {
+    let text = error.to_string();
+    let stale = text.contains("network") && text.contains("not found")
+        || text.contains("joining network namespace of container")
+        || text.contains("No such container:") && text.contains("cannot join");
+    if error.is_unreachable() {
+        Trouble::Engine
+    } else if stale {
+        Trouble::Stale
+    } else if error.is_not_found() {
+        Trouble::NotFound
+    } else {
+        Trouble::Other
+    }
+}
+
+impl Reach {
+    fn act(&self, engine: &dyn Engine, effect: Effect) -> Option<Event> {
+        match effect {
+            Effect::Inspect { id } => self.inspect(engine, &id),
+            Effect::Start { id } => {
+                let done = match recreate::missing_sources(engine, &id) {
+                    Ok(Some(why)) => return Some(failed(&id, Trouble::Other, &why)),
+                    Ok(None) => engine.start(&id),
+                    Err(error) => Err(error),
+                };
+                Some(told(&id, done, Did::Started))
+            }
+            Effect::Stop { id, grace } => {
+                wake(engine, &id);
+                let done = engine.stop(&id, grace.map(Duration::from_secs));
+                Some(told(&id, done, Did::Stopped))
+            }
+            Effect::Recreate { id, name, refers } => {
+                let did = recreate::recreate(engine, &self.definitions, &id, &name, &refers);
+                Some(Event::Did { id, did })
+            }
+            Effect::Diagnose { id, error } => Some(Event::Diagnosed {
+                sentence: diagnose::diagnose(engine, &id, error.as_deref()),
+                id,
+            }),
+            Effect::Policy { id, policy } => {
+                let (name, most) = match policy {
+                    lifeboat_plan::supervise::Policy::OnFailure(most) => ("on-failure", most),
+                    lifeboat_plan::supervise::Policy::Always => ("always", 0),
+                    lifeboat_plan::supervise::Policy::UnlessStopped => ("unless-stopped", 0),
+                    lifeboat_plan::supervise::Policy::No => ("no", 0),
+                };
+                let body = json!({"RestartPolicy": {"Name": name, "MaximumRetryCount": most}});
+                if let Err(error) = engine.update_container(&id, &body) {
+                    tracing::warn!(%error, "a restart policy cannot be changed");
+                }
+                None
+            }
+            Effect::Tell(_) => None,
+        }
+    }
+
+    fn inspect(&self, engine: &dyn Engine, id: &str) -> Option<Event> {
+        match engine.inspect_container(id) {
+            Ok(raw) => {
+                self.definitions.keep(engine, &raw);
+                let container = lifeboat_engine::container_facts(raw);
+                self.probing.watch(&container);
+                let settings = self.probing.settings();
+                Some(translate::inspected(&container, self.heal_all, settings))
+            }
+            Err(error) if error.is_not_found() => {
+                self.probing.forget(id);
+                Some(Event::Vanished { id: id.to_owned() })
+            }
+            Err(error) => {
+                tracing::warn!(%error, "a container cannot be looked at");
+                None
+            }
+        }
+    }
+}
+
+fn told(id: &str, done: lifeboat_engine::Result<()>, did: Did) -> Event {
+    match done {
+        Ok(()) => Event::Did {
+            id: id.to_owned(),
+            did,
+        },
+        Err(error) => failed(id, kind_of(&error), &error.to_string()),
+    }
+}
+
+/// A process that a SIGSTOP holds gets no other signal: it is woken first, so that it can end in its own way.
+fn wake(engine: &dyn Engine, id: &str) {
+    let pid = engine
+        .inspect_container(id)
+        .ok()
+        .and_then(|raw| raw["State"]["Pid"].as_u64())
+        .filter(|pid| *pid > 0);
+    let Some(pid) = pid else { return };
+    let stat = fs_err::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+    let state = stat
+        .rsplit_once(") ")
+        .map(|(_, rest)| rest.starts_with('T'));
+    if state == Some(true)
+        && let Err(error) = engine.kill(id, "SIGCONT")
+    {
+        tracing::debug!(%error, "it cannot be woken");
+    }
+}

@@ -1,0 +1,270 @@
+//! The agent: one loop that takes what happens, asks the supervisor, and has done what it says.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, unbounded};
+use fs_err as fs;
+use lifeboat_plan::supervise::{Effect, Event, Moment, Note, World};
+
+use crate::api::{self, Ask, Reply};
+use crate::definitions::Definitions;
+use crate::follow::{Current, Follower};
+use crate::hands::{Hands, Reach};
+use crate::lock::Lock;
+use crate::log::Log;
+use crate::probing::Probing;
+use crate::state::StateFile;
+use crate::{Error, Options, Result};
+
+/// Longest sleep of the loop.
+const LONGEST: Duration = Duration::from_secs(60);
+/// So many events are taken together: one save for all.
+const AT_ONCE: usize = 500;
+
+/// What comes to the loop.
+pub(crate) enum Message {
+    /// Something happened.
+    Event(Event),
+    /// Somebody asks.
+    Ask(Ask, Sender<Reply>),
+    /// The agent is to end.
+    Stop,
+}
+
+/// Ends an agent from another thread.
+#[derive(Clone)]
+pub struct Stopper {
+    to: Sender<Message>,
+    stop: Arc<AtomicBool>,
+}
+
+impl Stopper {
+    /// The agent ends once what it began is finished.
+    pub fn stop(&self) {
+        self.stop.store(true, Ordering::Relaxed);
+        // It may have ended already.
+        let _ = self.to.send(Message::Stop);
+    }
+}
+
+/// An agent that holds its state directory and has not begun.
+pub struct Agent {
+    options: Options,
+    world: World,
+    file: StateFile,
+    log: Log,
+    from: Receiver<Message>,
+    stopper: Stopper,
+    _lock: Lock,
+}
+
+impl Agent {
+    /// Takes the state directory, and reads what was left in it.
+    ///
+    /// # Errors
+    /// Another agent runs there, or the directory cannot be used.
+    pub fn open(options: Options) -> Result<Self> {
+        use std::os::unix::fs::DirBuilderExt as _;
+        let folder = Options::folder(&options.state);
+        std::fs::DirBuilder::new()
+            .recursive(true)
+            .mode(0o700)
+            .create(&folder)
+            .map_err(Error::file(format!("make {}", folder.display())))?;
+        let lock = Lock::take(&folder, &options.state)?;
+        let file = StateFile::new(&folder);
+        let world = file.load(options.seed, options.clock.now());
+        let (to, from) = unbounded();
+        Ok(Self {
+            world,
+            file,
+            log: Log::open(&folder)?,
+            from,
+            stopper: Stopper {
+                to,
+                stop: Arc::new(AtomicBool::new(false)),
+            },
+            options,
+            _lock: lock,
+        })
+    }
+
+    /// What ends it.
+    #[must_use]
+    pub fn stopper(&self) -> Stopper {
+        self.stopper.clone()
+    }
+
+    /// Runs until it is stopped.
+    ///
+    /// # Errors
+    /// The socket or a thread cannot be made. Nothing that happens later ends it.
+    pub fn run(mut self) -> Result<()> {
+        let folder = Options::folder(&self.options.state);
+        let current = Current::default();
+        let to = self.stopper.to.clone();
+        let probing = Probing::new(
+            current.clone(),
+            to.clone(),
+            self.options.seed,
+            self.options.probes.clone(),
+        );
+        let reach = Reach {
+            probing: probing.clone(),
+            current: current.clone(),
+            definitions: Definitions::in_folder(&folder),
+            to: to.clone(),
+            heal_all: self.options.heal_all,
+        };
+        let server = api::Server::start(&Options::socket(&self.options.state), to.clone())?;
+        let thread = || Error::file("start a thread");
+        let hands = Hands::start(&reach).map_err(thread())?;
+        let follower = Follower {
+            connect: Arc::clone(&self.options.connect),
+            current,
+            to,
+            stop: Arc::clone(&self.stopper.stop),
+        };
+        let following = std::thread::Builder::new()
+            .name("agent-events".to_owned())
+            .spawn(move || follower.run())
+            .map_err(thread())?;
+        self.tell(
+            "agent",
+            format!("the agent begins (process {})", std::process::id()),
+        );
+        self.turn(&hands, &probing);
+        // A thread that panicked has nothing more to give.
+        let _ = following.join();
+        hands.finish();
+        probing.finish();
+        self.last_words();
+        server.finish();
+        self.tell("agent", "the agent ends".to_owned());
+        self.save(true);
+        let _ = fs::remove_file(Options::socket(&self.options.state));
+        Ok(())
+    }
+
+    fn turn(&mut self, hands: &Hands, probing: &Probing) {
+        loop {
+            let now = self.options.clock.now();
+            let due = self
+                .world
+                .next_due(now)
+                .map_or(LONGEST, |due| due.since(now));
+            let first = match self.from.recv_timeout(due.min(LONGEST)) {
+                Ok(message) => message,
+                Err(RecvTimeoutError::Timeout) => Message::Event(Event::Tick),
+                Err(RecvTimeoutError::Disconnected) => return,
+            };
+            let mut effects = Vec::new();
+            let mut next = Some(first);
+            for _ in 0..AT_ONCE {
+                match next.take() {
+                    None => break,
+                    Some(Message::Stop) => return,
+                    Some(Message::Event(event)) => {
+                        probing.hear(&event);
+                        let at = self.options.clock.now();
+                        effects.extend(self.world.step(at, event));
+                    }
+                    Some(Message::Ask(ask, reply)) => {
+                        let answer = self.answer(ask, &mut effects);
+                        // Whoever asked may have gone.
+                        let _ = reply.send(answer);
+                    }
+                }
+                next = self.from.try_recv().ok();
+            }
+            if let Some(Message::Stop) = next {
+                return;
+            }
+            if let Some(message) = next {
+                // Beyond what is taken together: it comes first in the next turn.
+                let _ = self.stopper.to.send(message);
+            }
+            self.carry_out(effects, hands);
+        }
+    }
+
+    fn carry_out(&mut self, effects: Vec<Effect>, hands: &Hands) {
+        let acts = effects.iter().any(|effect| {
+            matches!(
+                effect,
+                Effect::Start { .. }
+                    | Effect::Stop { .. }
+                    | Effect::Recreate { .. }
+                    | Effect::Policy { .. }
+            )
+        });
+        self.save(acts);
+        for effect in effects {
+            match effect {
+                Effect::Tell(note) => self.log.add(note),
+                other => hands.give(other),
+            }
+        }
+    }
+
+    /// What the hands sent while they finished.
+    fn last_words(&mut self) {
+        while let Ok(message) = self.from.try_recv() {
+            if let Message::Event(event @ Event::Did { .. }) = message {
+                let at = self.options.clock.now();
+                for effect in self.world.step(at, event) {
+                    if let Effect::Tell(note) = effect {
+                        self.log.add(note);
+                    }
+                }
+            }
+        }
+    }
+
+    fn save(&mut self, durable: bool) {
+        if let Err(error) = self.file.save(&self.world, durable) {
+            // A full disk is no reason to leave containers down.
+            tracing::warn!(%error, "the supervisor goes on; after a crash it would know less");
+        }
+    }
+
+    fn tell(&mut self, kind: &str, text: String) {
+        let at: Moment = self.options.clock.now();
+        self.log.add(Note {
+            at,
+            app: String::new(),
+            container: String::new(),
+            kind: kind.to_owned(),
+            text,
+        });
+    }
+
+    fn answer(&mut self, ask: Ask, effects: &mut Vec<Effect>) -> Reply {
+        let at = self.options.clock.now();
+        match ask {
+            Ask::Status => Reply::Status(Box::new(api::Status {
+                now: at.0,
+                pid: std::process::id(),
+                picture: self.world.picture(at),
+            })),
+            Ask::Events { after, most } => Reply::Events(self.log.after(after, most)),
+            Ask::Maintenance { app, on } => {
+                let known = |name: &str| self.world.units.values().any(|unit| unit.app() == name);
+                if let Some(name) = app.as_deref().filter(|name| on && !known(name)) {
+                    let names = self.world.units.values().map(|unit| unit.app());
+                    let meant = lifeboat_plan::suggest::suggest(name, names);
+                    let hint = lifeboat_plan::suggest::sentence(&meant);
+                    return Reply::NoSuchApp(format!("there is no app `{name}` here{hint}"));
+                }
+                effects.extend(self.world.step(at, Event::Maintenance { app, on }));
+                Reply::Done
+            }
+            Ask::Release => {
+                effects.extend(self.world.step(at, Event::Release));
+                Reply::Done
+            }
+        }
+    }
+}

@@ -1,0 +1,93 @@
+use clap::{Args, Subcommand};
+
+/// Looks after the containers of this host: what dies, hangs or vanishes is back within seconds
+///
+/// Runs until it is interrupted. Looked after is every container with a restart policy other than `no`, or with a label
+/// `lifeboat.…` or `autoheal=true`. What a person stopped, killed, paused or removed is left so.
+#[derive(Debug, Args)]
+#[command(
+    args_conflicts_with_subcommands = true,
+    after_help = "\
+`lifeboat status` shows what it sees, `lifeboat events` what it did and why.
+
+Examples:
+  lifeboat agent                    in the foreground, as a service manager runs it
+  lifeboat agent release            restart policies go back to what they were, before Lifeboat is removed
+  lifeboat maintenance on shop      leaves `shop` alone for a while"
+)]
+pub struct AgentArgs {
+    #[command(subcommand)]
+    pub what: Option<AgentCommand>,
+
+    /// Every container is looked after, as AUTOHEAL_CONTAINER_LABEL=all says it for autoheal
+    #[arg(long)]
+    pub all: bool,
+}
+
+/// What is asked of the agent that runs.
+#[derive(Debug, Subcommand)]
+pub enum AgentCommand {
+    /// Puts back the restart policies that `lifeboat.start=managed` took over
+    Release,
+}
+
+/// Shows how all containers are, the bad ones first
+///
+/// The exit code is 0 when all is well and 20 when not, so that a script can ask.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  lifeboat status
+  lifeboat status --watch           again every two seconds, until it is interrupted
+  lifeboat status -q || echo 'not well'
+  lifeboat status -o json | jq '.rows[] | select(.level == \"bad\")'")]
+pub struct StatusArgs {
+    /// Again every two seconds
+    #[arg(short, long)]
+    pub watch: bool,
+
+    /// Only this app
+    #[arg(value_name = "APP")]
+    pub app: Option<String>,
+}
+
+/// Shows what happened to containers, what was done and why
+///
+/// The last some ten thousand events are kept on disk, also when no agent runs.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  lifeboat events                   the last 50
+  lifeboat events shop -n 500       of one app
+  lifeboat events --follow          and whatever comes")]
+pub struct EventsArgs {
+    /// Only this app, or this container
+    #[arg(value_name = "APP")]
+    pub app: Option<String>,
+
+    /// So many of the last ones
+    #[arg(short = 'n', long, value_name = "COUNT", default_value_t = 50)]
+    pub last: usize,
+
+    /// Go on with what comes, until it is interrupted
+    #[arg(short, long)]
+    pub follow: bool,
+}
+
+/// Leaves an app, or all of them, alone for a while
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  lifeboat maintenance on shop
+  lifeboat maintenance off shop
+  lifeboat maintenance on           everything on this host
+  lifeboat maintenance off          ends all of it")]
+pub struct MaintenanceArgs {
+    /// Whether it begins or ends
+    #[arg(value_name = "on|off", value_parser = ["on", "off"])]
+    pub word: String,
+
+    /// The app; all of them if none is named
+    #[arg(value_name = "APP")]
+    pub app: Option<String>,
+}

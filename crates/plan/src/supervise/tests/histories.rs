@@ -1,0 +1,396 @@
+//! One history a rule.
+
+use super::*;
+use crate::supervise::facts::Slot;
+
+const KILLED: What = What::Die { code: 137 };
+
+#[test]
+fn a_crash_is_answered_at_once_and_then_with_patience() {
+    let mut play = Play::with(vec![facts("a", Policy::No)]);
+    play.on("a", What::Die { code: 1 });
+    assert_eq!(play.done(), ["start a"]);
+    play.on("a", What::Start).did("a", Did::Started);
+    play.on("a", What::Die { code: 1 });
+    assert!(play.done().is_empty());
+    assert_eq!(play.state("a"), "back-off");
+    play.wait(9);
+    assert!(play.done().is_empty());
+    play.wait(2);
+    assert_eq!(play.done(), ["start a"]);
+    // Ten minutes of health, and it is as if nothing had been.
+    play.on("a", What::Start).did("a", Did::Started).wait(601);
+    play.on("a", What::Die { code: 1 });
+    assert_eq!(play.done(), ["start a"]);
+}
+
+#[test]
+fn a_persons_stop_kill_pause_and_removal_are_left() {
+    let all = ["a", "b", "c", "d"]
+        .map(|id| facts(id, Policy::Always))
+        .to_vec();
+    let mut play = Play::with(all);
+    play.on("a", What::Kill { signal: 15 })
+        .on("a", KILLED)
+        .on("a", What::Stop);
+    play.on("b", What::Kill { signal: 9 }).on("b", KILLED);
+    play.on("c", What::Pause);
+    play.on("d", What::Kill { signal: 9 })
+        .on("d", KILLED)
+        .on("d", What::Destroy);
+    play.wait(3600);
+    assert!(play.done().is_empty());
+    let states = ["a", "b", "c", "d"].map(|id| play.state(id));
+    assert_eq!(states, ["stopped", "stopped", "paused", "forgotten"]);
+    play.on("a", What::Start);
+    assert_eq!(play.state("a"), "running");
+}
+
+#[test]
+fn a_signal_that_does_not_stop_is_no_wish() {
+    let mut play = Play::with(vec![facts("a", Policy::No)]);
+    play.on("a", What::Kill { signal: 1 }).wait(1);
+    play.on("a", What::Die { code: 1 });
+    assert_eq!(play.done(), ["start a"]);
+}
+
+#[test]
+fn the_engine_has_its_turn_first() {
+    let own = facts("a", Policy::Always);
+    let mut play = Play::with(vec![own.clone()]);
+    play.on("a", KILLED).on("a", What::Start).wait(10);
+    assert!(play.done().is_empty());
+    // It did not, though its policy says so.
+    play.on("a", KILLED).wait(1);
+    play.asked_again("a", &own, Phase::Exited);
+    assert_eq!(play.done(), ["start a"]);
+}
+
+#[test]
+fn what_ended_well_or_runs_once_is_never_run_again() {
+    let mut waits = facts("web", Policy::Always);
+    waits.needs = vec![need("job", NeedCondition::Completed)];
+    let mut play = Play::with(vec![
+        facts("a", Policy::No),
+        facts("b", Policy::OnFailure(0)),
+        facts("job", Policy::No),
+        waits,
+    ]);
+    play.on("a", What::Die { code: 0 })
+        .on("b", What::Die { code: 0 })
+        .on("job", What::Die { code: 5 });
+    play.wait(3600);
+    assert!(play.done().is_empty());
+    assert_eq!(
+        ["a", "b", "job"].map(|id| play.state(id)),
+        ["ended", "ended", "ended"]
+    );
+}
+
+#[test]
+fn an_engines_shutdown_is_no_persons_wish() {
+    let all = vec![
+        facts("a", Policy::No),
+        facts("b", Policy::No),
+        facts("mine", Policy::No),
+    ];
+    let mut play = Play::with(all.clone());
+    play.on("mine", What::Kill { signal: 15 })
+        .on("mine", KILLED)
+        .wait(60);
+    for id in ["a", "b"] {
+        play.on(id, What::Kill { signal: 15 });
+    }
+    play.wait(2);
+    for id in ["a", "b"] {
+        play.on(id, KILLED).on(id, What::Stop);
+    }
+    play.wait(1).event(Event::Lost);
+    play.wait(20);
+    assert!(play.done().is_empty(), "no engine, nothing to do");
+    let containers = all
+        .iter()
+        .map(|f| Seen {
+            id: f.id.clone(),
+            name: f.id.clone(),
+            phase: Phase::Exited,
+            healthy: None,
+        })
+        .collect();
+    play.event(Event::Listed {
+        engine: "e".to_owned(),
+        containers,
+    });
+    play.wait(4);
+    for f in &all[..2] {
+        play.asked_again(&f.id, f, Phase::Exited);
+    }
+    assert_eq!(play.done(), ["start a", "start b"]);
+    assert_eq!(play.state("mine"), "stopped");
+}
+
+#[test]
+fn a_persons_stop_before_the_engine_is_killed_stays_one() {
+    let mut play = Play::with(vec![facts("a", Policy::No), facts("b", Policy::No)]);
+    play.on("a", What::Kill { signal: 15 })
+        .on("a", KILLED)
+        .event(Event::Lost);
+    assert_eq!(play.state("a"), "stopped");
+}
+
+#[test]
+fn dependencies_first_and_four_at_a_time() {
+    let mut all: Vec<Facts> = (0..10)
+        .map(|n| facts(&format!("n{n}"), Policy::No))
+        .collect();
+    for one in &mut all[1..] {
+        one.needs = vec![need("n0", NeedCondition::Started)];
+    }
+    let mut play = Play::with(all);
+    for n in (0..10).rev() {
+        play.on(&format!("n{n}"), What::Die { code: 1 });
+    }
+    // What needs n0 was started before it was known that n0 died as well; the rest waits.
+    let first = play.done();
+    assert_eq!(first.len(), 4, "{first:?}");
+    for start in first {
+        let id = start.strip_prefix("start ").unwrap().to_owned();
+        play.on(&id, What::Start).did(&id, Did::Started);
+    }
+    let second = play.done();
+    assert_eq!(second[0], "start n0");
+    play.on("n0", What::Start).did("n0", Did::Started);
+    let third = play.done();
+    assert!(
+        third.len() >= 3 && !third.contains(&"start n0".to_owned()),
+        "{third:?}"
+    );
+}
+
+#[test]
+fn a_dependent_waits_until_it_is_ready_and_not_for_ever() {
+    let mut db = facts("db", Policy::No);
+    db.has_check = true;
+    let mut web = facts("web", Policy::No);
+    web.needs = vec![need("db", NeedCondition::Ready)];
+    let mut play = Play::with(vec![db, web]);
+    play.on("db", What::Die { code: 1 });
+    play.on("web", What::Die { code: 1 });
+    assert_eq!(play.done(), ["start db"]);
+    play.on("db", What::Start).did("db", Did::Started).wait(5);
+    assert!(play.done().is_empty());
+    play.on("db", What::Health { healthy: true });
+    assert_eq!(play.done(), ["start web"]);
+}
+
+#[test]
+fn a_cycle_keeps_nobody_waiting() {
+    let mut a = facts("a", Policy::No);
+    let mut b = facts("b", Policy::No);
+    a.needs = vec![need("b", NeedCondition::Started)];
+    b.needs = vec![need("a", NeedCondition::Started)];
+    let mut play = Play::with(vec![a, b]);
+    play.event(Event::Maintenance {
+        app: None,
+        on: true,
+    });
+    play.on("a", What::Die { code: 1 })
+        .on("b", What::Die { code: 1 });
+    assert!(play.done().is_empty());
+    play.event(Event::Maintenance {
+        app: None,
+        on: false,
+    });
+    assert_eq!(play.done(), ["start a", "start b"]);
+}
+
+#[test]
+fn what_shares_a_namespace_follows() {
+    let vpn = facts("vpn", Policy::No);
+    let mut child = facts("child", Policy::No);
+    child.needs = vec![Need {
+        namespace: true,
+        ..need("vpn", NeedCondition::Started)
+    }];
+    let mut asks = facts("asks", Policy::No);
+    asks.needs = vec![need("vpn", NeedCondition::Started)];
+    let mut play = Play::with(vec![vpn, child, asks]);
+    play.wait(10);
+    play.on("vpn", What::Die { code: 1 });
+    assert_eq!(play.done(), ["start vpn"]);
+    play.on("vpn", What::Start).did("vpn", Did::Started);
+    assert_eq!(play.done(), ["stop child"], "and nobody else");
+    play.on("child", What::Kill { signal: 15 })
+        .on("child", KILLED)
+        .did("child", Did::Stopped);
+    assert_eq!(play.done(), ["start child"]);
+    play.on("child", What::Start)
+        .did("child", Did::Started)
+        .wait(100);
+    assert!(play.done().is_empty());
+}
+
+#[test]
+fn what_shares_a_namespace_with_one_made_again_is_made_again() {
+    let mut vpn = facts("vpn", Policy::No);
+    vpn.rules.keep = true;
+    let mut child = facts("child", Policy::No);
+    child.needs = vec![Need {
+        namespace: true,
+        ..need("vpn", NeedCondition::Started)
+    }];
+    let mut play = Play::with(vec![vpn, child]);
+    play.on("vpn", What::Kill { signal: 9 })
+        .on("vpn", KILLED)
+        .on("vpn", What::Destroy);
+    assert!(play.done().is_empty());
+    play.wait(31);
+    assert_eq!(play.done(), ["recreate vpn"]);
+    play.did(
+        "vpn",
+        Did::Recreated {
+            id: "new".to_owned(),
+        },
+    );
+    assert_eq!(play.done(), ["recreate child"]);
+}
+
+#[test]
+fn while_somebody_makes_it_again_hands_off() {
+    let slot = Slot {
+        project: "shop".to_owned(),
+        service: "web".to_owned(),
+        number: "1".to_owned(),
+    };
+    let mut old = facts("old", Policy::No);
+    old.rules.keep = true;
+    old.slot = Some(slot.clone());
+    let mut play = Play::with(vec![old]);
+    let create = Happened {
+        id: "new".to_owned(),
+        name: "0123_old".to_owned(),
+        slot: Some(slot.clone()),
+        what: What::Create,
+    };
+    play.event(Event::Happened(create));
+    let mut next = facts("new", Policy::No);
+    next.slot = Some(slot);
+    let state = State::default();
+    play.event(Event::Inspected {
+        facts: Box::new(next),
+        state,
+    });
+    play.on("old", What::Die { code: 1 });
+    play.on("old", What::Destroy);
+    play.on("new", What::Start).wait(100);
+    assert!(play.done().is_empty());
+    assert_eq!(play.state("old"), "forgotten");
+    assert_eq!(play.state("new"), "running");
+}
+
+#[test]
+fn what_the_engine_lost_is_made_again_and_what_somebody_removed_is_not() {
+    let all: Vec<Facts> = ["a", "b", "c"].map(|id| facts(id, Policy::Always)).to_vec();
+    let here = |ids: &[&str]| Event::Listed {
+        engine: "e".to_owned(),
+        containers: ids
+            .iter()
+            .map(|id| Seen {
+                id: (*id).to_owned(),
+                name: (*id).to_owned(),
+                phase: Phase::Running,
+                healthy: None,
+            })
+            .collect(),
+    };
+    let mut play = Play::with(all.clone());
+    play.event(Event::Lost).wait(10).event(here(&["a", "b"]));
+    assert!(play.done().is_empty());
+    assert_eq!(play.state("c"), "forgotten");
+    let mut play = Play::with(all);
+    play.event(Event::Lost).wait(10).event(here(&[]));
+    assert_eq!(play.done(), ["recreate a", "recreate b", "recreate c"]);
+}
+
+#[test]
+fn an_unhealthy_one_is_restarted_and_a_frozen_one_is_not() {
+    let mut own = facts("a", Policy::Always);
+    own.has_check = true;
+    let mut play = Play::with(vec![own]);
+    play.on("a", What::Health { healthy: true });
+    play.on("a", What::Pause)
+        .on("a", What::Health { healthy: false })
+        .on("a", What::Unpause);
+    play.on("a", What::Health { healthy: false });
+    assert!(play.done().is_empty(), "the check ran into the pause");
+    play.wait(31).on("a", What::Health { healthy: false });
+    assert_eq!(play.done(), ["stop a"]);
+    play.on("a", What::Kill { signal: 15 })
+        .on("a", KILLED)
+        .on("a", What::Stop)
+        .did("a", Did::Stopped);
+    assert_eq!(play.done(), ["start a"]);
+    assert_eq!(play.state("a"), "being started");
+}
+
+#[test]
+fn managed_starts_are_taken_over_and_given_back() {
+    let mut own = facts("a", Policy::UnlessStopped);
+    own.rules.managed = true;
+    let mut play = Play {
+        world: World::new(1),
+        now: Moment(1_000_000_000),
+        effects: Vec::new(),
+    };
+    let seen = Seen {
+        id: "a".to_owned(),
+        name: "a".to_owned(),
+        phase: Phase::Running,
+        healthy: None,
+    };
+    play.event(Event::Listed {
+        engine: "e".to_owned(),
+        containers: vec![seen],
+    });
+    let state = State {
+        phase: Phase::Running,
+        ..State::default()
+    };
+    play.event(Event::Inspected {
+        facts: Box::new(own),
+        state,
+    });
+    assert_eq!(play.done(), ["policy a no"]);
+    play.on("a", What::Die { code: 0 });
+    assert_eq!(play.done(), ["start a"], "it is to run for ever");
+    play.event(Event::Release);
+    assert_eq!(play.done(), ["policy a unless-stopped"]);
+}
+
+#[test]
+fn a_crash_of_the_agent_between_stop_and_start() {
+    let mut own = facts("a", Policy::No);
+    own.has_check = true;
+    let mut play = Play::with(vec![own.clone()]);
+    play.on("a", What::Health { healthy: false });
+    assert_eq!(play.done(), ["stop a"]);
+    let text = serde_json::to_string(&play.world).unwrap();
+    let world: World = serde_json::from_str(&text).unwrap();
+    play.world = world.resumed(play.now);
+    play.on("a", What::Kill { signal: 15 })
+        .on("a", KILLED)
+        .on("a", What::Stop);
+    let seen = Seen {
+        id: "a".to_owned(),
+        name: "a".to_owned(),
+        phase: Phase::Exited,
+        healthy: None,
+    };
+    play.event(Event::Listed {
+        engine: "e".to_owned(),
+        containers: vec![seen],
+    });
+    play.wait(5);
+    play.asked_again("a", &own, Phase::Exited);
+    assert_eq!(play.done(), ["start a"]);
+}
