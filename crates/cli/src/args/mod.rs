@@ -270,9 +270,6 @@ pub enum Command {
     Jobs(JobsArgs),
     Policy(PolicyArgs),
     Notify(NotifyArgs),
-    /// Keeps objectives, without the rest of the agent
-    #[command(name = "__keep", hide = true)]
-    Keep,
     Agent(AgentArgs),
     Status(StatusArgs),
     Events(EventsArgs),

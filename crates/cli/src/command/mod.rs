@@ -76,7 +76,6 @@ pub fn run(cli: Cli, reporter: &Arc<Reporter>) -> Result<Exit> {
         Command::Jobs(args) => objectives::jobs(&session(out)?, args),
         Command::Policy(args) => objectives::policy(&session(out)?, args),
         Command::Notify(args) => objectives::notify(&session(out)?, args),
-        Command::Keep => objectives::keep(&session(out)?),
         Command::Agent(args) => agent::agent(&session(out)?, args),
         Command::Status(args) => agent::status(&session(out)?, args),
         Command::Events(args) => agent::events(&session(out)?, args),
