@@ -10,6 +10,7 @@ use serde_json::json;
 
 use crate::definitions::Definitions;
 use crate::follow::Current;
+use crate::probing::Probing;
 use crate::run::Message;
 use crate::{diagnose, recreate, translate};
 
@@ -22,6 +23,7 @@ pub(crate) struct Reach {
     pub(crate) current: Current,
     pub(crate) definitions: Definitions,
     pub(crate) to: Sender<Message>,
+    pub(crate) probing: Probing,
     pub(crate) heal_all: bool,
 }
 
@@ -165,9 +167,15 @@ impl Reach {
         match engine.inspect_container(id) {
             Ok(raw) => {
                 self.definitions.keep(engine, &raw);
-                Some(translate::inspected(raw, self.heal_all))
+                let container = lifeboat_engine::container_facts(raw);
+                self.probing.watch(&container);
+                let settings = self.probing.settings();
+                Some(translate::inspected(&container, self.heal_all, settings))
             }
-            Err(error) if error.is_not_found() => Some(Event::Vanished { id: id.to_owned() }),
+            Err(error) if error.is_not_found() => {
+                self.probing.forget(id);
+                Some(Event::Vanished { id: id.to_owned() })
+            }
             Err(error) => {
                 tracing::warn!(%error, "a container cannot be looked at");
                 None

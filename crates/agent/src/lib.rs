@@ -8,6 +8,7 @@
 //! | `run` | the caller's | the world, the state file, the event log |
 //! | `follow` | `agent-events` | the engine's event stream; lists after each gap and every 30 s |
 //! | `hands` | `agent-look` (2), `agent-start` (4), `agent-stop` (8) | what is done at the engine |
+//! | `probing` | `agent-probes` and the prober's own | the probes |
 //! | `api` | `agent-api` | the socket |
 //!
 //! They talk to `run` through one channel. [`Stopper::stop`] ends them: the stream first, then the hands, which finish
@@ -27,6 +28,7 @@ mod hands;
 mod lock;
 pub mod log;
 mod options;
+mod probing;
 mod recreate;
 mod run;
 mod state;

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use lifeboat_engine::Engine;
+use lifeboat_plan::probe::Settings;
 
 use crate::Clock;
 
@@ -23,6 +24,8 @@ pub struct Options {
     pub seed: u64,
     /// autoheal's setting for all: every container counts as labelled.
     pub heal_all: bool,
+    /// Probes that stand in settings and not in labels.
+    pub probes: Settings,
 }
 
 impl Options {

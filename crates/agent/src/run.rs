@@ -14,6 +14,7 @@ use crate::follow::{Current, Follower};
 use crate::hands::{Hands, Reach};
 use crate::lock::Lock;
 use crate::log::Log;
+use crate::probing::Probing;
 use crate::state::StateFile;
 use crate::{Error, Options, Result};
 
@@ -104,7 +105,14 @@ impl Agent {
         let folder = Options::folder(&self.options.state);
         let current = Current::default();
         let to = self.stopper.to.clone();
+        let probing = Probing::new(
+            current.clone(),
+            to.clone(),
+            self.options.seed,
+            self.options.probes.clone(),
+        );
         let reach = Reach {
+            probing: probing.clone(),
             current: current.clone(),
             definitions: Definitions::in_folder(&folder),
             to: to.clone(),
@@ -127,10 +135,11 @@ impl Agent {
             "agent",
             format!("the agent begins (process {})", std::process::id()),
         );
-        self.turn(&hands);
+        self.turn(&hands, &probing);
         // A thread that panicked has nothing more to give.
         let _ = following.join();
         hands.finish();
+        probing.finish();
         self.last_words();
         server.finish();
         self.tell("agent", "the agent ends".to_owned());
@@ -139,7 +148,7 @@ impl Agent {
         Ok(())
     }
 
-    fn turn(&mut self, hands: &Hands) {
+    fn turn(&mut self, hands: &Hands, probing: &Probing) {
         loop {
             let now = self.options.clock.now();
             let due = self
@@ -158,6 +167,7 @@ impl Agent {
                     None => break,
                     Some(Message::Stop) => return,
                     Some(Message::Event(event)) => {
+                        probing.hear(&event);
                         let at = self.options.clock.now();
                         effects.extend(self.world.step(at, event));
                     }

@@ -1,6 +1,8 @@
 //! From the engine's words to the supervisor's.
 
-use lifeboat_engine::{EngineEvent, Listed, container_facts};
+use lifeboat_engine::{EngineEvent, Listed};
+use lifeboat_plan::inventory::Container;
+use lifeboat_plan::probe::Settings;
 use lifeboat_plan::supervise::{
     Event, Exit, Facts, Happened, Moment, Phase, Seen, Slot, State, What, signal,
 };
@@ -68,8 +70,7 @@ pub(crate) fn seen(listed: &Listed) -> Seen {
 }
 
 /// What an inspect answer says.
-pub(crate) fn inspected(raw: Value, heal_all: bool) -> Event {
-    let container = container_facts(raw);
+pub(crate) fn inspected(container: &Container, heal_all: bool, settings: &Settings) -> Event {
     let state = &container.raw["State"];
     let phase = Phase::from(container.state);
     let healthy = match state["Health"]["Status"].as_str().unwrap_or_default() {
@@ -92,7 +93,7 @@ pub(crate) fn inspected(raw: Value, heal_all: bool) -> Event {
         error: state["Error"].as_str().unwrap_or_default().to_owned(),
     };
     Event::Inspected {
-        facts: Box::new(Facts::of(&container, heal_all)),
+        facts: Box::new(Facts::of(container, heal_all, settings)),
         state,
     }
 }
@@ -149,7 +150,11 @@ mod tests {
                 "StartedAt": "2026-11-29T07:00:00.5Z", "FinishedAt": "2026-11-29T07:00:01Z",
             },
         });
-        let Event::Inspected { facts, state } = inspected(raw, false) else {
+        let Event::Inspected { facts, state } = inspected(
+            &lifeboat_engine::container_facts(raw),
+            false,
+            &Settings::default(),
+        ) else {
             panic!("no answer");
         };
         assert_eq!(facts.name, "web");

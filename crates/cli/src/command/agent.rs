@@ -48,12 +48,59 @@ pub fn agent(session: &Session, args: &AgentArgs) -> Result<Exit> {
         clock: Clock::at(millis),
         seed: now.as_nanosecond().unsigned_abs() as u64 ^ u64::from(std::process::id()),
         heal_all: args.all,
+        probes: probes(session)?,
     };
     let agent = Agent::open(options).map_err(failed)?;
     let stopper = agent.stopper();
     signals::on_first(move || stopper.stop())?;
+    let keeper = keeper(session);
     agent.run().map_err(failed)?;
+    if let Some(keeper) = keeper {
+        keeper.stop();
+    }
     Ok(Exit::Done)
+}
+
+/// What keeps objectives, once there is a vault. Containers are looked after in any case.
+fn keeper(session: &Session) -> Option<lifeboat_objectives::Keeper> {
+    if session.settings.vault.is_none() && session.named_vault().is_none() {
+        tracing::warn!(
+            "there is no vault, so nothing is protected: `lifeboat init` makes one; then start the agent again"
+        );
+        return None;
+    }
+    match super::objectives::keeper(session) {
+        Ok(keeper) => Some(keeper),
+        Err(why) => {
+            tracing::error!("objectives are not kept: {why}");
+            None
+        }
+    }
+}
+
+/// Probes that stand in `lifeboat.toml` beside the settings.
+fn probes(session: &Session) -> Result<lifeboat_plan::probe::Settings> {
+    #[derive(Default, serde::Deserialize)]
+    struct File {
+        #[serde(default)]
+        probes: lifeboat_plan::probe::Settings,
+    }
+    let path = session.places.config.join("lifeboat.toml");
+    let text = match fs_err::read_to_string(&path) {
+        Ok(text) => text,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+            return Ok(lifeboat_plan::probe::Settings::default());
+        }
+        Err(error) => return Err(error.into()),
+    };
+    let file: File = toml::from_str(&text).map_err(|error| {
+        Failure::new(format!(
+            "{} cannot be read: {}; correct that line",
+            path.display(),
+            error.message()
+        ))
+    })?;
+    Ok(file.probes)
 }
 
 /// Shows how all containers are.

@@ -21,7 +21,6 @@ use crate::{
     exit::{Exit, Failure, Result},
     human,
     session::Session,
-    signals,
     table::{Align, Table},
     which_engine::{Asked, which},
 };
@@ -49,18 +48,6 @@ pub fn keeper(session: &Session) -> Result<Keeper> {
         at: place(session),
     };
     Keeper::start(options).map_err(failed)
-}
-
-/// Keeps objectives until a signal comes.
-pub fn keep(session: &Session) -> Result<Exit> {
-    let (to, from) = std::sync::mpsc::channel();
-    signals::on_first(move || {
-        let _ = to.send(());
-    })?;
-    let keeper = keeper(session)?;
-    let _ = from.recv();
-    keeper.stop();
-    Ok(Exit::Done)
 }
 
 fn file(session: &Session) -> std::path::PathBuf {

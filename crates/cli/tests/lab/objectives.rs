@@ -57,7 +57,7 @@ impl Agent {
             .append(true)
             .open(lab.path("agent.log"))
             .unwrap();
-        let mut command: Command = lab.command(Some(engine), &["__keep", "-v"]);
+        let mut command: Command = lab.command(Some(engine), &["agent", "-v"]);
         command.stdout(Stdio::null()).stderr(log.into_parts().0);
         Self(command.spawn().unwrap())
     }
@@ -97,7 +97,7 @@ fn jobs(lab: &Lab) -> Vec<Value> {
 fn captures(lab: &Lab, app: &str) -> Vec<(i64, i64)> {
     let mut done: Vec<(i64, i64)> = jobs(lab)
         .iter()
-        .filter(|job| job["app"].as_str().is_some_and(|a| a.ends_with(app)))
+        .filter(|job| job["work"]["app"].as_str().is_some_and(|a| a.ends_with(app)))
         .filter(|job| job["outcome"]["result"] == "done")
         .map(|job| {
             (

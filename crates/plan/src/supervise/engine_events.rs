@@ -141,6 +141,8 @@ impl World {
             );
             self.tell(at, id, "restarted", text);
         }
+        // A new run for the probes.
+        self.inspect(id);
         self.cascade(at, id, false);
     }
 
@@ -356,6 +358,10 @@ impl World {
             return;
         };
         if unit.phase != Phase::Running {
+            return;
+        }
+        if kind == Kind::Recovering {
+            self.tell(at, id, "recovering", why);
             return;
         }
         if kind == Kind::Readiness {

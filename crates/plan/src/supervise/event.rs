@@ -94,6 +94,8 @@ pub enum Kind {
     Liveness,
     /// Whether it can serve.
     Readiness,
+    /// It says itself that it is still coming up: nothing is done to it.
+    Recovering,
 }
 
 /// Why something could not be done.

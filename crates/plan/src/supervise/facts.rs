@@ -9,6 +9,7 @@ use super::Rules;
 use crate::inventory::Container;
 use crate::label;
 use crate::order::{Condition, depends_on};
+use crate::probe::{self, Check, Probes, Settings};
 
 /// The engine's restart policy.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -134,6 +135,8 @@ pub struct Facts {
     pub stop_grace: u64,
     /// Its image has a health check that is not switched off.
     pub has_check: bool,
+    /// A readiness probe other than that check says when it can be relied on.
+    pub has_readiness: bool,
     /// Image as given at creation.
     pub image: String,
 }
@@ -151,7 +154,8 @@ pub fn app_of(labels: &std::collections::BTreeMap<String, String>, name: &str) -
 impl Facts {
     /// From a container as it was inspected.
     #[must_use]
-    pub fn of(container: &Container, heal_all: bool) -> Self {
+    pub fn of(container: &Container, heal_all: bool, settings: &Settings) -> Self {
+        let probes = probe::read(container, settings);
         let raw = &container.raw;
         let config = &raw["Config"];
         let policy = Policy::of(raw);
@@ -163,7 +167,11 @@ impl Facts {
             app: app_of(&container.labels, &container.name),
             slot: Slot::of(&container.labels),
             policy,
-            rules: Rules::of(&container.labels, policy, heal_all),
+            rules: rules(container, policy, heal_all, &probes),
+            has_readiness: probes
+                .readiness
+                .as_ref()
+                .is_some_and(|p| p.check.value != Check::Docker),
             needs: needs(container),
             auto_remove: container.auto_remove,
             stop_signal: signal(config["StopSignal"].as_str().unwrap_or_default()),
@@ -180,6 +188,23 @@ impl Facts {
             .filter(|need| need.namespace)
             .map(|need| need.on.as_str())
     }
+}
+
+/// The rules, with what is wrong with the probes' labels among the findings.
+fn rules(container: &Container, policy: Policy, heal_all: bool, probes: &Probes) -> Rules {
+    let mut rules = Rules::of(&container.labels, policy, heal_all);
+    for finding in &probes.findings {
+        let known = rules
+            .findings
+            .iter()
+            .any(|known| known.contains(&format!("{} ", finding.at)));
+        if !known {
+            rules
+                .findings
+                .push(format!("{}: {}", finding.at, finding.what));
+        }
+    }
+    rules
 }
 
 fn needs(container: &Container) -> Vec<Need> {
@@ -277,7 +302,7 @@ mod tests {
             }),
             ..Container::default()
         };
-        let facts = Facts::of(&container, false);
+        let facts = Facts::of(&container, false, &Settings::default());
         assert_eq!(
             (facts.app.as_str(), facts.policy),
             ("shop", Policy::OnFailure(3))

@@ -289,7 +289,8 @@ impl Unit {
             Health::Unknown => !has_check,
             Health::Starting | Health::Unhealthy { .. } => false,
         };
-        self.phase == Phase::Running && self.ready.unwrap_or(by_health)
+        let has_probe = self.facts.as_ref().is_some_and(|facts| facts.has_readiness);
+        self.phase == Phase::Running && self.ready.unwrap_or(by_health && !has_probe)
     }
 
     /// It may not be well, and nobody is to be surprised by it.
