@@ -274,12 +274,6 @@ pub enum Command {
     Status(StatusArgs),
     Events(EventsArgs),
     Maintenance(MaintenanceArgs),
-    Jobs(JobsArgs),
-    Policy(PolicyArgs),
-    Notify(NotifyArgs),
-    /// Keeps objectives, without the rest of the agent
-    #[command(name = "__keep", hide = true)]
-    Keep,
     Completion(CompletionArgs),
     #[command(hide = true, alias = "__man")]
     Man(ManArgs),

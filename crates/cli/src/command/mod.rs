@@ -80,10 +80,6 @@ pub fn run(cli: Cli, reporter: &Arc<Reporter>) -> Result<Exit> {
         Command::Status(args) => agent::status(&session(out)?, args),
         Command::Events(args) => agent::events(&session(out)?, args),
         Command::Maintenance(args) => agent::maintenance(&session(out)?, args),
-        Command::Jobs(args) => objectives::jobs(&session(out)?, args),
-        Command::Policy(args) => objectives::policy(&session(out)?, args),
-        Command::Notify(args) => objectives::notify(&session(out)?, args),
-        Command::Keep => objectives::keep(&session(out)?),
         Command::Completion(args) => tools::completion(&out, args),
         Command::Man(args) => tools::man(args),
     }

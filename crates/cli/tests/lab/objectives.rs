@@ -97,7 +97,11 @@ fn jobs(lab: &Lab) -> Vec<Value> {
 fn captures(lab: &Lab, app: &str) -> Vec<(i64, i64)> {
     let mut done: Vec<(i64, i64)> = jobs(lab)
         .iter()
-        .filter(|job| job["work"]["app"].as_str().is_some_and(|a| a.ends_with(app)))
+        .filter(|job| {
+            job["work"]["app"]
+                .as_str()
+                .is_some_and(|a| a.ends_with(app))
+        })
         .filter(|job| job["outcome"]["result"] == "done")
         .map(|job| {
             (
