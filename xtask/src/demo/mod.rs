@@ -6,6 +6,7 @@
 mod first_run;
 mod recover;
 mod stage;
+mod supervise;
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -67,6 +68,11 @@ const SCENARIOS: &[Scenario] = &[
         name: "first-run",
         about: "the first two minutes: every command of the book's first page, with an app that runs",
         run: first_run::run,
+    },
+    Scenario {
+        name: "supervise",
+        about: "an app is killed, hung and loses its engine, with the engine alone and with the agent",
+        run: supervise::run,
     },
 ];
 
