@@ -44,12 +44,14 @@ pub(crate) struct Follower {
     pub(crate) current: Current,
     pub(crate) to: Sender<Message>,
     pub(crate) stop: Arc<AtomicBool>,
+    /// The last event that was seen before.
+    pub(crate) since: Option<i64>,
 }
 
 impl Follower {
     /// The thread's work.
     pub(crate) fn run(&self) {
-        let mut since = None;
+        let mut since = self.since;
         let mut complained = false;
         while !self.stops() {
             match self.follow(&mut since) {

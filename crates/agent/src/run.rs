@@ -126,6 +126,7 @@ impl Agent {
             current,
             to,
             stop: Arc::clone(&self.stopper.stop),
+            since: Some(self.world.last_event).filter(|nano| *nano > 0),
         };
         let following = std::thread::Builder::new()
             .name("agent-events".to_owned())

@@ -49,6 +49,7 @@ pub(crate) fn event(event: &EngineEvent) -> Option<Happened> {
         name: attribute("name").to_owned(),
         slot: Slot::of(&event.attributes),
         what,
+        nano: event.time_nano,
     })
 }
 

@@ -7,6 +7,7 @@ mod first_run;
 mod recover;
 mod registry;
 mod stage;
+mod supervise;
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -73,6 +74,11 @@ const SCENARIOS: &[Scenario] = &[
         name: "registry",
         about: "a registry is lost, served from the vault under its name, and brought back byte for byte",
         run: registry::run,
+    },
+    Scenario {
+        name: "supervise",
+        about: "an app is killed, hung and loses its engine, with the engine alone and with the agent",
+        run: supervise::run,
     },
 ];
 

@@ -20,6 +20,7 @@ pub(super) const ENGINES_TURN: Duration = Duration::from_millis(700);
 
 impl World {
     pub(super) fn happened(&mut self, at: Moment, event: &Happened) {
+        self.last_event = self.last_event.max(event.nano);
         if event.what == What::Create {
             self.created(at, event);
             return;
@@ -147,6 +148,7 @@ impl World {
     }
 
     pub(super) fn died(&mut self, at: Moment, id: &str, code: i64) {
+        let booting = self.booting;
         let Some(unit) = self.units.get_mut(id) else {
             return;
         };
@@ -155,6 +157,7 @@ impl World {
             .killed
             .is_some_and(|killed| at.since(killed) <= patience);
         let oom = unit.oom;
+        unit.check_at = None;
         unit.exit = Some(Exit { code, oom, at });
         unit.enter(Phase::Exited, at);
         unit.health = Health::Unknown;
@@ -163,7 +166,7 @@ impl World {
         {
             return;
         }
-        if unit.interrupted {
+        if unit.interrupted || (booting && unit.is_wanted_running()) {
             unit.check_at = Some(at);
             return;
         }
@@ -241,6 +244,9 @@ impl World {
     }
 
     fn killed(&mut self, at: Moment, id: &str, signal: u32) {
+        if self.booting {
+            return;
+        }
         let Some(unit) = self.units.get_mut(id) else {
             return;
         };
@@ -258,6 +264,9 @@ impl World {
     }
 
     fn stopped(&mut self, at: Moment, id: &str) {
+        if self.booting {
+            return;
+        }
         let Some(unit) = self.units.get_mut(id) else {
             return;
         };

@@ -47,6 +47,8 @@ pub struct Happened {
     pub slot: Option<Slot>,
     /// What.
     pub what: What,
+    /// Nanoseconds since 1970 by the engine's clock, to ask for what came after; 0 where they are not known.
+    pub nano: i64,
 }
 
 /// What happened.

@@ -16,6 +16,8 @@ use super::{Moment, Policy, Seen, State, World};
 
 /// So long an engine that has just come up has for what it starts itself.
 const ENGINE_BOOTS: Duration = Duration::from_secs(3);
+/// An event that has not come by then was lost.
+const EVENT_COMES: Duration = Duration::from_secs(2);
 /// Codes of those that were asked to end.
 const ASKED_TO_END: [i64; 4] = [0, 130, 137, 143];
 
@@ -44,6 +46,7 @@ impl World {
         let most_down = many > 0 && down * 2 > many && (many > 1 || self.came_back);
         if after_gap {
             self.connected = true;
+            self.came_back |= std::mem::take(&mut self.booting);
             self.connection_since = at;
             self.came_back |= other_engine || most_down;
             let text = match (first, other_engine) {
@@ -123,6 +126,7 @@ impl World {
         if after_gap && came_back {
             unit.check_at = Some(at.plus(ENGINE_BOOTS));
         } else if seen.phase != unit.phase || after_gap {
+            unit.after_gap = after_gap;
             self.inspect(&seen.id);
             return;
         }
@@ -159,6 +163,7 @@ impl World {
         }
         unit.name.clone_from(&facts.name);
         unit.facts = Some(facts);
+        let gap = std::mem::take(&mut unit.after_gap);
         let due = std::mem::take(&mut unit.asked);
         if due {
             unit.check_at = None;
@@ -179,6 +184,17 @@ impl World {
             }
         }
         self.take_over(&id);
+        let ended = matches!(state.phase, Phase::Exited | Phase::Created);
+        let ran = self.units.get(&id).is_some_and(|unit| {
+            matches!(unit.phase, Phase::Running | Phase::Paused) && unit.doing.is_none()
+        });
+        if ended && ran && !gap && !due {
+            // Its event is on its way and says more. Should it not come, it is looked at again.
+            if let Some(unit) = self.units.get_mut(&id) {
+                unit.check_at = Some(at.plus(EVENT_COMES));
+            }
+            return;
+        }
         self.compare_state(at, &id, state, due, first);
         self.consider(at, &id);
     }

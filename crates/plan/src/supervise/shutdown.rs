@@ -2,7 +2,9 @@
 //!
 //! What tells them apart is what comes after. An engine that shuts down signals all its containers within a moment
 //! and is gone within the grace. So: when the connection is lost, the burst of signals before it is looked at; where
-//! nothing was left running without one, it was the engine, and what was before the first of them counts.
+//! nothing was left running without one, it was the engine, and what was before the first of them counts. An engine that
+//! was killed stops what it left running when it comes up again, with the same events once more: until it has been
+//! listed, they are its own.
 
 use std::time::Duration;
 
@@ -22,6 +24,7 @@ impl World {
             return;
         }
         self.connected = false;
+        self.booting = true;
         self.connection_since = at;
         let stopped = self.was_shutdown(at);
         for id in &stopped {

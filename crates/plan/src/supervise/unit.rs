@@ -196,6 +196,9 @@ pub struct Unit {
     /// The agent died while it restarted it: its end, however it looks, was ours.
     #[serde(skip)]
     pub interrupted: bool,
+    /// It is looked at because nobody looked for a while: no event will say how it ended.
+    #[serde(skip)]
+    pub after_gap: bool,
     /// Its health counts from then on again.
     pub quiet_until: Moment,
     /// The kernel killed something in it since its start.

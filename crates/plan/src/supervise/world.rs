@@ -33,8 +33,13 @@ pub struct World {
     pub connection_since: Moment,
     /// What was seen at the last listing, and the engine ended in between: what ran is to run.
     pub(super) came_back: bool,
+    /// The engine went away and is not back yet: what it signals and stops while it comes up is its own doing.
+    #[serde(skip)]
+    pub(super) booting: bool,
     /// Policies were put back, and are left so.
     pub released: bool,
+    /// The last event of the engine that was taken: nanoseconds since 1970 by its clock.
+    pub last_event: i64,
     /// Where chance stands.
     chance: u64,
     #[serde(skip)]

@@ -1,1 +1,263 @@
-//! To come.
+//! Several containers: dependencies, shared namespaces, many at once, what is gone.
+
+use std::{
+    collections::BTreeMap,
+    time::{Duration, Instant},
+};
+
+use lifeboat_testkit::engine::PrivateEngine;
+use rustix::process::Signal;
+use serde_json::{Value, json};
+
+use super::{Agent, idle, is_again, row, started, strike, told};
+use crate::{
+    support::Lab,
+    tiny::{self, IDLE, engine, names, runs},
+};
+
+#[test]
+fn what_shares_a_namespace_follows_a_restart_and_a_new_parent() {
+    let lab = Lab::new();
+    let engine = engine(&lab, "vpn");
+    idle(&engine, "vpn", "no", json!({"lifeboat.keep": "true"}));
+    let child = |name: &str, labels: Value| {
+        let mode = format!(
+            "container:{}",
+            tiny::inspect(&engine, "vpn")["Id"].as_str().unwrap()
+        );
+        let body = json!({
+            "Cmd": ["sh", "-c", IDLE], "Labels": labels,
+            "HostConfig": {"NetworkMode": mode, "RestartPolicy": {"Name": "unless-stopped"}},
+        });
+        tiny::create(&engine, name, body);
+        tiny::start(&engine, name);
+    };
+    child("torrent", json!({}));
+    idle(
+        &engine,
+        "apart",
+        "unless-stopped",
+        json!({"lifeboat.depends-on": "vpn"}),
+    );
+    let agent = Agent::start(&lab, &engine);
+    let before = started(&engine, "torrent");
+    let apart = started(&engine, "apart");
+    strike(&engine, "vpn", Signal::KILL);
+    agent.until("the child follows", || {
+        is_again(&engine, "torrent", &before)
+    });
+    assert_eq!(
+        started(&engine, "apart"),
+        apart,
+        "what only depends on it is left"
+    );
+
+    // Somebody removes it; it is to be kept, and so is its child.
+    let old = tiny::inspect(&engine, "torrent")["Id"].clone();
+    engine.api().delete("/containers/vpn?force=true").unwrap();
+    agent.within(Duration::from_secs(60), "the parent is made again", || {
+        names(&engine).contains(&"container /vpn".to_owned()) && runs(&engine, "vpn")
+    });
+    agent.until("the child is made again", || {
+        let raw = engine
+            .api()
+            .find("/containers/torrent/json")
+            .unwrap()
+            .unwrap_or_default();
+        raw["State"]["Running"] == true && raw["Id"] != old
+    });
+    let parent = tiny::inspect(&engine, "vpn")["Id"]
+        .as_str()
+        .unwrap()
+        .to_owned();
+    let mode = tiny::inspect(&engine, "torrent")["HostConfig"]["NetworkMode"].clone();
+    assert_eq!(mode, format!("container:{parent}"));
+    // The old child lies aside, and is not started beside it.
+    let aside: Vec<String> = names(&engine)
+        .into_iter()
+        .filter(|n| n.contains("lifeboat-old"))
+        .collect();
+    assert_eq!(aside.len(), 1, "{aside:?}");
+}
+
+/// So many containers in three tiers, killed at once; seconds until all of them run.
+fn killed_at_once(count: usize) -> f64 {
+    let lab = Lab::new();
+    let engine = engine(&lab, "many");
+    for n in 0..count {
+        let on = match n % 10 {
+            0 => String::new(),
+            1 | 2 => format!("n{}", n - n % 10),
+            k => format!("n{},n{}", n - k + 1, n - k + 2),
+        };
+        let labels = json!({"lifeboat.depends-on": on, "lifeboat.supervise": "true"});
+        idle(&engine, &format!("n{n}"), "no", labels);
+    }
+    let agent = Agent::start(&lab, &engine);
+    let all: Vec<String> = (0..count).map(|n| format!("n{n}")).collect();
+    let pids: Vec<i32> = all
+        .iter()
+        .map(|name| {
+            i32::try_from(
+                tiny::inspect(&engine, name)["State"]["Pid"]
+                    .as_i64()
+                    .unwrap(),
+            )
+            .unwrap()
+        })
+        .collect();
+    let began = Instant::now();
+    for pid in pids {
+        let pid = rustix::process::Pid::from_raw(pid).unwrap();
+        rustix::process::kill_process(pid, Signal::KILL).unwrap();
+    }
+    agent.within(Duration::from_secs(240), "all run again", || {
+        let list = engine.api().get("/containers/json").unwrap();
+        list.as_array().unwrap().len() == count && row(&lab, "n0")["restarts"] == 1
+    });
+    let took = began.elapsed().as_secs_f64();
+    agent.until("all are told", || {
+        all.iter()
+            .all(|name| told(&lab, name).last().is_some_and(|k| k == "started"))
+    });
+    let mut at: BTreeMap<String, (u64, u64)> = BTreeMap::new();
+    let events = lab.json(None, &["events", "-n", "100000"], 0);
+    let mut under_way = 0_i32;
+    for event in events.as_array().unwrap() {
+        let name = event["container"].as_str().unwrap().to_owned();
+        let time = event["at"].as_u64().unwrap();
+        match event["kind"].as_str().unwrap() {
+            "start" => {
+                under_way += 1;
+                assert!(under_way <= 4, "more than four starts at a time");
+                let twice = at.insert(name, (time, 0)).is_some();
+                assert!(!twice, "started twice: {event}");
+            }
+            "started" => {
+                under_way -= 1;
+                at.get_mut(&name).unwrap().1 = time;
+            }
+            _ => {}
+        }
+    }
+    assert_eq!(at.len(), count);
+    took
+}
+
+#[test]
+fn thirty_killed_at_once_are_back_four_at_a_time_and_none_twice() {
+    println!(
+        "30 killed at once: all back after {:.1} s",
+        killed_at_once(30)
+    );
+}
+
+#[test]
+#[ignore = "minutes"]
+fn soak_two_hundred_killed_at_once() {
+    println!(
+        "200 killed at once: all back after {:.1} s",
+        killed_at_once(200)
+    );
+}
+
+#[test]
+fn the_engine_is_restarted_and_everything_is_as_it_was() {
+    let lab = Lab::new();
+    let mut engine = engine(&lab, "boot");
+    idle(&engine, "db", "no", json!({"lifeboat.supervise": "true"}));
+    idle(
+        &engine,
+        "web",
+        "always",
+        json!({"lifeboat.depends-on": "db"}),
+    );
+    idle(
+        &engine,
+        "managed",
+        "unless-stopped",
+        json!({"lifeboat.start": "managed"}),
+    );
+    idle(&engine, "off", "no", json!({"lifeboat.supervise": "true"}));
+    idle(&engine, "nobodys", "no", json!({}));
+    let agent = Agent::start(&lab, &engine);
+    agent.until("the policy is taken over", || {
+        tiny::inspect(&engine, "managed")["HostConfig"]["RestartPolicy"]["Name"] == "no"
+    });
+    engine
+        .api()
+        .post("/containers/off/stop?t=1", &Value::Null)
+        .unwrap();
+    std::thread::sleep(Duration::from_secs(4));
+    engine.stop().unwrap();
+    agent.until("it is noticed", || {
+        lab.command(None, &["status"]).status().unwrap().code() == Some(20)
+    });
+    engine.restart().unwrap();
+    agent.until("all run again", || {
+        ["db", "web", "managed"]
+            .iter()
+            .all(|name| runs(&engine, name))
+    });
+    std::thread::sleep(Duration::from_secs(2));
+    assert!(!runs(&engine, "off") && !runs(&engine, "nobodys"));
+    assert_eq!(row(&lab, "off")["state"], "stopped");
+    agent.until("all is well", || {
+        lab.command(None, &["status"]).status().unwrap().code() == Some(0)
+    });
+    // Killed is not shut down: what ran is to run all the same.
+    kill_engine(&mut engine);
+    agent.until("all run again", || {
+        ["db", "web", "managed"]
+            .iter()
+            .all(|name| runs(&engine, name))
+    });
+    assert!(!runs(&engine, "off"));
+    lab.run(None, &["agent", "release"], 0);
+    agent.until("the policy is given back", || {
+        tiny::inspect(&engine, "managed")["HostConfig"]["RestartPolicy"]["Name"] == "unless-stopped"
+    });
+}
+
+fn kill_engine(engine: &mut PrivateEngine) {
+    engine.kill().unwrap();
+    engine.restart().unwrap();
+}
+
+#[test]
+fn what_listens_and_never_answers_is_noticed_by_its_probe() {
+    let lab = Lab::new();
+    let engine = engine(&lab, "probe");
+    let script = "mkdir /www; echo ok > /www/index.html; exec httpd -f -p 80 -h /www";
+    let labels = json!({
+        "lifeboat.liveness": "http://:80/index.html", "lifeboat.liveness.period": "1s",
+        "lifeboat.liveness.failures": "2", "lifeboat.readiness": "tcp://:80", "lifeboat.readiness.period": "1s",
+    });
+    super::scripted(&engine, "web", script, "no", labels);
+    let agent = Agent::start(&lab, &engine);
+    agent.until("it is ready", || {
+        told(&lab, "web").contains(&"ready".to_owned())
+    });
+    let before = started(&engine, "web");
+    let began = Instant::now();
+    strike(&engine, "web", Signal::STOP);
+    agent.until("it is started again", || is_again(&engine, "web", &before));
+    println!(
+        "hung: noticed and back after {:.1} s",
+        began.elapsed().as_secs_f64()
+    );
+    let said = lab.json(None, &["events", "web"], 0);
+    let unhealthy = said
+        .as_array()
+        .unwrap()
+        .iter()
+        .find(|e| e["kind"] == "unhealthy")
+        .unwrap();
+    assert!(
+        unhealthy["text"]
+            .as_str()
+            .unwrap()
+            .contains("does not answer"),
+        "{unhealthy}"
+    );
+}

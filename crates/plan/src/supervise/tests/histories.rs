@@ -271,6 +271,7 @@ fn while_somebody_makes_it_again_hands_off() {
         name: "0123_old".to_owned(),
         slot: Some(slot.clone()),
         what: What::Create,
+        nano: 0,
     };
     play.event(Event::Happened(create));
     let mut next = facts("new", Policy::No);
@@ -392,5 +393,55 @@ fn a_crash_of_the_agent_between_stop_and_start() {
     });
     play.wait(5);
     play.asked_again("a", &own, Phase::Exited);
+    assert_eq!(play.done(), ["start a"]);
+}
+
+#[test]
+fn what_a_killed_engine_stops_when_it_comes_up_is_no_persons_wish() {
+    let all = [facts("a", Policy::No), facts("b", Policy::No)];
+    let mut play = Play::with(all.to_vec());
+    play.event(Event::Lost).wait(3);
+    play.on("a", What::Kill { signal: 15 })
+        .on("a", KILLED)
+        .on("a", What::Stop);
+    let seen = |id: &str, phase| Seen {
+        id: id.to_owned(),
+        name: id.to_owned(),
+        phase,
+        healthy: None,
+    };
+    play.event(Event::Listed {
+        engine: "e".to_owned(),
+        containers: vec![seen("a", Phase::Exited), seen("b", Phase::Running)],
+    });
+    play.wait(4);
+    play.asked_again("a", &all[0], Phase::Exited);
+    assert_eq!(play.done(), ["start a"]);
+    // Once it has been listed, a person's wish counts again.
+    play.on("b", What::Kill { signal: 15 })
+        .on("b", KILLED)
+        .wait(60);
+    assert!(play.done().is_empty());
+}
+
+#[test]
+fn an_answer_that_overtakes_the_event_is_not_judged() {
+    let own = facts("a", Policy::No);
+    let mut play = Play::with(vec![own.clone()]);
+    let ended = Event::Inspected {
+        facts: Box::new(own),
+        state: State {
+            phase: Phase::Exited,
+            exit: Some(Exit {
+                code: 137,
+                ..Exit::default()
+            }),
+            started: Moment(play.now.0),
+            ..State::default()
+        },
+    };
+    play.event(ended);
+    assert!(play.done().is_empty());
+    play.on("a", KILLED);
     assert_eq!(play.done(), ["start a"]);
 }

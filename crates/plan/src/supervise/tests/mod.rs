@@ -88,6 +88,7 @@ impl Play {
             name: id.to_owned(),
             slot: None,
             what,
+            nano: 0,
         }))
     }
 

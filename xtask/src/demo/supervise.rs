@@ -1,0 +1,205 @@
+//! `supervise`: the sample app under a client that measures its availability, while things are killed, hung and restarted;
+//! once with the engine alone and once with `lifeboat agent` beside it. Ends in a table.
+
+use std::net::{IpAddr, Ipv4Addr};
+use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, Result, ensure};
+use lifeboat_testkit::engine::{EngineOptions, PrivateEngine};
+use lifeboat_testkit::sample_app::{SampleApp, WEB_PORT};
+
+use super::{Context, stage::Stage};
+use crate::say;
+
+/// How long each mishap is watched.
+const WATCHED: Duration = Duration::from_secs(25);
+/// How often the client asks.
+const ASKS: Duration = Duration::from_millis(100);
+/// Probes of the web front, which has no health check of its own.
+const PROBES: &str = "[probes.shop-web-1]\nliveness = \"http://:8080/index.html\"\n\"liveness.period\" = \"2s\"\n\"liveness.failures\" = 2\n";
+
+/// What is done to the app.
+const MISHAPS: [(&str, Mishap); 4] = [
+    ("web front killed", Mishap::Signal("KILL", "shop-web-1")),
+    ("database killed", Mishap::Signal("KILL", "shop-db-1")),
+    ("web front hung", Mishap::Signal("STOP", "shop-web-1")),
+    ("engine killed and started", Mishap::Engine),
+];
+
+#[derive(Clone, Copy)]
+enum Mishap {
+    /// A signal to all of a container's processes, behind the engine's back.
+    Signal(&'static str, &'static str),
+    Engine,
+}
+
+/// Runs it and prints the table.
+pub fn run(context: &Context) -> Result<()> {
+    let stage = Stage { context };
+    fs_err::create_dir_all(stage.path("etc"))?;
+    fs_err::write(stage.path("etc/lifeboat.toml"), PROBES)?;
+    let mut columns = Vec::new();
+    for (number, supervised) in [(1, false), (2, true)] {
+        let who = if supervised {
+            "with `lifeboat agent`"
+        } else {
+            "with the engine alone"
+        };
+        say(format!("{number}/2  the sample app {who}"));
+        let mut engine = PrivateEngine::start(
+            EngineOptions::new("supervise", context.dir.join(format!("e{number}")))
+                .hostname("demo"),
+        )?;
+        let app = SampleApp::create(&engine, &context.dir.join(format!("shop{number}")))?;
+        app.wait_ready(&engine)?;
+        let agent = supervised.then(|| begin(&stage, &engine)).transpose()?;
+        let mut down = Vec::new();
+        for (name, mishap) in MISHAPS {
+            let outage = watch(&mut engine, mishap)?;
+            say(format!("     {name}: down for {}", shown(outage)));
+            down.push(outage);
+            heal(&engine, mishap)?;
+            app.wait_ready(&engine)?;
+        }
+        if let Some(agent) = agent {
+            say("     what it did, and why (`lifeboat events`):");
+            stage.lifeboat(&engine, &["events", "-n", "25"])?;
+            end(agent)?;
+        }
+        columns.push(down);
+        engine.destroy()?;
+        app.remove_files()?;
+    }
+    say("");
+    say(format!(
+        "{:<28}{:>20}{:>20}",
+        "seconds without an answer", "engine alone", "with lifeboat"
+    ));
+    for (at, (name, _)) in MISHAPS.iter().enumerate() {
+        say(format!(
+            "{name:<28}{:>20}{:>20}",
+            shown(columns[0][at]),
+            shown(columns[1][at])
+        ));
+    }
+    let watched = WATCHED.as_secs_f64() * MISHAPS.len() as f64;
+    let availability = |down: &[Duration]| {
+        100.0 * (1.0 - down.iter().map(Duration::as_secs_f64).sum::<f64>() / watched)
+    };
+    let (alone, with) = (availability(&columns[0]), availability(&columns[1]));
+    say(format!(
+        "{:<28}{:>18.1} %{:>18.1} %",
+        "answered, of the time", alone, with
+    ));
+    ensure!(
+        columns[1][2] < columns[0][2],
+        "what hung was not back sooner with Lifeboat"
+    );
+    Ok(())
+}
+
+fn shown(down: Duration) -> String {
+    if down + Duration::from_secs(1) >= WATCHED {
+        return "until a person came".to_owned();
+    }
+    format!("{:.1} s", down.as_secs_f64())
+}
+
+fn begin(stage: &Stage<'_>, engine: &PrivateEngine) -> Result<Child> {
+    let log = fs_err::File::create(stage.path("agent.log"))?;
+    let agent = stage
+        .command(engine, &["agent"])
+        .stdin(Stdio::null())
+        .stderr(log.into_parts().0)
+        .spawn()?;
+    let began = Instant::now();
+    while !stage
+        .command(engine, &["status", "-q"])
+        .stderr(Stdio::null())
+        .status()?
+        .success()
+    {
+        ensure!(
+            began.elapsed() < Duration::from_secs(30),
+            "the agent does not see that all is well"
+        );
+        std::thread::sleep(Duration::from_millis(200));
+    }
+    Ok(agent)
+}
+
+fn end(mut agent: Child) -> Result<()> {
+    let stopped = Command::new("kill").arg(agent.id().to_string()).status()?;
+    ensure!(stopped.success(), "the agent cannot be stopped");
+    ensure!(agent.wait()?.success(), "the agent did not end well");
+    Ok(())
+}
+
+/// Does it, and counts how long the app gave no answer.
+fn watch(engine: &mut PrivateEngine, mishap: Mishap) -> Result<Duration> {
+    let keeper = engine.keeper_pid();
+    let over = Arc::new(AtomicBool::new(false));
+    let client = {
+        let over = Arc::clone(&over);
+        std::thread::spawn(move || ask(keeper, &over))
+    };
+    std::thread::sleep(Duration::from_millis(500));
+    match mishap {
+        Mishap::Signal(signal, container) => signal_all(engine, signal, container)?,
+        Mishap::Engine => {
+            engine.kill()?;
+            engine.restart()?;
+        }
+    }
+    std::thread::sleep(WATCHED);
+    over.store(true, Ordering::Relaxed);
+    client.join().ok().context("the client failed")
+}
+
+/// Asks again and again from the engine's network; the time for which there was no answer.
+fn ask(keeper: u32, over: &AtomicBool) -> Duration {
+    let mut down = Duration::ZERO;
+    let address = IpAddr::V4(Ipv4Addr::LOCALHOST);
+    while !over.load(Ordering::Relaxed) {
+        let began = Instant::now();
+        // A client of its own, with a time-out of its own: who hangs gives no answer.
+        let answered = Command::new("nsenter")
+            .args(["-t", &keeper.to_string(), "-n", "--", "timeout", "1", "bash", "-c"])
+            .arg(format!("exec 3<>/dev/tcp/{address}/{WEB_PORT}; printf 'GET /index.html HTTP/1.0\\r\\n\\r\\n' >&3; head -c 12 <&3 | grep -q 200").as_str())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .status()
+            .is_ok_and(|status| status.success());
+        std::thread::sleep(ASKS);
+        if !answered {
+            down += began.elapsed();
+        }
+    }
+    down
+}
+
+fn signal_all(engine: &PrivateEngine, signal: &str, container: &str) -> Result<()> {
+    let top = engine
+        .api()
+        .get(&format!("/containers/{container}/top?ps_args=-eo%20pid"))?;
+    let rows = top["Processes"].as_array().context("no processes")?;
+    for pid in rows.iter().filter_map(|row| row[0].as_str()) {
+        // One may end with its parent before its turn comes.
+        Command::new("kill")
+            .args(["-s", signal, pid])
+            .stderr(Stdio::null())
+            .status()?;
+    }
+    Ok(())
+}
+
+/// The person who comes at last.
+fn heal(engine: &PrivateEngine, mishap: Mishap) -> Result<()> {
+    if let Mishap::Signal("STOP", container) = mishap {
+        signal_all(engine, "CONT", container)?;
+    }
+    Ok(())
+}
