@@ -97,6 +97,7 @@ pub fn run(args: &Args) -> Result<ExitCode> {
         images::services()?;
         engine::newest()?;
         lifeboat_testkit::compose::docker_compose()?;
+        lifeboat_testkit::packages::ensure(lifeboat_testkit::server::PROBED)?;
         for tool in lifeboat_testkit::server::TOOLS {
             tool.ensure()?;
         }

@@ -80,7 +80,7 @@ impl Reach {
         end: Instant,
     ) -> Result<Reached, Unreached> {
         // From within the network only when it is needed: that takes a descriptor for each container.
-        let here = self.from_here(target);
+        let here = self.ways_here(target);
         let (mut refused, mut silent, mut ours) = (false, false, None);
         let learned = target.way.load(Ordering::Relaxed);
         let mut ways: Vec<Way> = Vec::new();
@@ -88,7 +88,7 @@ impl Reach {
             ways.push(here[learned]);
             ways.extend(here.iter().filter(|way| **way != here[learned]));
         } else {
-            ways = self.from_inside(target, &mut ours);
+            ways = self.ways_inside(target, &mut ours);
             ways.sort_by_key(|way| loopback_first && !way.address().is_loopback());
             if let Some(at) = learned
                 .checked_sub(here.len())
@@ -106,7 +106,7 @@ impl Reach {
                 }
                 let began_here = ways.first().is_some_and(|way| here.contains(way));
                 ways.extend(if began_here {
-                    self.from_inside(target, &mut ours)
+                    self.ways_inside(target, &mut ours)
                 } else {
                     here.clone()
                 });
@@ -145,14 +145,14 @@ impl Reach {
     /// The way that worked is the first to be tried next.
     fn learn(&self, target: &Target, here: &[Way], way: Way) {
         let at = here.iter().position(|w| *w == way).or_else(|| {
-            let inside = self.from_inside(target, &mut None);
+            let inside = self.ways_inside(target, &mut None);
             let at = inside.iter().position(|w| *w == way)?;
             Some(here.len() + at)
         });
         target.way.store(at.unwrap_or_default(), Ordering::Relaxed);
     }
 
-    fn from_here(&self, target: &Target) -> Vec<Way> {
+    fn ways_here(&self, target: &Target) -> Vec<Way> {
         let mut own = target.addresses.clone();
         if self.network_is_ours {
             if target.host_network {
@@ -166,8 +166,8 @@ impl Reach {
         own.into_iter().map(Way::Here).collect()
     }
 
-    #[allow(clippy::unused_self, reason = "the other half of from_here")]
-    fn from_inside(&self, target: &Target, why: &mut Option<String>) -> Vec<Way> {
+    #[allow(clippy::unused_self, reason = "the other half of ways_here")]
+    fn ways_inside(&self, target: &Target, why: &mut Option<String>) -> Vec<Way> {
         match target.namespace() {
             Ok(namespace) => {
                 let own = namespace.addresses().iter().copied();

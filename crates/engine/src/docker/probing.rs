@@ -144,6 +144,7 @@ mod tests {
     }
 
     #[test]
+    #[allow(clippy::disallowed_methods, reason = "a process to leave alone")]
     fn a_stranger_is_not_killed() {
         let mut child = std::process::Command::new("sleep")
             .arg("20")

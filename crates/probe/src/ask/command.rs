@@ -21,11 +21,13 @@ const FRESH: Duration = Duration::from_millis(2500);
 const TURN: Duration = Duration::from_secs(30);
 
 type States = BTreeMap<String, Checked>;
+/// When they were listed, and what came of it.
+type Kept = (Instant, Result<Arc<States>, String>);
 
 pub(super) struct Commands {
     engine: Arc<dyn Engine>,
     turns: Arc<Semaphore>,
-    states: Mutex<Option<(Instant, Result<Arc<States>, String>)>>,
+    states: Mutex<Option<Kept>>,
 }
 
 impl Commands {

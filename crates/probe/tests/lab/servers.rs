@@ -7,25 +7,9 @@ use serde_json::{Value, json};
 
 use crate::{ask, failure, shared, simply, start, until_good};
 
-/// From the distribution; they run in containers that see this machine's programs.
-const SERVERS: &[(&str, &str)] = &[
-    (
-        "rabbitmq-server",
-        "a broker to probe; its service is not started",
-    ),
-    (
-        "mariadb-server",
-        "a database to probe; its service is not started",
-    ),
-    (
-        "nginx-light",
-        "a web server to probe; its service is not started",
-    ),
-];
-
 /// A container in which this machine's programs run: its `/usr` and `/etc`, read-only, everything else its own.
 fn of_this_machine(script: &str, env: &[&str]) -> Value {
-    packages::ensure(SERVERS).unwrap();
+    packages::ensure(server::PROBED).unwrap();
     let own = ["/data", "/tmp", "/run", "/var/lib", "/var/log", "/root"];
     let own: serde_json::Map<String, Value> = own
         .map(|at| (at.to_owned(), "".into()))

@@ -46,6 +46,22 @@ pub const TOOLS: &[&GoTool] = &[
     &grpc::HEALTH,
 ];
 
+/// From the distribution, to be probed: they run in containers that see this machine's programs.
+pub const PROBED: &[(&str, &str)] = &[
+    (
+        "rabbitmq-server",
+        "a broker to probe; its service is not started",
+    ),
+    (
+        "mariadb-server",
+        "a database to probe; its service is not started",
+    ),
+    (
+        "nginx-light",
+        "a web server to probe; its service is not started",
+    ),
+];
+
 /// A program that listens.
 #[derive(Debug)]
 pub struct Server {
