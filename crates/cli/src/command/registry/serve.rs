@@ -98,7 +98,7 @@ pub fn run(session: &Session, args: &RegistryServeArgs) -> Result<Exit> {
         session.reporter.note(said, session.global.quiet);
     }
     let tokens = match args.token_auth {
-        true => Some(TokenKey::new(&token_key(&session.places.state)?)),
+        true => Some(TokenKey::new(&token_key(&session.places.state)?, seconds)),
         false => None,
     };
     let options = ServeOptions {
@@ -227,6 +227,11 @@ fn tls(
     let kept = KeptCertificate::of(&session.places.state, &own)?;
     let tls = Tls::from_files(&kept.cert, &kept.key).map_err(failed)?;
     Ok((Some(tls), Some(absolute(Path::new(&kept.cert))?)))
+}
+
+/// Since 1970.
+fn seconds() -> u64 {
+    u64::try_from(jiff::Timestamp::now().as_second()).unwrap_or_default()
 }
 
 fn failed(error: lifeboat_images::Error) -> Failure {

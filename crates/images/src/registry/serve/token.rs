@@ -5,10 +5,7 @@
 //! refresh token (docker's "identity token") allows nothing but to be exchanged, lasts for 90 days, and ends with the
 //! password that it was given for.
 
-use std::{
-    io::Read,
-    time::{SystemTime, UNIX_EPOCH},
-};
+use std::io::Read;
 
 use aws_lc_rs::hmac;
 use base64::{Engine as _, prelude::BASE64_URL_SAFE_NO_PAD};
@@ -31,18 +28,25 @@ const MAX_FORM: u64 = 64 << 10;
 const MAX_SCOPES: usize = 100;
 
 /// Seals tokens.
-pub struct TokenKey(hmac::Key);
+pub struct TokenKey {
+    key: hmac::Key,
+    /// Seconds since 1970.
+    now: fn() -> u64,
+}
 
 impl TokenKey {
-    /// With a secret of at least 32 bytes that nobody else knows.
+    /// With a secret of at least 32 bytes that nobody else knows, and a clock that gives seconds since 1970.
     #[must_use]
-    pub fn new(secret: &[u8]) -> Self {
-        Self(hmac::Key::new(hmac::HMAC_SHA256, secret))
+    pub fn new(secret: &[u8], now: fn() -> u64) -> Self {
+        Self {
+            key: hmac::Key::new(hmac::HMAC_SHA256, secret),
+            now,
+        }
     }
 
     fn seal(&self, claims: &Claims) -> String {
         let text = serde_json::to_vec(claims).unwrap_or_default();
-        let tag = hmac::sign(&self.0, &text);
+        let tag = hmac::sign(&self.key, &text);
         let coded = |bytes: &[u8]| BASE64_URL_SAFE_NO_PAD.encode(bytes);
         format!("{}.{}", coded(&text), coded(tag.as_ref()))
     }
@@ -52,10 +56,10 @@ impl TokenKey {
         let (text, tag) = token.split_once('.')?;
         let text = BASE64_URL_SAFE_NO_PAD.decode(text).ok()?;
         let tag = BASE64_URL_SAFE_NO_PAD.decode(tag).ok()?;
-        hmac::verify(&self.0, &text, &tag).ok()?;
+        hmac::verify(&self.key, &text, &tag).ok()?;
         let claims: Claims = serde_json::from_slice(&text).ok()?;
         let is_known = users.stamp(&claims.user)? == claims.stamp;
-        (is_known && now() < claims.until).then_some(claims)
+        (is_known && (self.now)() < claims.until).then_some(claims)
     }
 }
 
@@ -235,7 +239,7 @@ pub fn give(
     let claims = |refresh: bool, lasts: u64, access: Vec<Access>| Claims {
         user: user.clone(),
         stamp: users.stamp(&user).unwrap_or_default(),
-        until: now() + lasts,
+        until: (key.now)() + lasts,
         refresh,
         access,
     };
@@ -267,18 +271,13 @@ fn form(body: &mut dyn Read) -> Vec<(String, String)> {
         .collect()
 }
 
-fn now() -> u64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH);
-    since.map_or(0, |since| since.as_secs())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
     fn a_token_says_what_it_was_given_for_and_no_more() {
-        let key = TokenKey::new(&[7; 32]);
+        let key = TokenKey::new(&[7; 32], || 1000);
         let mut users = Users::default();
         users.add("ann", b"secret");
         let claims = |until: u64, stamp: &str| Claims {
@@ -289,16 +288,17 @@ mod tests {
             access: vec![Access::repository("a", "pull,push")],
         };
         let stamp = users.stamp("ann").unwrap();
-        let token = key.seal(&claims(now() + 60, &stamp));
+        let token = key.seal(&claims(1060, &stamp));
         let read = key.open(&token, &users).unwrap();
         assert!(read.access[0].covers(&Access::repository("a", "pull")));
         assert!(!read.access[0].covers(&Access::repository("b", "pull")));
         assert!(!read.access[0].covers(&Access::repository("a", "delete")));
+        assert!(key.open(&key.seal(&claims(999, &stamp)), &users).is_none());
         assert!(
-            key.open(&key.seal(&claims(now() - 1, &stamp)), &users)
+            TokenKey::new(&[8; 32], || 1000)
+                .open(&token, &users)
                 .is_none()
         );
-        assert!(TokenKey::new(&[8; 32]).open(&token, &users).is_none());
         let turned = token.replacen('e', "f", 1);
         assert!(key.open(&turned, &users).is_none());
         // Another password, and what was given for the old one is over.

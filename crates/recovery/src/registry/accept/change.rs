@@ -171,7 +171,7 @@ mod tests {
     fn nothing_is_taken_before_what_it_needs_and_no_index_is_broken() {
         let blob = Digest::of(b"blob");
         let mut record = RegistryRecord::default();
-        let image = pushed(b"image", &[blob.clone()], &[], "1");
+        let image = pushed(b"image", std::slice::from_ref(&blob), &[], "1");
         let (name, none) = ("a".to_owned(), |_: &str, _: &Digest| false);
         let put = |pushed: &PushedManifest| Change::Manifest(name.clone(), pushed.clone());
         let refused = put(&image).apply(&mut record, "now", &none);
@@ -184,7 +184,7 @@ mod tests {
         assert_eq!(apply(&put(&image), &there).unwrap(), Done::Added);
         // The manifest holds the blob from now on.
         assert_eq!(apply(&put(&image), &none).unwrap(), Done::Nothing);
-        let index = pushed(b"index", &[], &[image.digest.clone()], "1");
+        let index = pushed(b"index", &[], std::slice::from_ref(&image.digest), "1");
         assert_eq!(apply(&put(&index), &none).unwrap(), Done::Took);
         let delete = Change::DeleteManifest(name.clone(), image.digest.clone());
         assert!(matches!(apply(&delete, &none), Err(Refused::Needed(_))));
