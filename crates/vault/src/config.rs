@@ -200,10 +200,12 @@ mod tests {
         };
         let parse = |text: String| Config::parse(text.as_bytes());
         assert_eq!(parse(text(1, "25b468838dcb75")).unwrap().version, 1);
-        assert!(matches!(
-            parse(text(3, "25b468838dcb75")),
-            Err(VaultError::Unsupported(_))
-        ));
+        let newer = parse(text(3, "25b468838dcb75")).unwrap_err();
+        assert!(matches!(newer, VaultError::Unsupported(_)));
+        assert_eq!(
+            newer.to_string(),
+            "the vault has format version 3, this program knows 1 (to read) and 2; use a newer lifeboat"
+        );
         assert!(matches!(
             parse(text(2, "25b468838dcb74")),
             Err(VaultError::Damaged { .. })

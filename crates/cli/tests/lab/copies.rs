@@ -76,8 +76,18 @@ fn an_interrupted_copy_is_finished_or_taken_away() {
                     .exec_ok("web-try", &["cat", "/data/file"])
                     .unwrap();
                 assert_eq!(kept, "kept\n", "{step}");
+                let made = tiny::names(&engine);
+                let would = lab.json(Some(&engine), &["rm", "web-try", "--dry-run"], 0);
+                assert!(would.to_string().contains("web-try"), "{would:#}");
+                assert_eq!(tiny::names(&engine), made, "{step}: a dry run");
             }
-            lab.json(Some(&engine), &["rm", "web-try", "--yes"], 0);
+            // Before it has started, what finds it takes it away as well.
+            match step {
+                "restore-volumes" | "restore-containers" if !finish => {
+                    lab.json(Some(&engine), &["restore", "--undo"], 0)
+                }
+                _ => lab.json(Some(&engine), &["rm", "web-try", "--yes"], 0),
+            };
             assert_eq!(tiny::names(&engine), names, "{step} {finish}");
             assert_eq!(
                 left_of_copies(&lab),

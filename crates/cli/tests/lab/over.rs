@@ -1,6 +1,6 @@
 //! `restore --replace`: a point in the place of the app that runs.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use lifeboat_testkit::{engine::PrivateEngine, sample_app::diff};
 use serde_json::{Value, json};
@@ -160,12 +160,59 @@ fn the_point_takes_the_place_and_the_way_back_is_the_same() {
     assert_eq!(only(&report)["files"], 3, "{report:#}");
     // Everything that was set aside goes by name, and only that.
     tiny::refused(&lab, Some(&engine), "rm pair", 2, &["--yes"]);
+    let line = ["rm", "pair", "--dry-run"];
+    let would = lab.json(Some(&engine), &line, 0);
+    for path in &aside {
+        assert!(PathBuf::from(path["path"].as_str().unwrap()).exists());
+    }
     let gone = lab.json(Some(&engine), &["rm", "pair", "--yes"], 0);
     assert_eq!(gone.as_array().unwrap().len(), 2, "{gone:#}");
+    assert_eq!(gone, would, "what `--dry-run` said");
     for path in &aside {
         assert!(!PathBuf::from(path["path"].as_str().unwrap()).exists());
     }
     assert_eq!(lab.json(None, &["rm", "--expired"], 0), json!([]));
     assert_eq!(pair.word(), "second");
+
+    // After its time it goes with the next backup or restore, and before that with none.
+    for command in [&["backup", "pair"][..], &["restore", "pair", "--replace"]] {
+        lab.json(Some(&engine), &args, 0);
+        let (record, folders) = set_aside(&lab);
+        lab.run(Some(&engine), &["backup", "pair"], 0);
+        assert!(record.exists() && folders.iter().all(|f| f.exists()));
+        its_time_is_over(&record);
+        let would = lab.json(None, &["rm", "--expired", "--dry-run"], 0);
+        assert_eq!(would.as_array().unwrap().len(), 1, "{would:#}");
+        let dry = [command, &["--dry-run"]].concat();
+        lab.run(Some(&engine), &dry, 0);
+        assert!(folders.iter().all(|f| f.exists()), "a dry run");
+        let said = tiny::stderr(&lab.run(Some(&engine), command, 0));
+        assert!(said.contains("what had been set aside of"), "{said}");
+        assert!(!record.exists() && !folders.iter().any(|f| f.exists()));
+        lab.run(None, &["rm", "--expired"], 0);
+        if command[0] == "restore" {
+            lab.json(Some(&engine), &["rm", "pair", "--yes"], 0);
+        }
+    }
     engine.destroy().unwrap();
+}
+
+/// The one record of what lies aside, and its folders.
+fn set_aside(lab: &Lab) -> (PathBuf, Vec<PathBuf>) {
+    let found = fs_err::read_dir(lab.path("state/aside")).unwrap();
+    let records: Vec<PathBuf> = found.map(|entry| entry.unwrap().path()).collect();
+    let [record] = &records[..] else {
+        panic!("{records:?}");
+    };
+    let text: Value = serde_json::from_slice(&fs_err::read(record).unwrap()).unwrap();
+    let paths = text["paths"].as_array().unwrap().iter();
+    let paths = paths.map(|path| PathBuf::from(path["path"].as_str().unwrap()));
+    (record.clone(), paths.collect())
+}
+
+/// Seven days pass.
+fn its_time_is_over(record: &Path) {
+    let mut text: Value = serde_json::from_slice(&fs_err::read(record).unwrap()).unwrap();
+    text["until"] = json!("2020-01-01T00:00:00Z");
+    fs_err::write(record, text.to_string()).unwrap();
 }

@@ -175,6 +175,7 @@ fn whole_way(remote: &Remote) {
     }
     let data = lab.path("data");
     tree(&data);
+    fs_err::write(data.join("old"), noise(3_000_000, 98)).unwrap();
     let report = remote.json(None, &["backup", "--path", data.to_str().unwrap()]);
     let id = report["id"].as_str().unwrap();
     remote.run(None, &["check", "--read-data"], 0);
@@ -188,6 +189,7 @@ fn whole_way(remote: &Remote) {
     remote.restic(&["restore", id, "--target", theirs.to_str().unwrap()]);
     same(&data, &theirs.join(data.strip_prefix("/").unwrap()));
     fs_err::write(data.join("new"), noise(3_000_000, 99)).unwrap();
+    fs_err::remove_file(data.join("old")).unwrap();
     remote.restic(&["backup", data.to_str().unwrap()]);
     let points = remote.json(None, &["points"]);
     assert_eq!(points["points"].as_array().unwrap().len(), 2, "{points}");
@@ -200,12 +202,44 @@ fn whole_way(remote: &Remote) {
     );
     same(&data, &out.join(data.strip_prefix("/").unwrap()));
 
+    pruned_and_copied(remote, id, &data);
+
     // There is one already, and it stays.
     let output = remote.run(None, &["init"], 1);
     tiny::says(&output, &["already"]);
     remote.restic(&["check"]);
     let locks = remote.restic(&["list", "locks", "--no-lock"]);
     assert_eq!(locks.trim(), "", "locks were left");
+}
+
+/// What nobody needs goes from the server; what stays is copied into a directory and comes back from there.
+fn pruned_and_copied(remote: &Remote, gone: &str, data: &Path) {
+    let lab = remote.lab;
+    remote.run(None, &["forget", gone], 0);
+    let pruned = remote.json(None, &["prune", "--max-unused", "0"]);
+    let freed = pruned["deleted"]["bytes"].as_u64().unwrap();
+    assert!(freed > 3_000_000, "{pruned:#}");
+    remote.run(None, &["check", "--read-data"], 0);
+    remote.restic(&["check", "--read-data"]);
+
+    let copy = lab.path("copy");
+    let there = |args: &[&str]| {
+        let mut command = remote.command(None, args);
+        let output = command.env("LIFEBOAT_VAULT", &copy).output().unwrap();
+        assert!(output.status.success(), "{args:?}: {}", stderr(&output));
+    };
+    // The copy does not take the place of the vault.
+    let settings = fs_err::read(lab.path("etc/config.toml")).unwrap();
+    fs_err::remove_file(lab.path("etc/config.toml")).unwrap();
+    fs_err::remove_file(lab.path("sheet.txt")).unwrap();
+    there(&["init", "--sheet", lab.path("sheet.txt").to_str().unwrap()]);
+    fs_err::write(lab.path("etc/config.toml"), settings).unwrap();
+    let copied = remote.json(None, &["copy", "--to", copy.to_str().unwrap()]);
+    assert_eq!(copied["points"][0]["outcome"], "copied", "{copied:#}");
+    there(&["check", "--read-data"]);
+    let back = lab.path("back");
+    there(&["restore", "latest", "--target", back.to_str().unwrap()]);
+    same(data, &back.join(data.strip_prefix("/").unwrap()));
 }
 
 #[test]
