@@ -211,10 +211,11 @@ fn is_shut_in(engine: &PrivateEngine) {
     };
     let gateway_of = |network: &str| {
         let raw = api.get(&format!("/networks/{network}")).unwrap();
-        let gateway = raw["IPAM"]["Config"][0]["Gateway"].as_str().unwrap();
-        (raw["Internal"] == true, gateway.to_owned())
+        let gateway = raw["IPAM"]["Config"][0]["Gateway"].as_str();
+        (raw["Internal"] == true, gateway.map(str::to_owned))
     };
     let (_, host) = gateway_of("shop_frontend");
+    let host = host.unwrap();
     assert!(connects("shop-web-1", &host, &port), "the original reaches");
     let mut outside = vec![
         ("172.28.5.10".to_owned(), "5432"),
@@ -224,7 +225,8 @@ fn is_shut_in(engine: &PrivateEngine) {
     for network in ["shop-try_frontend", "shop-try_backend"] {
         let (internal, gateway) = gateway_of(network);
         assert!(internal, "{network}");
-        outside.push((gateway, port.as_str()));
+        // From 28 on an internal network has none.
+        outside.extend(gateway.map(|gateway| (gateway, port.as_str())));
     }
     for (address, port) in outside {
         assert!(!connects(web, &address, port), "{address}:{port} answers");

@@ -70,6 +70,11 @@ fn pull_and_run(engine: &PrivateEngine, image: &str) {
     tiny::start(engine, "shop");
 }
 
+/// Bytes as hexadecimal digits.
+fn in_text(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
 /// `app.json` of the newest point.
 fn manifest(lab: &Lab) -> Value {
     let id = lab.restic(&["snapshots", "--json", "latest"]);
@@ -169,24 +174,25 @@ fn twenty_versions_of_an_image_cost_little_more_than_one() {
     let (one, all) = (Lab::new(), Lab::new());
     one.init();
     all.init();
-    let engine = tiny::engine(&one, "a");
+    let engine = one.engine("a");
+    let base = images::services().unwrap();
+    base.load(&engine).unwrap();
     let api = engine.api();
     let files = |change: u64| {
         let dir = one.path("files");
         let _ = fs_err::remove_dir_all(&dir);
         fs_err::create_dir(&dir).unwrap();
-        // Its dependencies are the same in each version; of the program itself a tenth differs.
-        if change == 0 {
-            fs_err::write(dir.join("libraries"), noise(24 * MIB, 1)).unwrap();
-        }
-        let program = [noise(9 * MIB / 10, 2), noise(MIB / 10, 3 + 2 * change)].concat();
-        fs_err::write(dir.join("program"), program).unwrap();
+        // Of the program itself a tenth differs; what it stands on is a distribution with PostgreSQL and Redis.
+        // As programs do, it compresses to about half.
+        let program = [noise(9 * MIB / 20, 2), noise(MIB / 20, 3 + 2 * change)].concat();
+        fs_err::write(dir.join("program"), in_text(&program)).unwrap();
         let mut tar = Command::new("tar");
         let made = tar.arg("-C").arg(&dir).args(["-c", "."]).output().unwrap();
         assert!(made.status.success());
         made.stdout
     };
-    tiny::create(&engine, "making", json!({"Cmd": ["true"]}));
+    let making = json!({"Image": base.reference(), "Cmd": ["true"]});
+    api.create_container("making", &making).unwrap();
     for version in 0..VERSIONS {
         let tar = files(version);
         let length = tar.len() as u64;
@@ -202,10 +208,8 @@ fn twenty_versions_of_an_image_cost_little_more_than_one() {
             &json!({}),
         )
         .unwrap();
-        // The next one is made from this one, as by a build that has its layers from a cache.
         tiny::remove(&engine, "making");
-        let base = json!({"Image": "team/app:v0", "Cmd": ["true"]});
-        api.create_container("making", &base).unwrap();
+        api.create_container("making", &making).unwrap();
         let app = |project: &str| {
             json!({"Image": format!("team/app:v{version}"), "Cmd": ["true"],
             "Labels": {"com.docker.compose.project": project, "com.docker.compose.service": format!("v{version}")}})
@@ -237,7 +241,7 @@ fn twenty_versions_of_an_image_cost_little_more_than_one() {
     println!(
         "one version: {one_size} bytes, {VERSIONS} versions: {all_size} bytes, {ratio:.3} times"
     );
-    assert!(one_size > 24 * MIB as u64, "{one_size}");
+    assert!(one_size > 40 * MIB as u64, "{one_size}");
     assert!(ratio < 1.3, "{one_size} and {all_size}");
     // A second backup of all of them reads none.
     let again = all.json(Some(&engine), &["backup", "all"], 0);

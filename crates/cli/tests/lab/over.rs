@@ -2,7 +2,11 @@
 
 use std::path::{Path, PathBuf};
 
-use lifeboat_testkit::{engine::PrivateEngine, sample_app::diff};
+use lifeboat_testkit::{
+    engine::{PrivateEngine, Release},
+    images,
+    sample_app::diff,
+};
 use serde_json::{Value, json};
 
 use crate::{
@@ -105,9 +109,19 @@ impl<'e> Pair<'e> {
 
 #[test]
 fn the_point_takes_the_place_and_the_way_back_is_the_same() {
+    there_and_back(Release::Distribution);
+}
+
+#[test]
+fn the_same_on_the_newest_engine() {
+    there_and_back(Release::Newest);
+}
+
+fn there_and_back(release: Release) {
     let lab = Lab::new();
     lab.init();
-    let engine = tiny::engine(&lab, "a");
+    let engine = lab.engine_of("a", release);
+    images::busybox().unwrap().load(&engine).unwrap();
     let pair = Pair::create(&lab, &engine);
     pair.write("first");
     let report = lab.json(Some(&engine), &["backup", "pair"], 0);
