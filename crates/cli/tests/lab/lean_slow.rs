@@ -75,7 +75,8 @@ fn over_a_slow_way(bytes: u64) {
     let source = lab.path("source");
     fs_err::create_dir_all(&source).unwrap();
     large(&source.join("big"), bytes);
-    wide(&source.join("small"), 300);
+    // Each is a request of its own when it is restored.
+    wide(&source.join("small"), 40);
     let limited = Limited::new("slow", 300 << 20);
     let target = lab.path("out");
     for args in [
