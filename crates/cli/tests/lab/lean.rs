@@ -217,7 +217,6 @@ fn interrupted(lab: &Lab, bytes: u64, times: u64) {
         let name = format!("big{n}");
         assert_eq!(hash(&source.join(&name)), hash(&back.join(&name)), "{name}");
     }
-    println!("{killed} of {times} interruptions hit it on its way");
 }
 
 #[test]
