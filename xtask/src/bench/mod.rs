@@ -9,7 +9,9 @@
 
 mod chart;
 mod figures;
+mod growth;
 pub mod measure;
+mod plot;
 mod postgres;
 pub mod program;
 mod report;
@@ -55,6 +57,9 @@ pub struct Args {
     /// Write docs/benchmarks.md and its charts anew from docs/benchmarks.json, and measure nothing
     #[arg(long, conflicts_with_all = ["quick", "set", "peer", "no_report"])]
     report: bool,
+    /// How our own cost grows with files, bytes, generations and blobs: docs/growth.md
+    #[arg(long, conflicts_with_all = ["set", "peer", "no_report", "report"])]
+    growth: bool,
     /// Only install and build the programs
     #[arg(long)]
     prepare: bool,
@@ -75,6 +80,15 @@ pub fn run(args: &Args) -> Result<ExitCode> {
         return Ok(ExitCode::SUCCESS);
     }
     let begin = Instant::now();
+    if args.growth {
+        let dir = workspace.join("target/bench");
+        fs_err::create_dir_all(dir.join("sets"))?;
+        packages::ensure(&PACKAGES[..1])?;
+        let ours = Program::lifeboat(args.ours()?)?;
+        growth::run(&docs, &dir, &ours, args.quick, args.space << 30)?;
+        say(format!("\nmeasured in {:.0?}", begin.elapsed()));
+        return Ok(ExitCode::SUCCESS);
+    }
     let programs = programs(args)?;
     if args.prepare {
         return Ok(ExitCode::SUCCESS);
@@ -105,11 +119,7 @@ pub fn run(args: &Args) -> Result<ExitCode> {
 /// Installs and builds what is measured.
 fn programs(args: &Args) -> Result<Vec<Program>> {
     packages::ensure(PACKAGES)?;
-    let binary = match &args.binary {
-        Some(binary) => fs_err::canonicalize(binary)?,
-        None => build::lifeboat("release")?,
-    };
-    let mut all = vec![Program::lifeboat(binary)?];
+    let mut all = vec![Program::lifeboat(args.ours()?)?];
     all.push(Program::restic(
         "restic (Debian)",
         "/usr/bin/restic".into(),
@@ -139,6 +149,14 @@ fn programs(args: &Args) -> Result<Vec<Program>> {
 }
 
 impl Args {
+    /// Our own program.
+    fn ours(&self) -> Result<PathBuf> {
+        match &self.binary {
+            Some(binary) => Ok(fs_err::canonicalize(binary)?),
+            None => build::lifeboat("release"),
+        }
+    }
+
     fn wants(&self, peer: &str) -> bool {
         self.peer.is_empty() || self.peer.iter().any(|wanted| wanted == peer)
     }

@@ -100,7 +100,8 @@ fn section(page: &mut String, set: &SetFigures) -> Result<()> {
     Ok(())
 }
 
-fn machine(machine: &Machine) -> String {
+/// Where it was measured.
+pub fn machine(machine: &Machine) -> String {
     let mut said = format!(
         "{}, commit {}; {}, {} cores, {} GB, {}, {}.",
         machine.day,

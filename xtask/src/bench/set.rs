@@ -55,6 +55,11 @@ impl Scale {
         Self { divisor }
     }
 
+    /// A part of the nominal set.
+    pub fn one_in(divisor: u64) -> Self {
+        Self { divisor }
+    }
+
     fn of(self, nominal: u64) -> u64 {
         nominal / self.divisor
     }
@@ -271,7 +276,8 @@ impl Numbers {
     }
 }
 
-fn noise(path: &Path, size: u64) -> Result<()> {
+/// A file of noise.
+pub fn noise(path: &Path, size: u64) -> Result<()> {
     let mut numbers = Numbers::new(1);
     let mut out = File::create(path)?;
     let mut buffer = vec![0; 1 << 20];
@@ -285,7 +291,8 @@ fn noise(path: &Path, size: u64) -> Result<()> {
     Ok(out.sync_all()?)
 }
 
-fn tiny(folder: &Path, seed: u64, files: u64) -> Result<()> {
+/// Files of 100 bytes.
+pub fn tiny(folder: &Path, seed: u64, files: u64) -> Result<()> {
     fs::create_dir_all(folder)?;
     let mut numbers = Numbers::new(seed + 100);
     let mut bytes = [0; 100];

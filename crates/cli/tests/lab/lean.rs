@@ -1,9 +1,8 @@
-//! Little memory, one core, a slow store, and sources that do not hold still. Short here; the sizes of the issue are the
+//! Little memory, one core, and sources that do not hold still. Short here; the sizes of the issue are the
 //! tests whose names begin with `soak_` (`LIFEBOAT_TEST_GIB` scales the largest).
 
 use std::{
-    io::{Read, Write},
-    net::{Shutdown, TcpListener, TcpStream},
+    io::Write,
     path::{Path, PathBuf},
     process::{Command, Output},
     sync::{
@@ -14,22 +13,19 @@ use std::{
     time::{Duration, Instant},
 };
 
-use lifeboat_testkit::server::{Between, S3Server, Then};
-
 use crate::{
-    stores::Remote,
     support::Lab,
     tiny::{Small, noise, stderr},
 };
 
 /// A control group of our own with a limit on memory, version 1 or 2; what exceeds it is killed.
-struct Limited {
+pub struct Limited {
     dir: PathBuf,
     v1: bool,
 }
 
 impl Limited {
-    fn new(name: &str, bytes: u64) -> Self {
+    pub fn new(name: &str, bytes: u64) -> Self {
         let v1 = Path::new("/sys/fs/cgroup/memory/memory.limit_in_bytes").exists();
         let root = if v1 {
             "/sys/fs/cgroup/memory"
@@ -49,7 +45,7 @@ impl Limited {
     }
 
     /// The same command inside, on one core. Returns its output and the most that it had resident.
-    fn run(&self, command: &Command) -> (Output, u64) {
+    pub fn run(&self, command: &Command) -> (Output, u64) {
         let mut inside = Command::new("sh");
         let procs = self.dir.join("cgroup.procs");
         inside.args(["-c", "echo $$ > \"$0\"; exec taskset -c 0 \"$@\""]);
@@ -120,7 +116,7 @@ fn within(lab: &Lab, source: &Path, limit: u64, files: usize) -> [u64; 3] {
     peaks
 }
 
-fn wide(dir: &Path, files: usize) {
+pub fn wide(dir: &Path, files: usize) {
     fs_err::create_dir_all(dir).unwrap();
     for n in 0..files {
         fs_err::write(
@@ -160,14 +156,14 @@ fn gib() -> u64 {
     set.map_or(10, |text| text.parse().unwrap())
 }
 
-fn large(path: &Path, bytes: u64) {
+pub fn large(path: &Path, bytes: u64) {
     let mut file = fs_err::File::create(path).unwrap();
     for n in 0..bytes.div_ceil(1 << 20) {
         file.write_all(&noise(1 << 20, n + 1)).unwrap();
     }
 }
 
-fn hash(path: &Path) -> String {
+pub fn hash(path: &Path) -> String {
     let said = Command::new("sha256sum").arg(path).output().unwrap().stdout;
     String::from_utf8(said).unwrap()[..64].to_owned()
 }
@@ -221,7 +217,6 @@ fn interrupted(lab: &Lab, bytes: u64, times: u64) {
         let name = format!("big{n}");
         assert_eq!(hash(&source.join(&name)), hash(&back.join(&name)), "{name}");
     }
-    println!("{killed} of {times} interruptions hit it on its way");
 }
 
 #[test]
@@ -374,124 +369,6 @@ fn lean_a_directory_that_changes_under_the_walker() {
             fs_err::read(back.join(&name)).unwrap()
         );
     }
-}
-
-/// A way to a server that takes its time: each answer comes `late`, and no more than so many bytes a second pass.
-fn slow_way(server: u16, late: Duration, rate: u64) -> u16 {
-    let listener = TcpListener::bind(("127.0.0.1", 0)).unwrap();
-    let port = listener.local_addr().unwrap().port();
-    thread::spawn(move || {
-        for client in listener.incoming().flatten() {
-            let Ok(there) = TcpStream::connect(("127.0.0.1", server)) else {
-                continue;
-            };
-            let ways = [
-                (
-                    client.try_clone().unwrap(),
-                    there.try_clone().unwrap(),
-                    Duration::ZERO,
-                ),
-                (there, client, late),
-            ];
-            for (mut from, mut to, late) in ways {
-                thread::spawn(move || {
-                    let mut buffer = vec![0; 16 << 10];
-                    let mut last = Instant::now();
-                    while let Ok(read @ 1..) = from.read(&mut buffer) {
-                        // What follows at once belongs to the same answer.
-                        if last.elapsed() > Duration::from_millis(20) {
-                            thread::sleep(late);
-                        }
-                        thread::sleep(Duration::from_secs_f64(read as f64 / rate as f64));
-                        if to.write_all(&buffer[..read]).is_err() {
-                            break;
-                        }
-                        last = Instant::now();
-                    }
-                    let _ = to.shutdown(Shutdown::Both);
-                    let _ = from.shutdown(Shutdown::Both);
-                });
-            }
-        }
-    });
-    port
-}
-
-fn port_of(place: &str) -> u16 {
-    let (_, rest) = place.split_once("127.0.0.1:").unwrap();
-    let digits: String = rest.chars().take_while(char::is_ascii_digit).collect();
-    digits.parse().unwrap()
-}
-
-/// Sends so many bytes over a way of 5 MB/s and 200 ms, within little memory.
-fn over_a_slow_way(bytes: u64) {
-    let lab = Lab::new();
-    let server = S3Server::start(&lab.path("s3")).unwrap();
-    let mut remote = Remote::s3(&lab, &server);
-    let port = port_of(&remote.place);
-    let slow = slow_way(port, Duration::from_millis(200), 5_000_000);
-    remote.place = remote.place.replace(&port.to_string(), &slow.to_string());
-    remote.init();
-    let source = lab.path("source");
-    fs_err::create_dir_all(&source).unwrap();
-    large(&source.join("big"), bytes);
-    wide(&source.join("small"), 300);
-    let limited = Limited::new("slow", 300 << 20);
-    let target = lab.path("out");
-    for args in [
-        ["backup", "--path", source.to_str().unwrap()].as_slice(),
-        &["restore", "latest", "--target", target.to_str().unwrap()],
-    ] {
-        let (output, peak) = limited.run(&remote.command(None, args));
-        assert!(output.status.success(), "{}", stderr(&output));
-        assert!(peak < 256 << 20, "{peak}");
-    }
-    let back = target.join(source.strip_prefix("/").unwrap());
-    assert_eq!(hash(&source.join("big")), hash(&back.join("big")));
-}
-
-#[test]
-fn lean_a_slow_store_is_waited_for() {
-    over_a_slow_way(6 << 20);
-}
-
-#[test]
-#[ignore = "some minutes"]
-fn soak_lean_a_gigabyte_over_a_slow_way() {
-    over_a_slow_way(1 << 30);
-}
-
-/// Nothing passes for so long in the middle of a backup.
-fn stalled(pause: Duration) {
-    let lab = Lab::new();
-    let server = S3Server::start(&lab.path("s3")).unwrap();
-    let mut remote = Remote::s3(&lab, &server);
-    let between = Between::start(port_of(&remote.place)).unwrap();
-    remote.place = between.place(&remote.place);
-    remote.init();
-    let source = lab.path("source");
-    fs_err::create_dir_all(&source).unwrap();
-    large(&source.join("big"), 60 << 20);
-    between.after(20 << 20, Then::Hold);
-    let args = ["backup", "--path", source.to_str().unwrap()];
-    let child = remote.command(None, &args).spawn().unwrap();
-    between.is_holding();
-    thread::sleep(pause);
-    between.go_on();
-    let output = child.wait_with_output().unwrap();
-    assert_eq!(output.status.code(), Some(0));
-    remote.run(None, &["check", "--read-data"], 0);
-}
-
-#[test]
-fn lean_a_store_that_stalls() {
-    stalled(Duration::from_secs(6));
-}
-
-#[test]
-#[ignore = "more than a minute"]
-fn soak_lean_a_store_that_stalls_for_a_minute() {
-    stalled(Duration::from_secs(65));
 }
 
 /// The options that make a backup stand back are taken, and what it saves is what it saves without.

@@ -19,6 +19,7 @@ mod kill_backup;
 mod kill_over;
 mod kill_restore;
 mod lean;
+mod lean_slow;
 mod locked;
 mod many_writers;
 mod maps;

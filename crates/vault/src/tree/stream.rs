@@ -21,6 +21,7 @@ const PIECE: usize = 256 << 10;
 const LONGEST_ENTRY: usize = 64 << 20;
 
 /// What came of the beginning of some bytes.
+#[allow(clippy::large_enum_variant, reason = "one at a time, moved on at once")]
 enum Taken {
     /// An entry and how many bytes it has.
     Entry(Node, usize),
