@@ -60,6 +60,8 @@ pub(crate) enum Msg {
     Runs(u64, Owner),
     NotStarted(u64, String),
     Exited(u64, Option<i32>),
+    /// The app is being captured by a job of an agent before this one.
+    Busy(u64),
     Stop,
 }
 
@@ -347,6 +349,10 @@ impl Loop {
                     self.over(&job, began);
                 }
             }
+            Msg::Busy(job) => self.step(Event::Ended {
+                job,
+                ended: Ended::Cancelled,
+            }),
             Msg::Stop => {}
         }
     }
@@ -549,6 +555,11 @@ impl Loop {
     }
 
     fn start(&mut self, id: u64, work: Work) {
+        // The schedule never starts an app twice; what an agent before this one started, it does not know.
+        if self.jobs.values().any(|job| job.work == work) {
+            let _ = self.to.send(Msg::Busy(id));
+            return;
+        }
         let mut job = Job::new(id, work, process::own(), now());
         job.step(now(), JobEvent::Phase("run".to_owned()));
         self.keep(&job);
