@@ -112,7 +112,7 @@ impl Records {
                 job.is_over(),
                 record
             ])?;
-        if job.id % 100 == 0 && job.id > KEPT {
+        if job.id.is_multiple_of(100) && job.id > KEPT {
             let last = signed(job.id - KEPT);
             self.db
                 .execute("delete from job where id < ?1 and over = 1", [last])?;

@@ -62,12 +62,13 @@ fn alerts(effects: &[Effect]) -> Vec<(String, AlertKind)> {
     alerts.collect()
 }
 
+/// Captures by when they began.
+type Begun = Vec<(String, Time)>;
+/// Alerts by when they were given.
+type Told = Vec<(Time, String, AlertKind)>;
+
 /// Lets time pass; each capture takes so long. Gives when each began, and alerts.
-fn run(
-    s: &mut Scheduler,
-    until: Time,
-    takes: impl Fn(&str) -> Option<i64>,
-) -> (Vec<(String, Time)>, Vec<(Time, String, AlertKind)>) {
+fn run(s: &mut Scheduler, until: Time, takes: impl Fn(&str) -> Option<i64>) -> (Begun, Told) {
     let (mut begun, mut told) = (Vec::new(), Vec::new());
     let mut ends: Vec<(Time, u64, Time)> = Vec::new();
     loop {

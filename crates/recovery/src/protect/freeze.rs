@@ -1,6 +1,6 @@
 //! Freezing an app's containers, with a watchdog that thaws them whatever happens to us.
 //!
-//! By their freezer cgroups, which takes a millisecond and which the engine does not see (ADR 55); by the engine's
+//! By their freezer cgroups, which takes a millisecond and which the engine does not see (ADR 30); by the engine's
 //! `pause` where the cgroup cannot be reached.
 
 use std::{

@@ -2,10 +2,10 @@
 //! from the engine nor stored again.
 //!
 //! An image that the engine does not keep as it was served (graph drivers unpack layers) comes from its
-//! registry where the digest still answers there, else from the engine ([ADR 40]). Images that come from
+//! registry where the digest still answers there, else from the engine ([ADR 25]). Images that come from
 //! the engine come in one stream, since layers that they share are in it once.
 //!
-//! [ADR 40]: ../../../../docs/adr/0040-images-from-registry-or-engine.md
+//! [ADR 25]: ../../../../docs/adr/0025-images-from-registry-or-engine.md
 
 use std::{
     collections::BTreeMap,

@@ -160,7 +160,7 @@ mod tests {
                     content: vec![BlobId([n as u8; 32])],
                 },
             };
-            let name = if n % 7 == 0 {
+            let name = if n.is_multiple_of(7) {
                 format!("f{n:08}\u{e4}\"")
             } else {
                 format!("f{n:08}")

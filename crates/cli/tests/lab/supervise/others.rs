@@ -61,7 +61,7 @@ fn compose_restarts_recreates_stops_and_takes_down_without_a_fight() {
 
     // Its new containers are looked after as the old ones were, once nobody works on them.
     let supervised = |name: &&str| row(&lab, name)["supervised"] == true;
-    if let Some(name) = CONTAINERS.iter().copied().find(|name| supervised(&name)) {
+    if let Some(name) = CONTAINERS.iter().copied().find(|name| supervised(name)) {
         let was = started(&engine, name);
         std::thread::sleep(Duration::from_secs(31));
         strike(&engine, name, rustix::process::Signal::KILL);

@@ -13,7 +13,7 @@ const REMEMBERED: usize = 1000;
 /// One change.
 #[derive(Debug, Clone)]
 pub enum Change {
-    Manifest(String, PushedManifest),
+    Manifest(String, Box<PushedManifest>),
     DeleteTag(String, String),
     DeleteManifest(String, Digest),
 }
@@ -173,7 +173,8 @@ mod tests {
         let mut record = RegistryRecord::default();
         let image = pushed(b"image", std::slice::from_ref(&blob), &[], "1");
         let (name, none) = ("a".to_owned(), |_: &str, _: &Digest| false);
-        let put = |pushed: &PushedManifest| Change::Manifest(name.clone(), pushed.clone());
+        let put =
+            |pushed: &PushedManifest| Change::Manifest(name.clone(), Box::new(pushed.clone()));
         let refused = put(&image).apply(&mut record, "now", &none);
         assert!(matches!(refused, Err(Refused::Missing(missing)) if missing == [blob.clone()]));
         assert!(record.repositories.is_empty());

@@ -276,7 +276,7 @@ impl Intake for Accepting {
         repository: &str,
         pushed: PushedManifest,
     ) -> std::result::Result<(), Refused> {
-        self.change(Change::Manifest(repository.to_owned(), pushed))
+        self.change(Change::Manifest(repository.to_owned(), Box::new(pushed)))
     }
 
     fn delete_tag(&self, repository: &str, tag: &str) -> std::result::Result<(), Refused> {
