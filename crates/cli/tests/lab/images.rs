@@ -168,7 +168,7 @@ fn an_index_of_which_the_engine_has_one_platform_is_no_damage() {
 }
 
 #[test]
-fn twenty_versions_of_an_image_cost_little_more_than_one() {
+fn soak_twenty_versions_of_an_image_cost_little_more_than_one() {
     const VERSIONS: u64 = 20;
     const MIB: usize = 1 << 20;
     let (one, all) = (Lab::new(), Lab::new());
