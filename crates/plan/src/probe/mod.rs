@@ -12,7 +12,7 @@
 //! **In doubt nothing is restarted**: a probe of which any label or setting is not understood, a misspelt one
 //! too, is off, and a [`Finding`] says so with a suggestion. It does not fall back on something weaker.
 //!
-//! The way through it: [`read`] makes [`Probes`]; a scheduler asks when the [`due`](Timing::first) time is there; [`Health::step`]
+//! The way through it: [`read()`] makes [`Probes`]; a scheduler asks when the [due](Timing::first) time is there; [`Health::step`]
 //! takes each [`Outcome`] and says what changed. None of it asks a clock: times are a [`Duration`](std::time::Duration) since
 //! a moment that the caller chooses, on a clock that is never set.
 

@@ -1,7 +1,7 @@
 //! All probes of all containers, on one thread.
 //!
 //! Each probe is asked on a grid of its period, from a moment of its own on; no question is asked while the last one of
-//! the same probe is on its way. What an answer means is [`Health`]'s; what changed goes over the channel, in order.
+//! the same probe is on its way. What an answer means is [`Health`](lifeboat_plan::probe::Health)'s; what changed goes over the channel, in order.
 //!
 //! The thread keeps no state that is not in the containers themselves: after a crash everything is watched anew, and
 //! begins alive and not ready, as a container that has just started.
