@@ -4,13 +4,14 @@
 //! streams, a JSON line each way:
 //!
 //! - it reads its [`Orders`], finds the freezer cgroups, and answers `ready`;
-//! - before a container is frozen it is told so ([`Word::Pausing`]); only these it will ever thaw;
+//! - before a container is frozen it is told so, and how ([`Word::Freezing`], [`Word::Pausing`]); only these it will
+//!   ever thaw;
 //! - [`Word::Done`] ends it. The end of its input (we died), or the deadline, makes it thaw.
 //!
-//! Thawing: what the engine is asked to bring back together with the kernel ([`reconcile`]: what was frozen behind
-//! its back is thawed, what it paused is unpaused); where that has not worked after 500 ms, by the freezer cgroup;
-//! and then until it succeeds or a minute has passed the engine's own state is mended, which still says "paused" for
-//! a container that it had paused and that was thawed behind its back.
+//! Thawing: what was frozen by its cgroup is let go by it, at once and once: whoever freezes it later is another
+//! backup. What the engine was asked to pause is brought back together with the kernel ([`reconcile`]); where that has
+//! not worked after 500 ms, by the freezer cgroup; and then until it succeeds or a minute has passed the engine's own
+//! state is mended, which still says "paused" for a container that was thawed behind its back.
 
 use std::{
     collections::BTreeMap,
@@ -58,7 +59,9 @@ pub struct Target {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Word {
-    /// This container (by id) is about to be paused by us.
+    /// This container (by id) is about to be frozen by us, by its cgroup.
+    Freezing(String),
+    /// This container (by id) is about to be paused by the engine, because we ask for it.
     Pausing(String),
     /// It was not: somebody else had paused it.
     NotOurs(String),
@@ -96,11 +99,11 @@ pub fn run() -> u8 {
         return 1;
     }
     drop(lines);
-    let paused = match watch(read_words(), Duration::from_millis(orders.deadline_ms)) {
+    let still = match watch(read_words(), Duration::from_millis(orders.deadline_ms)) {
         Verdict::Done => return 0,
-        Verdict::Thaw(paused) => paused,
+        Verdict::Thaw(still) => still,
     };
-    thaw_all(&endpoint, &paused, &freezers);
+    thaw_all(&endpoint, &still, &freezers);
     // Whoever still listens learns that the capture is void.
     let _ = writeln!(stdout, "thawed").and_then(|()| stdout.flush());
     4
@@ -125,36 +128,53 @@ fn read_words() -> Receiver<Word> {
 
 enum Verdict {
     Done,
-    Thaw(Vec<String>),
+    Thaw(Vec<Still>),
+}
+
+/// A container that stands still because of us.
+#[derive(Debug, PartialEq, Eq)]
+struct Still {
+    id: String,
+    /// By the engine; otherwise by its cgroup.
+    paused: bool,
 }
 
 /// Follows the words until the work is done, the speaker is gone, or the deadline has passed.
 fn watch(words: Receiver<Word>, deadline: Duration) -> Verdict {
-    let mut paused: Vec<String> = Vec::new();
+    let mut still: Vec<Still> = Vec::new();
     let mut until: Option<Instant> = None;
     loop {
         let word = match until {
             None => words.recv().map_err(|_| RecvTimeoutError::Disconnected),
             Some(until) => words.recv_timeout(until.saturating_duration_since(Instant::now())),
         };
-        match word {
-            Ok(Word::Pausing(id)) => {
-                until.get_or_insert_with(|| Instant::now() + deadline);
-                paused.push(id);
+        let (id, paused) = match word {
+            Ok(Word::Freezing(id)) => (id, false),
+            Ok(Word::Pausing(id)) => (id, true),
+            Ok(Word::NotOurs(id)) => {
+                still.retain(|s| s.id != id);
+                continue;
             }
-            Ok(Word::NotOurs(id)) => paused.retain(|p| *p != id),
             Ok(Word::Done) => return Verdict::Done,
-            Err(_) => return Verdict::Thaw(paused),
-        }
+            Err(_) => return Verdict::Thaw(still),
+        };
+        until.get_or_insert_with(|| Instant::now() + deadline);
+        still.push(Still { id, paused });
     }
 }
 
 /// Thaws every container, all at once.
-fn thaw_all(endpoint: &Endpoint, paused: &[String], freezers: &BTreeMap<&str, Freezer>) {
+fn thaw_all(endpoint: &Endpoint, still: &[Still], freezers: &BTreeMap<&str, Freezer>) {
     std::thread::scope(|scope| {
-        for id in paused {
+        for Still { id, paused } in still {
             let freezer = freezers.get(id.as_str());
-            scope.spawn(move || thaw(endpoint, id, freezer));
+            scope.spawn(move || {
+                // Nothing of it can be under way any more, and the engine knows nothing of it.
+                let thawed = !paused && freezer.is_some_and(|freezer| freezer.thaw().is_ok());
+                if !thawed {
+                    thaw(endpoint, id, freezer);
+                }
+            });
         }
     });
 }
@@ -201,24 +221,31 @@ mod tests {
     #[test]
     fn only_what_we_paused_is_thawed_when_we_die() {
         let (sender, receiver) = channel();
-        for word in [pausing("a"), pausing("b"), Word::NotOurs("a".into())] {
+        let frozen = Word::Freezing("c".into());
+        for word in [
+            pausing("a"),
+            pausing("b"),
+            frozen,
+            Word::NotOurs("a".into()),
+        ] {
             sender.send(word).unwrap();
         }
         drop(sender);
-        let Verdict::Thaw(ids) = watch(receiver, Duration::from_secs(60)) else {
+        let Verdict::Thaw(still) = watch(receiver, Duration::from_secs(60)) else {
             panic!()
         };
-        assert_eq!(ids, ["b"]);
+        let still: Vec<_> = still.iter().map(|s| (s.id.as_str(), s.paused)).collect();
+        assert_eq!(still, [("b", true), ("c", false)]);
     }
 
     #[test]
     fn the_deadline_thaws_and_done_does_not() {
         let (sender, receiver) = channel();
         sender.send(pausing("a")).unwrap();
-        let Verdict::Thaw(ids) = watch(receiver, Duration::from_millis(20)) else {
+        let Verdict::Thaw(still) = watch(receiver, Duration::from_millis(20)) else {
             panic!()
         };
-        assert_eq!(ids, ["a"]);
+        assert_eq!(still.len(), 1);
         let (sender, receiver) = channel();
         sender.send(pausing("a")).unwrap();
         sender.send(Word::Done).unwrap();

@@ -57,7 +57,6 @@ enum Attempt {
 impl Still {
     fn freeze(&self, engine: &dyn Engine) -> std::result::Result<Attempt, lifeboat_engine::Error> {
         let frozen = match &self.freezer {
-            Some(freezer) if freezer.is_frozen()? => return Ok(Attempt::NotOurs),
             Some(freezer) => freezer.freeze(),
             None => engine.pause(&self.target.id),
         };
@@ -167,15 +166,20 @@ impl Freeze {
 
     /// Freezes all containers, together. When this returns, none of them runs.
     pub fn freeze(&mut self) -> Result<()> {
+        let mut stills = Vec::new();
         for target in self.targets.clone() {
-            self.tell(&Word::Pausing(target.id))?;
+            let freezer = Freezer::of_container(target.pid, &target.id).ok();
+            let word = match &freezer {
+                // Somebody else holds it still: it does not write, and it is not ours to thaw.
+                Some(freezer) if freezer.is_frozen()? => continue,
+                Some(_) => Word::Freezing(target.id.clone()),
+                None => Word::Pausing(target.id.clone()),
+            };
+            self.tell(&word)?;
+            stills.push(Still { target, freezer });
         }
         self.began = Some(Instant::now());
-        let stills = self.targets.iter().map(|target| Still {
-            freezer: Freezer::of_container(target.pid, &target.id).ok(),
-            target: target.clone(),
-        });
-        self.frozen = stills.collect();
+        self.frozen = stills;
         let engine = self.engine.as_ref();
         let results = at_once(&self.frozen, |still| still.freeze(engine));
         let mut failed = None;
