@@ -70,7 +70,13 @@ impl Records {
             OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX,
         )?;
         db.busy_timeout(std::time::Duration::from_secs(5))?;
-        Ok(Some(Self {
+        // The agent may be about to make them: the file comes before the table.
+        let made: bool = db.query_row(
+            "select exists (select 1 from sqlite_master where type = 'table' and name = 'job')",
+            [],
+            |row| row.get(0),
+        )?;
+        Ok(made.then_some(Self {
             db,
             path,
             begun_anew: None,
@@ -211,6 +217,15 @@ mod tests {
         assert_eq!(records.open_jobs().unwrap(), [job(2)]);
         assert_eq!(records.newest(1).unwrap()[0].id, 2);
         assert!(Records::look(dir.path()).unwrap().is_some());
+    }
+
+    #[test]
+    fn a_file_whose_table_is_not_made_yet_holds_nothing() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = Records::file(dir.path());
+        fs_err::create_dir_all(path.parent().unwrap()).unwrap();
+        fs_err::write(&path, "").unwrap();
+        assert!(Records::look(dir.path()).unwrap().is_none());
     }
 
     #[test]

@@ -299,16 +299,15 @@ fn lean_a_file_that_grows_without_end() {
     fs_err::create_dir_all(&source).unwrap();
     let path = source.join("log");
     large(&path, 8 << 20);
+    lab.init();
     let mut file = fs_err::OpenOptions::new().append(true).open(&path).unwrap();
     let grows = Busy::with(move |n| {
         // At most 2 GiB; a file that does not end is one that ends later than the backup.
         if n < 32_768 {
             file.write_all(&[n as u8; 64 << 10]).unwrap();
-        } else {
-            thread::sleep(Duration::from_millis(1));
         }
+        thread::sleep(Duration::from_millis(1));
     });
-    lab.init();
     let said = stderr(&lab.run(None, &["backup", "--path", source.to_str().unwrap()], 3));
     drop(grows);
     assert!(said.contains("changed while it was read"), "{said}");
