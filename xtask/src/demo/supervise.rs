@@ -198,8 +198,14 @@ fn signal_all(engine: &PrivateEngine, signal: &str, container: &str) -> Result<(
 
 /// The person who comes at last.
 fn heal(engine: &PrivateEngine, mishap: Mishap) -> Result<()> {
-    if let Mishap::Signal("STOP", container) = mishap {
-        signal_all(engine, "CONT", container)?;
+    match mishap {
+        Mishap::Signal("STOP", container) => signal_all(engine, "CONT", container),
+        Mishap::Signal(..) => Ok(()),
+        // What lost its connection while the engine was away, and did not end of it.
+        Mishap::Engine => {
+            let restart = "/containers/shop-worker-1/restart?t=1";
+            engine.api().post(restart, &serde_json::Value::Null)?;
+            Ok(())
+        }
     }
-    Ok(())
 }
