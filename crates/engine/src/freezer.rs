@@ -1,8 +1,7 @@
 //! The cgroup freezer behind `pause`, reached without the engine.
 //!
-//! It takes a millisecond where the engine needs thirty, and the engine does not see it: one that pauses a
-//! container itself ends its health monitor and calls it unhealthy until the next check, and what watches health
-//! (healers, proxies) acts on that.
+//! The engine does not see it: one that pauses a container itself ends its health monitor and calls it unhealthy until
+//! the next check, and what watches health (healers, proxies) may act on that.
 //!
 //! A freeze must end though the engine hangs: a watchdog finds a container's freezer *before* the freeze,
 //! and thaws by writing a file. Of a container that the engine paused, it goes on saying "paused" then, and its own
@@ -101,6 +100,16 @@ impl Freezer {
     #[must_use]
     pub fn path(&self) -> &Path {
         &self.directory
+    }
+
+    /// Whether we may write it: in a container the hierarchy is often mounted read-only.
+    #[must_use]
+    pub fn is_writable(&self) -> bool {
+        let file = match self.version {
+            Version::V1 => "freezer.state",
+            Version::V2 => "cgroup.freeze",
+        };
+        rustix::fs::access(self.directory.join(file), rustix::fs::Access::WRITE_OK).is_ok()
     }
 
     /// Whether all its processes stand still. A cgroup that is gone is not frozen.

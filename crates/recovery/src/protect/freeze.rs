@@ -1,7 +1,7 @@
 //! Freezing an app's containers, with a watchdog that thaws them whatever happens to us.
 //!
-//! By their freezer cgroups, which takes a millisecond and which the engine does not see (ADR 30); by the engine's
-//! `pause` where the cgroup cannot be reached.
+//! By their freezer cgroups, which the engine does not see (ADR 30); by the engine's `pause` where the cgroup cannot be
+//! reached or not be written.
 
 use std::{
     io::{BufRead, BufReader, Write},
@@ -168,7 +168,9 @@ impl Freeze {
     pub fn freeze(&mut self) -> Result<()> {
         let mut stills = Vec::new();
         for target in self.targets.clone() {
-            let freezer = Freezer::of_container(target.pid, &target.id).ok();
+            let freezer = Freezer::of_container(target.pid, &target.id)
+                .ok()
+                .filter(Freezer::is_writable);
             let word = match &freezer {
                 // Somebody else holds it still: it does not write, and it is not ours to thaw.
                 Some(freezer) if freezer.is_frozen()? => continue,
