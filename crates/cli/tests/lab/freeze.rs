@@ -71,14 +71,26 @@ fn the_engine_and_what_watches_health_see_nothing_of_a_freeze() {
 
 #[test]
 fn without_the_cgroups_in_reach_the_engine_pauses() {
+    the_engine_pauses_where("umount -R -l /sys/fs/cgroup");
+}
+
+#[test]
+fn where_the_cgroups_are_read_only_the_engine_pauses() {
+    // As in a container. Of the two versions, the one that is there.
+    the_engine_pauses_where(
+        "for at in /sys/fs/cgroup/freezer /sys/fs/cgroup; do ! [ -e $at/cgroup.procs ] || mount -o remount,bind,ro $at; done",
+    );
+}
+
+fn the_engine_pauses_where(hide: &str) {
     let lab = Lab::new();
     lab.init();
     let engine = tiny::engine(&lab, "a");
     healthy(&engine);
     let backup = lab.command(Some(&engine), &["backup", "notes", "-o", "json"]);
     let mut hidden = Command::new("unshare");
-    let script = "umount -R -l /sys/fs/cgroup && exec \"$@\"";
-    hidden.args(["-m", "sh", "-c", script, "sh"]);
+    let script = format!("{hide}; exec \"$@\"");
+    hidden.args(["-m", "sh", "-c", &script, "sh"]);
     hidden.arg(backup.get_program()).args(backup.get_args());
     for (name, value) in backup.get_envs() {
         match value {
