@@ -1,5 +1,8 @@
 //! The loop that keeps objectives.
 
+mod jobs;
+mod points;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -12,18 +15,16 @@ use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, unbounded};
 use lifeboat_engine::Engine;
 use lifeboat_plan::schedule::{
     AlertKind, Effect, Ended, Event, Job, JobEvent, Limits, Outcome, Plan, Scheduler, Task, Time,
-    Work, job::Owner,
+    job::Owner,
 };
 use parking_lot::Mutex;
 
 use crate::{
-    Error, Records, Result, Settings, commands,
+    Records, Result, Settings, commands,
     follow::Follow,
     metrics,
     outbox::Outbox,
     policies::{AppPolicy, Where},
-    process,
-    run::{self, Files},
     serve,
     view::{AppView, View},
 };
@@ -226,51 +227,6 @@ impl Loop {
         Ok(work)
     }
 
-    /// What the records say, and what became of jobs that were not over.
-    fn remember(&mut self) -> Result<()> {
-        for job in self.records.all()? {
-            self.learn(&job);
-        }
-        for mut job in self.records.open_jobs()? {
-            if job.owner != process::own() && process::lives(job.owner) {
-                tracing::info!(
-                    "job {} ({}) of an agent before this one still runs",
-                    job.id,
-                    commands::shown(&job.work)
-                );
-                run::watch(job.id, job.owner, self.to.clone());
-                self.jobs.insert(job.id, job);
-            } else {
-                self.close(&mut job, None);
-                self.learn(&job);
-            }
-        }
-        Ok(())
-    }
-
-    fn learn(&mut self, job: &Job) {
-        if job.outcome() != Some(&Outcome::Done) {
-            return;
-        }
-        let took = job
-            .ended
-            .zip(job.began)
-            .map(|(ended, began)| ended.since(began));
-        match &job.work {
-            Work::Capture { app } => {
-                if let (Some(began), Some(took)) = (job.began, took) {
-                    self.known.insert(app.to_string(), (began, Some(took)));
-                    self.last
-                        .insert(app.to_string(), (took, job.stall, job.bytes, job.added));
-                }
-            }
-            Work::Upkeep(task) => {
-                self.last_done
-                    .insert(task.clone(), job.began.unwrap_or(job.queued));
-            }
-        }
-    }
-
     fn run(&mut self, from: &Receiver<Msg>) {
         self.ask_for_points(Duration::ZERO);
         loop {
@@ -449,91 +405,8 @@ impl Loop {
         }
     }
 
-    fn points(&mut self, points: Vec<Point>) {
-        self.knows_points = true;
-        let mut newest: BTreeMap<String, Time> = BTreeMap::new();
-        for point in &points {
-            let at = newest.entry(point.app.clone()).or_insert(point.began);
-            *at = point.began.max(*at);
-        }
-        for (app, began) in newest {
-            let known = self.known.entry(app.clone()).or_insert((began, None));
-            known.0 = known.0.max(began);
-            if self.planned.contains(&app) {
-                self.step(Event::Point {
-                    app: app.as_str().into(),
-                    began,
-                    took: None,
-                });
-            }
-        }
-        if std::mem::take(&mut self.rebuild) {
-            self.rebuild_records(&points);
-        }
-    }
-
-    fn rebuild_records(&mut self, points: &[Point]) {
-        let mut points: Vec<&Point> = points.iter().collect();
-        points.sort_by_key(|point| point.began);
-        for point in points {
-            let work = Work::Capture {
-                app: point.app.as_str().into(),
-            };
-            let mut job = Job::new(self.scheduler.reserve(), work, process::own(), point.began);
-            job.began = Some(point.began);
-            job.point = Some(point.id.clone());
-            job.step(
-                point.began,
-                JobEvent::Said("found in the vault; its own record was lost".to_owned()),
-            );
-            job.step(point.began, JobEvent::Ended(Outcome::Done));
-            self.keep(&job);
-        }
-    }
-
-    /// Lists the vault's points, as a person would; the answer comes as a message.
-    fn ask_for_points(&self, after: Duration) {
-        let files = Files::of(&self.folder(), 0);
-        let (program, to, stop) = (
-            self.options.program.clone(),
-            self.to.clone(),
-            Arc::clone(&self.stop),
-        );
-        let work = move || {
-            std::thread::sleep(after);
-            if stop.load(Ordering::Relaxed) {
-                return;
-            }
-            files.remove();
-            let args: Vec<OsString> = ["points", "--output", "json"].map(OsString::from).to_vec();
-            let ended = process::start(&program, &args, &files.out, &files.err)
-                .and_then(|mut child| child.wait());
-            let points = match ended {
-                Ok(status) if status.success() => read_points(&files.answer()),
-                Ok(_) => Err(files
-                    .log()
-                    .last()
-                    .cloned()
-                    .unwrap_or_else(|| "it ended without a word".to_owned())),
-                Err(why) => Err(why.to_string()),
-            };
-            files.remove();
-            let _ = to.send(Msg::Points(points));
-        };
-        let _ = std::thread::Builder::new()
-            .name("objectives-job".to_owned())
-            .spawn(work);
-    }
-
     fn folder(&self) -> PathBuf {
         self.options.state.join("objectives")
-    }
-
-    fn keep(&self, job: &Job) {
-        // Protecting goes on without a record; the vault knows what was made.
-        if let Err(why) = self.records.put(job) {
-            tracing::error!("job {}: {why}", job.id);
-        }
     }
 
     /// Steps the schedule and does what it says.
@@ -552,102 +425,6 @@ impl Loop {
                 }
             }
         }
-    }
-
-    fn start(&mut self, id: u64, work: Work) {
-        // The schedule never starts an app twice; what an agent before this one started, it does not know.
-        if self.jobs.values().any(|job| job.work == work) {
-            let _ = self.to.send(Msg::Busy(id));
-            return;
-        }
-        let mut job = Job::new(id, work, process::own(), now());
-        job.step(now(), JobEvent::Phase("run".to_owned()));
-        self.keep(&job);
-        self.outbox.began(&job, &self.sender, &self.settings);
-        let protected: Vec<AppPolicy> = self
-            .apps
-            .iter()
-            .filter(|a| a.policy.protect.value)
-            .cloned()
-            .collect();
-        let commands = commands::commands(&job.work, &self.settings, &protected);
-        let files = Files::of(&self.folder(), id);
-        files.remove();
-        self.jobs.insert(id, job);
-        run::run(
-            id,
-            self.options.program.clone(),
-            commands,
-            files,
-            self.to.clone(),
-        );
-    }
-
-    /// Ends a record by what its process left; the beginning of the point that counts.
-    fn close(&mut self, job: &mut Job, code: Option<i32>) -> Option<Time> {
-        let files = Files::of(&self.folder(), job.id);
-        for line in files.log() {
-            job.step(now(), JobEvent::Said(line));
-        }
-        let (outcome, began) = commands::ended(job, code, &files.answer());
-        job.step(now(), JobEvent::Ended(outcome));
-        // The time that the point bears, which is what its age is counted from.
-        if began.is_some() {
-            job.began = began;
-        }
-        self.keep(job);
-        files.remove();
-        began
-    }
-
-    fn over(&mut self, job: &Job, began: Option<Time>) {
-        self.keep(job);
-        self.learn(job);
-        let outcome = job.outcome().cloned().unwrap_or(Outcome::Interrupted);
-        *self
-            .view
-            .lock()
-            .ended
-            .entry((kind(&job.work).to_owned(), outcome.word()))
-            .or_default() += 1;
-        if let Work::Capture { app } = &job.work {
-            let failures = self.failures.entry(app.to_string()).or_default();
-            match &outcome {
-                Outcome::Done => {
-                    *failures = 0;
-                    self.why.remove(&**app);
-                }
-                Outcome::Failed { why } => {
-                    *failures += 1;
-                    self.why.insert(app.to_string(), why.clone());
-                }
-                other => {
-                    *failures += 1;
-                    self.why.insert(app.to_string(), other.word().to_owned());
-                }
-            }
-        }
-        let ended = match (&job.work, &outcome) {
-            (_, Outcome::Done) => Ended::Done { began },
-            (Work::Upkeep(_), Outcome::Incomplete { .. }) => Ended::Done { began: None },
-            (_, Outcome::Cancelled) => Ended::Cancelled,
-            _ => Ended::Failed,
-        };
-        self.step(Event::Ended { job: job.id, ended });
-        // A job of an agent before this one is none of this schedule's.
-        if let (Work::Capture { app }, Some(began)) = (&job.work, began) {
-            self.step(Event::Point {
-                app: Arc::clone(app),
-                began,
-                took: None,
-            });
-        }
-        let kept = self.planned.iter().all(|app| {
-            self.scheduler
-                .misses(app)
-                .is_none_or(|misses| misses > now())
-        });
-        self.outbox.ended(job, &self.sender, &self.settings, kept);
     }
 
     fn show(&self) {
@@ -677,39 +454,4 @@ impl Loop {
         view.knows_points = self.knows_points;
         view.troubles = self.sender.troubles();
     }
-}
-
-fn kind(work: &Work) -> &'static str {
-    match work {
-        Work::Capture { .. } => "capture",
-        Work::Upkeep(Task::Forget) => "forget",
-        Work::Upkeep(Task::Prune) => "prune",
-        Work::Upkeep(Task::Check) => "check",
-        Work::Upkeep(Task::Registry(_)) => "registry",
-        Work::Upkeep(Task::Copy(_)) => "copy",
-    }
-}
-
-fn read_points(answer: &str) -> std::result::Result<Vec<Point>, String> {
-    let answer: serde_json::Value =
-        serde_json::from_str(answer).map_err(|e| Error::Records(e.to_string()).to_string())?;
-    let points = answer["points"]
-        .as_array()
-        .or_else(|| answer.as_array())
-        .into_iter()
-        .flatten();
-    let usable = points.filter(|point| point["partial"] == false);
-    let read = usable.filter_map(|point| {
-        let (site, host, app) = (
-            point["site"].as_str()?,
-            point["host"].as_str()?,
-            point["app"].as_str()?,
-        );
-        Some(Point {
-            app: format!("{site}/{host}/{app}"),
-            id: point["id"].as_str()?.to_owned(),
-            began: Time::of(point["time"].as_str()?.parse().ok()?),
-        })
-    });
-    Ok(read.collect())
 }

@@ -1,0 +1,174 @@
+//! Jobs: begun as processes, closed by what these left, remembered by their records.
+
+use std::sync::Arc;
+
+use lifeboat_plan::schedule::{Ended, Event, Job, JobEvent, Outcome, Task, Time, Work};
+
+use super::{Loop, Msg, now};
+use crate::{
+    Result, commands,
+    policies::AppPolicy,
+    process,
+    run::{self, Files},
+};
+
+impl Loop {
+    /// What the records say, and what became of jobs that were not over.
+    pub(super) fn remember(&mut self) -> Result<()> {
+        for job in self.records.all()? {
+            self.learn(&job);
+        }
+        for mut job in self.records.open_jobs()? {
+            if job.owner != process::own() && process::lives(job.owner) {
+                tracing::info!(
+                    "job {} ({}) of an agent before this one still runs",
+                    job.id,
+                    commands::shown(&job.work)
+                );
+                run::watch(job.id, job.owner, self.to.clone());
+                self.jobs.insert(job.id, job);
+            } else {
+                self.close(&mut job, None);
+                self.learn(&job);
+            }
+        }
+        Ok(())
+    }
+
+    pub(super) fn learn(&mut self, job: &Job) {
+        if job.outcome() != Some(&Outcome::Done) {
+            return;
+        }
+        let took = job
+            .ended
+            .zip(job.began)
+            .map(|(ended, began)| ended.since(began));
+        match &job.work {
+            Work::Capture { app } => {
+                if let (Some(began), Some(took)) = (job.began, took) {
+                    self.known.insert(app.to_string(), (began, Some(took)));
+                    self.last
+                        .insert(app.to_string(), (took, job.stall, job.bytes, job.added));
+                }
+            }
+            Work::Upkeep(task) => {
+                self.last_done
+                    .insert(task.clone(), job.began.unwrap_or(job.queued));
+            }
+        }
+    }
+
+    pub(super) fn start(&mut self, id: u64, work: Work) {
+        // The schedule never starts an app twice; what an agent before this one started, it does not know.
+        if self.jobs.values().any(|job| job.work == work) {
+            let _ = self.to.send(Msg::Busy(id));
+            return;
+        }
+        let mut job = Job::new(id, work, process::own(), now());
+        job.step(now(), JobEvent::Phase("run".to_owned()));
+        self.keep(&job);
+        self.outbox.began(&job, &self.sender, &self.settings);
+        let protected: Vec<AppPolicy> = self
+            .apps
+            .iter()
+            .filter(|a| a.policy.protect.value)
+            .cloned()
+            .collect();
+        let commands = commands::commands(&job.work, &self.settings, &protected);
+        let files = Files::of(&self.folder(), id);
+        files.remove();
+        self.jobs.insert(id, job);
+        run::run(
+            id,
+            self.options.program.clone(),
+            commands,
+            files,
+            self.to.clone(),
+        );
+    }
+
+    /// Ends a record by what its process left; the beginning of the point that counts.
+    pub(super) fn close(&mut self, job: &mut Job, code: Option<i32>) -> Option<Time> {
+        let files = Files::of(&self.folder(), job.id);
+        for line in files.log() {
+            job.step(now(), JobEvent::Said(line));
+        }
+        let (outcome, began) = commands::ended(job, code, &files.answer());
+        job.step(now(), JobEvent::Ended(outcome));
+        // The time that the point bears, which is what its age is counted from.
+        if began.is_some() {
+            job.began = began;
+        }
+        self.keep(job);
+        files.remove();
+        began
+    }
+
+    pub(super) fn over(&mut self, job: &Job, began: Option<Time>) {
+        self.keep(job);
+        self.learn(job);
+        let outcome = job.outcome().cloned().unwrap_or(Outcome::Interrupted);
+        *self
+            .view
+            .lock()
+            .ended
+            .entry((kind(&job.work).to_owned(), outcome.word()))
+            .or_default() += 1;
+        if let Work::Capture { app } = &job.work {
+            let failures = self.failures.entry(app.to_string()).or_default();
+            match &outcome {
+                Outcome::Done => {
+                    *failures = 0;
+                    self.why.remove(&**app);
+                }
+                Outcome::Failed { why } => {
+                    *failures += 1;
+                    self.why.insert(app.to_string(), why.clone());
+                }
+                other => {
+                    *failures += 1;
+                    self.why.insert(app.to_string(), other.word().to_owned());
+                }
+            }
+        }
+        let ended = match (&job.work, &outcome) {
+            (_, Outcome::Done) => Ended::Done { began },
+            (Work::Upkeep(_), Outcome::Incomplete { .. }) => Ended::Done { began: None },
+            (_, Outcome::Cancelled) => Ended::Cancelled,
+            _ => Ended::Failed,
+        };
+        self.step(Event::Ended { job: job.id, ended });
+        // A job of an agent before this one is none of this schedule's.
+        if let (Work::Capture { app }, Some(began)) = (&job.work, began) {
+            self.step(Event::Point {
+                app: Arc::clone(app),
+                began,
+                took: None,
+            });
+        }
+        let kept = self.planned.iter().all(|app| {
+            self.scheduler
+                .misses(app)
+                .is_none_or(|misses| misses > now())
+        });
+        self.outbox.ended(job, &self.sender, &self.settings, kept);
+    }
+
+    pub(super) fn keep(&self, job: &Job) {
+        // Protecting goes on without a record; the vault knows what was made.
+        if let Err(why) = self.records.put(job) {
+            tracing::error!("job {}: {why}", job.id);
+        }
+    }
+}
+
+fn kind(work: &Work) -> &'static str {
+    match work {
+        Work::Capture { .. } => "capture",
+        Work::Upkeep(Task::Forget) => "forget",
+        Work::Upkeep(Task::Prune) => "prune",
+        Work::Upkeep(Task::Check) => "check",
+        Work::Upkeep(Task::Registry(_)) => "registry",
+        Work::Upkeep(Task::Copy(_)) => "copy",
+    }
+}
