@@ -26,13 +26,19 @@ where
     let (sender, connection) = shaken.map_err(|e| broken(&e))?;
     let exchange = exchange(sender, authority, service);
     tokio::pin!(connection, exchange);
-    let mut open = true;
-    loop {
-        tokio::select! {
-            biased;
-            done = &mut exchange => return done,
-            _ = &mut connection, if open => open = false,
-        }
+    let ended = tokio::select! {
+        biased;
+        done = &mut exchange => return done,
+        ended = &mut connection => ended,
+    };
+    // What came before the end counts. A request that was handed over after it is never answered, so nobody waits.
+    tokio::select! {
+        biased;
+        done = &mut exchange => done,
+        () = std::future::ready(()) => Err(match ended {
+            Err(e) => broken(&e),
+            Ok(()) => "it closes the connection before its answer is whole".into(),
+        }),
     }
 }
 
