@@ -6,7 +6,7 @@
 use std::time::Duration;
 
 use super::event::{Effect, Happened, Kind, What};
-use super::unit::{Doing, Exit, Health, Phase, Unit, Wanted};
+use super::unit::{Doing, Exit, Health, Job, Phase, Queued, Reason, Unit, Wanted};
 use super::{Moment, Seen, World};
 
 /// So long nothing is done to what somebody else works on.
@@ -193,6 +193,11 @@ impl World {
         let Some(unit) = self.units.get_mut(id) else {
             return;
         };
+        // To be started after whom it follows: it is to be started anyway now.
+        let follows = |queued: &Queued| {
+            matches!(queued.reason, Reason::Follows(_)) && queued.job != Job::Recreate
+        };
+        unit.queued = unit.queued.take().filter(|queued| !follows(queued));
         if !unit.is_supervised() {
             return;
         }
@@ -389,7 +394,7 @@ impl World {
             if unit
                 .queued
                 .as_ref()
-                .is_some_and(|q| q.reason == super::unit::Reason::Unhealthy)
+                .is_some_and(|q| q.reason == Reason::Unhealthy)
             {
                 unit.queued = None;
             }

@@ -35,10 +35,11 @@ impl World {
                 if let Some(unit) = self.units.get_mut(&id) {
                     unit.queued = None;
                 }
+                // It waited for this; something else may have happened to it meanwhile.
+                self.consider(at, &id);
                 continue;
             }
-            let starts = matches!(queued.job, Job::Start | Job::Recreate);
-            if starts && self.starts_under_way() >= MOST_STARTS {
+            if self.starts(&id, queued.job) && self.starts_under_way() >= MOST_STARTS {
                 continue;
             }
             if self.waits(at, &id) {
@@ -46,6 +47,12 @@ impl World {
             }
             self.begin(at, &id, queued);
         }
+    }
+
+    /// Whether it is a start at once: a restart of what has ended meanwhile is one too.
+    fn starts(&self, id: &str, job: Job) -> bool {
+        let running = self.units.get(id).map(|unit| unit.phase) == Some(Phase::Running);
+        matches!(job, Job::Start | Job::Recreate) || (job == Job::Restart && !running)
     }
 
     fn starts_under_way(&self) -> usize {

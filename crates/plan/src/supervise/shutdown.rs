@@ -2,20 +2,24 @@
 //!
 //! What tells them apart is what comes after. An engine that shuts down signals all its containers within a moment
 //! and is gone within the grace. So: when the connection is lost, the burst of signals before it is looked at; where
-//! nothing was left running without one, it was the engine, and what was before the first of them counts. An engine that
+//! nothing was left running without one, and it was gone soon after the last had ended, it was the engine, and what was
+//! before the first of them counts. A person who stops the last one that runs, a moment before the engine goes, cannot be
+//! told from it: that one runs again. An engine that
 //! was killed stops what it left running when it comes up again, with the same events once more: until it has been
 //! listed, they are its own.
 
 use std::time::Duration;
 
 use super::event::{Effect, Note};
-use super::unit::{Phase, Wanted};
+use super::unit::{Phase, Unit, Wanted};
 use super::{Moment, World};
 
 /// Signals of one shutdown come within so long of each other.
 const BURST: Duration = Duration::from_secs(3);
 /// An engine waits for so long for its containers, and a little more for itself.
 const SHUTDOWN: Duration = Duration::from_secs(20);
+/// Once the last has ended, an engine that shuts down is gone within this. What ended before, a person stopped.
+const LAST_RITES: Duration = Duration::from_secs(10);
 
 impl World {
     /// The engine does not answer any more.
@@ -90,6 +94,17 @@ impl World {
             .units
             .values()
             .any(|unit| unit.phase == Phase::Running && !burst.contains(&unit.id));
-        if left_running { Vec::new() } else { burst }
+        let last_end = burst
+            .iter()
+            .map(|id| self.units.get(id).and_then(Unit::ended_at))
+            .collect::<Option<Vec<Moment>>>();
+        let long_ended = last_end
+            .and_then(|ends| ends.into_iter().max())
+            .is_some_and(|end| at.since(end) > LAST_RITES);
+        if left_running || long_ended {
+            Vec::new()
+        } else {
+            burst
+        }
     }
 }

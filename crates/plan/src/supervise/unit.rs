@@ -242,6 +242,11 @@ impl Unit {
         }
     }
 
+    /// When it ended, where it does not run.
+    pub(super) fn ended_at(&self) -> Option<Moment> {
+        (self.phase == Phase::Exited).then_some(self.since)
+    }
+
     /// Whether it is looked after.
     #[must_use]
     pub fn is_supervised(&self) -> bool {

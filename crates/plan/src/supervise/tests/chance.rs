@@ -128,7 +128,17 @@ impl Engine {
                 .pending
                 .iter()
                 .filter(|e| matches!(e, Effect::Start { .. } | Effect::Recreate { .. }));
-            assert!(starts.count() <= MOST_STARTS);
+            assert!(
+                starts.count() <= MOST_STARTS,
+                "{:?}; {:?}",
+                self.pending,
+                self.play
+                    .world
+                    .units
+                    .values()
+                    .map(|u| (&u.id, u.doing))
+                    .collect::<Vec<_>>()
+            );
         }
         if !self.play.effects.is_empty() {
             self.take();
@@ -190,6 +200,9 @@ impl Engine {
                 self.play.wait(*secs);
             }
             Turn::EngineRestarts => {
+                // A person's stop a moment before cannot be told from the engine's own.
+                self.play.wait(11);
+                self.take();
                 if !self.pending.is_empty() {
                     return;
                 }

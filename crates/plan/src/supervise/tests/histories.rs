@@ -130,6 +130,17 @@ fn an_engines_shutdown_is_no_persons_wish() {
 }
 
 #[test]
+fn an_engine_that_goes_later_did_not_stop_the_last_one() {
+    let mut play = Play::with(vec![facts("a", Policy::No), facts("done", Policy::No)]);
+    play.on("done", What::Die { code: 0 });
+    play.on("a", What::Kill { signal: 15 })
+        .on("a", KILLED)
+        .wait(11)
+        .event(Event::Lost);
+    assert_eq!(play.state("a"), "stopped");
+}
+
+#[test]
 fn a_persons_stop_before_the_engine_is_killed_stays_one() {
     let mut play = Play::with(vec![facts("a", Policy::No), facts("b", Policy::No)]);
     play.on("a", What::Kill { signal: 15 })
