@@ -51,8 +51,9 @@ impl<'a> Ask<'a> {
 }
 
 impl RegistryClient {
-    /// Whether there is a registry. Over the first of two schemes a failure is no reason to wait.
-    pub(super) fn ping(&self, is_first_try: bool) -> Result<()> {
+    /// Whether there is a registry. Over the first of two schemes a failure is no reason to wait; `over_tls` is what
+    /// it was.
+    pub(super) fn ping(&self, is_first_try: bool, over_tls: Option<String>) -> Result<()> {
         let url = self.url("v2/", &[])?;
         let work = async {
             if is_first_try {
@@ -63,13 +64,18 @@ impl RegistryClient {
                 .await
         };
         let answer = self.wait(work)?;
-        match answer.status() {
-            StatusCode::OK => Ok(()),
-            StatusCode::NOT_FOUND => Err(self.bad_answer(
+        match (answer.status(), over_tls) {
+            (StatusCode::OK, _) => Ok(()),
+            // What a TLS server says to plain HTTP: it broke off before, and its reason (an alert) got lost in the
+            // reset of the connection.
+            (StatusCode::BAD_REQUEST, Some(why)) => Err(self.unreachable(format!(
+                "{why}; it speaks TLS: where it wants a certificate of ours, give one with --registry-cert"
+            ))),
+            (StatusCode::NOT_FOUND, _) => Err(self.bad_answer(
                 "its greeting",
                 "it is no registry (no /v2/); is the address right?",
             )),
-            status => Err(self.status("its greeting", status)),
+            (status, _) => Err(self.status("its greeting", status)),
         }
     }
 

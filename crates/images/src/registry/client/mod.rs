@@ -92,12 +92,16 @@ impl RegistryClient {
             tokens: Mutex::default(),
             cancelled,
         };
+        let mut over_tls = None;
         for (at, scheme) in schemes.iter().enumerate() {
             client.base = address.url(scheme)?;
-            match client.ping(at + 1 < schemes.len()) {
+            match client.ping(at + 1 < schemes.len(), over_tls.take()) {
                 // One that speaks TLS is not talked to without, because nobody vouches for it.
                 Err(Error::Unreachable { why, .. })
-                    if at + 1 < schemes.len() && !exchange::is_about_trust(&why) => {}
+                    if at + 1 < schemes.len() && !exchange::is_about_trust(&why) =>
+                {
+                    over_tls = Some(why);
+                }
                 Err(e) => return Err(e),
                 Ok(()) => return Ok(client),
             }

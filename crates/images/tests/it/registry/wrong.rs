@@ -446,3 +446,31 @@ fn a_tag_that_moves_while_it_is_read_is_as_it_was_last() {
         "what it left behind is not in the record"
     );
 }
+
+/// It takes a greeting by TLS, and resets the connection, as one whose alert is lost; to plain HTTP it says what servers
+/// that speak TLS say.
+#[test]
+fn one_that_breaks_tls_off_is_not_taken_for_a_plain_one() {
+    use std::io::{Read as _, Write as _};
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap().to_string().parse().unwrap();
+    std::thread::spawn(move || {
+        for stream in listener.incoming() {
+            let mut stream = stream.unwrap();
+            let mut first = [0; 1];
+            if stream.read_exact(&mut first).is_ok() && first != [0x16] {
+                let answer = "HTTP/1.0 400 Bad Request\r\n\r\nClient sent an HTTP request to an HTTPS server.\n";
+                let _ = stream.write_all(answer.as_bytes());
+                let _ = std::io::copy(&mut stream, &mut std::io::sink());
+            }
+        }
+    });
+    let error = RegistryClient::connect(&address, ClientOptions::default(), Arc::new(|| false))
+        .map(|_| ())
+        .unwrap_err();
+    let text = error.to_string();
+    assert!(
+        text.contains("cannot be reached") && text.contains("--registry-cert"),
+        "{text}"
+    );
+}
