@@ -42,6 +42,7 @@ pub struct FaultyStore {
     delete_crashes: Mutex<Vec<(u64, Fault)>>,
     bad_sectors: Mutex<Vec<ObjectName>>,
     listed: Mutex<Vec<Area>>,
+    ranges: AtomicU64,
     full: AtomicBool,
     denied: AtomicBool,
     crashed: AtomicBool,
@@ -59,6 +60,7 @@ impl FaultyStore {
             delete_crashes: Mutex::new(Vec::new()),
             bad_sectors: Mutex::new(Vec::new()),
             listed: Mutex::new(Vec::new()),
+            ranges: AtomicU64::new(0),
             full: AtomicBool::new(false),
             denied: AtomicBool::new(false),
             crashed: AtomicBool::new(false),
@@ -108,6 +110,11 @@ impl FaultyStore {
     /// How often an area was listed so far.
     pub fn lists(&self, area: Area) -> usize {
         self.listed.lock().iter().filter(|a| **a == area).count()
+    }
+
+    /// Ranges of objects that were asked for so far.
+    pub fn ranges(&self) -> u64 {
+        self.ranges.load(Ordering::SeqCst)
     }
 
     /// Everything fails from now on.
@@ -222,6 +229,7 @@ impl Store for FaultyStore {
     }
 
     fn get_range(&self, name: &ObjectName, offset: u64, length: usize) -> Result<Vec<u8>> {
+        self.ranges.fetch_add(1, Ordering::SeqCst);
         self.readable(name)?;
         self.inner.get_range(name, offset, length)
     }

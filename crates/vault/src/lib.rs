@@ -71,7 +71,7 @@ pub use key::KeyInfo;
 pub use keys::KeyOwner;
 pub use node::{Metadata, Node, NodeKind, Timestamp, Tree, Xattr};
 pub use progress::{Progress, Silent};
-pub use read::{Descend, FileReader, Reader, VisitLimit, Visits};
+pub use read::{Descend, FileReader, Gathered, Reader, VisitLimit, Visits};
 pub use repo::{Snapshots, Vault};
 pub use snapshot::{Snapshot, Summary};
 pub use write::{FileWriter, SavedFile, WriteStats, Writer, WriterOptions};

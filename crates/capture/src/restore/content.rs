@@ -1,8 +1,8 @@
-//! What is in a file: blob by blob, by several threads where there are many.
+//! What is in a file: blob by blob, by several threads where there are many. Neighbours in a pack are read together.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use lifeboat_vault::{BlobId, BlobKind, ErrorKind};
+use lifeboat_vault::{BlobId, BlobKind, ErrorKind, Gathered};
 use parking_lot::Mutex;
 use rustix::{fd::OwnedFd, io::Errno};
 
@@ -13,6 +13,9 @@ use crate::{CaptureError, Result};
 const HOLE: usize = 4096;
 /// From so many blobs on, threads that are free help with one file.
 const WIDE: usize = 16;
+
+/// Blobs of a large file that one thread takes at a time: bytes, about.
+const PIECE: u64 = 4 << 20;
 
 /// Why a file has no content: about it alone, or about everything.
 enum Stop {
@@ -27,6 +30,13 @@ struct Cursor<'c> {
     stop: Option<Stop>,
 }
 
+/// One blob of a file.
+struct Part {
+    id: BlobId,
+    at: u64,
+    len: u64,
+}
+
 /// One file's content on its way.
 struct Content<'a> {
     fd: &'a OwnedFd,
@@ -37,12 +47,14 @@ struct Content<'a> {
 }
 
 impl Restore<'_> {
-    /// Writes the content. A reason instead of an error is about this file alone.
+    /// Writes the content; of a small file it may have been gathered. A reason instead of an error is about this
+    /// file alone.
     pub(super) fn write(
         &self,
         fd: &OwnedFd,
         size: u64,
         content: &[BlobId],
+        near: &Gathered,
         path: &(dyn Fn() -> Vec<u8> + Sync),
     ) -> Result<Option<String>> {
         let cursor = Cursor {
@@ -57,7 +69,9 @@ impl Restore<'_> {
             cursor: Mutex::new(cursor),
             holes: AtomicU64::new(0),
         };
-        if content.len() < WIDE {
+        if is_small(size) {
+            self.write_gathered(&work, near);
+        } else if content.len() < WIDE {
             self.write_some(&work);
         } else {
             // All that are free; who comes meanwhile goes alone.
@@ -87,44 +101,75 @@ impl Restore<'_> {
         Ok(None)
     }
 
-    /// Writes blobs until none is left or somebody stopped.
+    /// Writes all blobs, which are in memory already, or few.
+    fn write_gathered(&self, work: &Content<'_>, near: &Gathered) {
+        while let Some(parts) = self.next_parts(work, 1) {
+            self.write_parts(work, &parts, near);
+        }
+    }
+
+    /// Gathers and writes blobs until none is left or somebody stopped.
     fn write_some(&self, work: &Content<'_>) {
-        while let Some((id, at, len)) = self.next_blob(work) {
-            match self.write_blob(work, id, at, len) {
-                Ok(()) => self.options.progress.advance(0, len),
-                Err(stop) => drop(work.cursor.lock().stop.get_or_insert(stop)),
+        while let Some(parts) = self.next_parts(work, PIECE) {
+            let near = self.reader.gather(parts.iter().map(|part| part.id));
+            self.write_parts(work, &parts, &near);
+        }
+    }
+
+    fn write_parts(&self, work: &Content<'_>, parts: &[Part], near: &Gathered) {
+        for part in parts {
+            match self.write_blob(work, part, near) {
+                Ok(()) => self.options.progress.advance(0, part.len),
+                Err(stop) => {
+                    work.cursor.lock().stop.get_or_insert(stop);
+                    return;
+                }
             }
         }
     }
 
-    /// The next blob, where it goes and how long it is.
-    fn next_blob(&self, work: &Content<'_>) -> Option<(BlobId, u64, u64)> {
+    /// The next blobs, of so many bytes or a little more, where they go and how long they are. None twice: what is
+    /// known to be zeros is not read.
+    fn next_parts(&self, work: &Content<'_>, bytes: u64) -> Option<Vec<Part>> {
         let mut cursor = work.cursor.lock();
-        if cursor.stop.is_some() {
-            return None;
+        let mut parts = Vec::new();
+        let mut taken = 0;
+        while taken < bytes && cursor.stop.is_none() {
+            let Some(id) = cursor.rest.next().copied() else {
+                break;
+            };
+            let at = cursor.at;
+            let Some(len) = self.reader.blob_len(BlobKind::Data, id) else {
+                let lost = lifeboat_vault::VaultError::MissingBlob { kind: "data", id };
+                cursor.stop = Some(Stop::Reason(lost.to_string()));
+                return None;
+            };
+            cursor.at = at.saturating_add(len);
+            if cursor.at > work.size {
+                cursor.stop = Some(Stop::Reason(wrong_size(cursor.at, work.size)));
+                return None;
+            }
+            if self.zeros.read().contains(&id) {
+                work.holes.fetch_add(len, Ordering::Relaxed);
+                self.options.progress.advance(0, len);
+                // A file of nothing but zeros can have millions of them.
+                continue;
+            }
+            taken += len.max(1);
+            parts.push(Part { id, at, len });
         }
-        let id = *cursor.rest.next()?;
-        let at = cursor.at;
-        let Some(len) = self.reader.blob_len(BlobKind::Data, id) else {
-            let lost = lifeboat_vault::VaultError::MissingBlob { kind: "data", id };
-            cursor.stop = Some(Stop::Reason(lost.to_string()));
-            return None;
-        };
-        cursor.at = at.saturating_add(len);
-        if cursor.at > work.size {
-            cursor.stop = Some(Stop::Reason(wrong_size(cursor.at, work.size)));
-            return None;
-        }
-        Some((id, at, len))
+        (!parts.is_empty() && cursor.stop.is_none()).then_some(parts)
     }
 
-    fn write_blob(&self, work: &Content<'_>, id: BlobId, at: u64, len: u64) -> Result<(), Stop> {
+    fn write_blob(&self, work: &Content<'_>, part: &Part, near: &Gathered) -> Result<(), Stop> {
+        let &Part { id, at, len } = part;
         self.options.cancel.check().map_err(Stop::Error)?;
+        // Another thread, or the blob before, may have met it meanwhile.
         if self.zeros.read().contains(&id) {
             work.holes.fetch_add(len, Ordering::Relaxed);
             return Ok(());
         }
-        let bytes = match self.reader.blob(BlobKind::Data, id) {
+        let bytes = match self.reader.gathered_blob(near, id) {
             Ok(bytes) => bytes,
             Err(e) if e.kind() == ErrorKind::Damaged => return Err(Stop::Reason(e.to_string())),
             Err(e) => return Err(Stop::Error(e.into())),
@@ -144,6 +189,11 @@ impl Restore<'_> {
         write_at(work.fd, &bytes, at)
             .map_err(|e| Stop::Error(CaptureError::os("write", &(work.path)(), e)))
     }
+}
+
+/// Whether a file is written from what was gathered for several.
+pub(super) fn is_small(size: u64) -> bool {
+    size <= PIECE
 }
 
 fn wrong_size(at: u64, size: u64) -> String {

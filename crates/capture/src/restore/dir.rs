@@ -5,10 +5,10 @@ use std::sync::{
     atomic::{AtomicUsize, Ordering},
 };
 
-use lifeboat_vault::{BlobId, ErrorKind, Metadata, Node, NodeKind, Tree};
+use lifeboat_vault::{BlobId, ErrorKind, Gathered, Metadata, Node, NodeKind, Tree};
 use rustix::{fd::OwnedFd, fs::Mode, io::Errno};
 
-use super::{Overwrite, Restore};
+use super::{Overwrite, Restore, content::is_small};
 use crate::{CaptureError, Result, pool::Queue, sys};
 
 /// Files that one thread takes at a time, at most.
@@ -81,13 +81,33 @@ impl Restore<'_> {
             Job::Root(dir) => self.hand_out(dir, queue),
             Job::Dir(above, index, whole) => self.directory(above, index, whole, queue),
             Job::Files(dir, indices) => {
+                let near = self.near(&dir, &indices);
                 for index in indices {
                     self.options.cancel.check()?;
-                    self.entry(&dir, index)?;
+                    self.entry(&dir, index, &near)?;
                 }
                 self.job_done(dir)
             }
         }
+    }
+
+    /// The content of small files, neighbours in a pack read together; not of what may be there already.
+    fn near(&self, dir: &DirWork, indices: &[usize]) -> Gathered {
+        let is_new = |node: &Node| {
+            self.options.overwrite == Overwrite::Never || sys::stat_at(&dir.fd, &node.name).is_err()
+        };
+        let content = |&index: &usize| {
+            let node = dir.tree.nodes.get(index)?;
+            match &node.kind {
+                // One of several names may be written under another.
+                NodeKind::File { size, content } if is_small(*size) && node.meta.links < 2 => {
+                    is_new(node).then_some(content)
+                }
+                _ => None,
+            }
+        };
+        let ids = indices.iter().filter_map(content).flatten().copied();
+        self.reader.gather(ids)
     }
 
     /// A name that may be created: one component, and none that leads anywhere.

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use lifeboat_vault::{BlobId, BlobKind, Node, NodeKind, Reader};
+use lifeboat_vault::{BlobId, BlobKind, Gathered, Node, NodeKind, Reader};
 use rustix::{
     fd::{AsFd, OwnedFd},
     fs::{AtFlags, Mode, OFlags},
@@ -26,22 +26,22 @@ pub(super) enum Made {
 
 impl Restore<'_> {
     /// Restores anything but a directory. Its job is counted as done by the caller.
-    pub(super) fn entry(&self, dir: &Arc<DirWork>, index: usize) -> Result<()> {
+    pub(super) fn entry(&self, dir: &Arc<DirWork>, index: usize, near: &Gathered) -> Result<()> {
         let Some(node) = dir.tree.nodes.get(index) else {
             return Ok(());
         };
         if node.meta.links > 1 && node.meta.inode != 0 {
-            return self.linked(dir, index, node);
+            return self.linked(dir, index, node, near);
         }
-        self.single(dir, node).map(|_| ())
+        self.single(dir, node, near).map(|_| ())
     }
 
     /// Restores what a node says, without regard to its other names.
-    pub(super) fn single(&self, dir: &DirWork, node: &Node) -> Result<Made> {
+    pub(super) fn single(&self, dir: &DirWork, node: &Node, near: &Gathered) -> Result<Made> {
         let name = self.checked(dir, &node.name)?;
         match &node.kind {
             NodeKind::File { size, content } => {
-                let made = self.regular(dir, name, node, *size, content)?;
+                let made = self.regular(dir, name, node, (*size, content), near)?;
                 // The bytes were told blob by blob.
                 self.options.progress.advance(1, 0);
                 Ok(made)
@@ -59,8 +59,8 @@ impl Restore<'_> {
         dir: &DirWork,
         name: &[u8],
         node: &Node,
-        size: u64,
-        content: &[BlobId],
+        (size, content): (u64, &[BlobId]),
+        near: &Gathered,
     ) -> Result<Made> {
         let path = || self.path(&dir.path, name);
         if self.options.overwrite == Overwrite::Resume
@@ -78,7 +78,7 @@ impl Restore<'_> {
         if dir.hands_down {
             self.drop_inherited(&fd, &node.meta);
         }
-        let written = self.write(&fd, size, content, &path);
+        let written = self.write(&fd, size, content, near, &path);
         let reason = match written {
             Ok(None) => {
                 self.apply(&fd, &node.meta, path);

@@ -6,7 +6,7 @@
 
 use std::sync::Arc;
 
-use lifeboat_vault::{Node, NodeKind};
+use lifeboat_vault::{Gathered, Node, NodeKind};
 use rustix::{
     fd::OwnedFd,
     fs::{AtFlags, Mode, OFlags},
@@ -38,7 +38,13 @@ enum State {
 
 impl Restore<'_> {
     /// Restores one of several names.
-    pub(super) fn linked(&self, dir: &Arc<DirWork>, index: usize, node: &Node) -> Result<()> {
+    pub(super) fn linked(
+        &self,
+        dir: &Arc<DirWork>,
+        index: usize,
+        node: &Node,
+        near: &Gathered,
+    ) -> Result<()> {
         let key = (node.meta.device_id, node.meta.inode);
         {
             let mut links = self.links.lock();
@@ -60,7 +66,7 @@ impl Restore<'_> {
                         &path,
                         "it was one file with another that differs now; restored as two",
                     );
-                    return self.single(dir, node).map(|_| ());
+                    return self.single(dir, node, near).map(|_| ());
                 }
                 Some(Claim {
                     state: State::Writing(waiting),
@@ -89,11 +95,11 @@ impl Restore<'_> {
                     ..
                 }) => {
                     drop(links);
-                    return self.single(dir, node).map(|_| ());
+                    return self.single(dir, node, near).map(|_| ());
                 }
             }
         }
-        let made = self.single(dir, node)?;
+        let made = self.single(dir, node, near)?;
         let stat = match made {
             Made::Yes => sys::stat_at(&dir.fd, &node.name).ok(),
             Made::No => None,
@@ -121,7 +127,7 @@ impl Restore<'_> {
         if let Some(State::Writing(waiting)) = before {
             for (dir, index) in waiting {
                 if let Some(node) = dir.tree.nodes.get(index) {
-                    self.linked(&dir, index, node)?;
+                    self.linked(&dir, index, node, &Gathered::default())?;
                 }
                 self.job_done(dir)?;
             }
@@ -168,7 +174,7 @@ impl Restore<'_> {
                     &here(),
                     "it cannot be linked to its other name here; restored as a copy",
                 );
-                self.single(dir, node).map(|_| ())
+                self.single(dir, node, &Gathered::default()).map(|_| ())
             }
             (Err(e), _) => Err(e),
         }

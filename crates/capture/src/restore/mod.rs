@@ -54,6 +54,9 @@ use crate::{CaptureError, Problem, Result, pool, sys};
 use dir::{DirWork, Job};
 use links::Claim;
 
+/// Requests that are under way to a server at once, at least: a core alone would wait for each answer.
+const REQUESTS: usize = 6;
+
 /// What all threads of one restore share.
 struct Restore<'a> {
     reader: &'a Reader,
@@ -146,6 +149,10 @@ pub fn restore_tree<'r>(
             )
         }
     };
+    let threads = match options.threads {
+        0 if reader.is_remote() => pool::threads(0).max(REQUESTS),
+        asked => pool::threads(asked),
+    };
     let restore = Restore {
         reader,
         options,
@@ -158,14 +165,14 @@ pub fn restore_tree<'r>(
         visits: Visits::new(options.visits),
         searched: Visits::new(options.visits),
         zeros: RwLock::default(),
-        spare: AtomicUsize::new(pool::threads(options.threads)),
+        spare: AtomicUsize::new(threads),
         privileged: rustix::process::geteuid().is_root(),
         more_warnings: AtomicU32::new(0),
     };
     let work = DirWork::new(fd, Vec::new(), tree, None, meta, options.include.is_none());
     restore.nothing_in_the_way(&work)?;
     pool::run(
-        pool::threads(options.threads),
+        threads,
         Job::Root(Arc::new(work)),
         || (),
         |job, queue, ()| restore.job(job, queue),

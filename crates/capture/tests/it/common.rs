@@ -40,7 +40,7 @@ pub fn open_vault(path: &Path) -> Vault {
     .unwrap()
 }
 
-fn vault(store: Arc<dyn Store>) -> Vault {
+pub fn vault(store: Arc<dyn Store>) -> Vault {
     Vault::create(
         store,
         PASSWORD.as_bytes(),

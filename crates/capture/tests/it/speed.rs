@@ -1,9 +1,13 @@
 //! The second pass runs inside the freeze: it has to be bound by `stat`.
 
-use std::time::{Duration, Instant};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use fs_err as fs;
 use lifeboat_capture::{Parent, SkipSet, estimate};
+use lifeboat_store::{FaultyStore, MemoryStore};
 
 use crate::common::*;
 
@@ -98,4 +102,31 @@ fn a_large_file_is_written_by_several_threads() {
     compare(&look(&from), &look(&to), |name, seen| {
         without_blocks(name, seen) || name.is_empty()
     });
+}
+
+/// Neighbours in a pack are read together: small files of one directory, the pieces of a large one.
+#[test]
+fn a_restore_asks_for_neighbours_at_once() {
+    let dir = tempfile::tempdir_in(place()).unwrap();
+    let (from, to) = (dir.path().join("from"), dir.path().join("to"));
+    fs::create_dir_all(from.join("small")).unwrap();
+    for n in 0..640 {
+        fs::write(from.join(format!("small/{n:03}")), noise(500, n)).unwrap();
+    }
+    fs::write(from.join("large"), noise(48 << 20, 9)).unwrap();
+    let store = Arc::new(FaultyStore::new(Arc::new(MemoryStore::new())));
+    let vault = vault(store.clone());
+    let writer = writer(&vault);
+    let captured = capture(&writer, &from, None, false);
+    let root = subtree(&captured);
+    commit(writer, root, &["/x"]);
+    let before = store.ranges();
+    assert_eq!(restore(&vault, root, &to).problems, []);
+    let asked = store.ranges() - before;
+    compare(&look(&from), &look(&to), |name, seen| {
+        without_blocks(name, seen) || name.is_empty()
+    });
+    // One by one it would be more than 700. How the writer spreads blobs over packs is a matter of threads.
+    println!("{asked} ranges");
+    assert!(asked < 200, "{asked} ranges for 640 small files and 48 MiB");
 }

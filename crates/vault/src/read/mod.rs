@@ -13,6 +13,7 @@
 pub(crate) mod blobs;
 mod file;
 mod find;
+mod runs;
 
 use std::{
     collections::BTreeSet,
@@ -25,6 +26,7 @@ use parking_lot::RwLock;
 
 pub use file::FileReader;
 pub use find::{Descend, MAX_DEPTH, MAX_PATH, VisitLimit, Visits};
+pub use runs::Gathered;
 
 use crate::{
     bits::Bits,
