@@ -19,6 +19,7 @@ use crate::{
     env::Environment,
     error::{Result, VaultError},
     id::{KeyId, PackId},
+    index::IndexMap,
     near::Near,
     seal::{KeyMaterial, SealKey},
     unpacked::object_name,
@@ -61,6 +62,8 @@ pub struct Core {
     pub seen_to_lag: AtomicBool,
     /// What is kept near of it, where it lies far away.
     pub near: OnceLock<Arc<Near>>,
+    /// Where the index is kept mapped.
+    pub index_map: OnceLock<IndexMap>,
     /// How long who only reads waits for a lock, and what ends the wait.
     pub patience: OnceLock<Patience>,
     /// Writes of index and snapshot files that failed and may yet arrive, on a store that is asked over a network.

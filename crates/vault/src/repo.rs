@@ -112,6 +112,7 @@ impl Vault {
             doubts: AtomicU64::new(0),
             lock_memory: OnceLock::new(),
             near: OnceLock::new(),
+            index_map: OnceLock::new(),
             patience: OnceLock::new(),
             seen_to_lag: AtomicBool::new(false),
         };
@@ -166,6 +167,7 @@ impl Vault {
             doubts: AtomicU64::new(0),
             lock_memory: OnceLock::new(),
             near: OnceLock::new(),
+            index_map: OnceLock::new(),
             patience: OnceLock::new(),
             seen_to_lag: AtomicBool::new(false),
         })))

@@ -4,16 +4,23 @@
 //! is in it. So a reader goes on with the others and asks the packs ([`Core::rescue`]), a writer refuses
 //! ([`LoadedIndex::whole`]), and [`Vault::rebuild_index`](crate::Vault::rebuild_index) mends.
 
-use std::collections::{BTreeSet, HashSet};
+use std::{
+    collections::{BTreeSet, HashSet},
+    path::{Path, PathBuf},
+};
 
 use lifeboat_store::{Area, StoreError};
 
-use super::{Index, IndexBuilder, IndexFile};
+use super::{
+    Index, IndexBuilder, IndexFile,
+    mapped::{self, MapKey},
+};
 use crate::{
     error::{ErrorKind, Result, VaultError},
     id::{IndexId, PackId},
     opened::Core,
     pack::PackedBlob,
+    repo::Vault,
     unpacked::object_name,
 };
 
@@ -21,6 +28,28 @@ use crate::{
 const MOST_THREADS: usize = 8;
 /// How often the index is listed again because a file of it went meanwhile.
 const MOST_ROUNDS: usize = 10;
+
+/// Index files that are read beside the mapped ones each time, before all are mapped anew.
+const MOST_BESIDE: usize = 8;
+
+/// Where the index is kept mapped.
+pub struct IndexMap {
+    path: PathBuf,
+    key: MapKey,
+    /// Of fewer blobs the JSON is read as quickly.
+    smallest: usize,
+}
+
+impl Vault {
+    /// Keeps the index of this vault in a file of this directory (of ours, 0700) once it has so many blobs.
+    pub fn map_index_in(&self, directory: &Path, smallest: usize) {
+        let _ = self.0.index_map.set(IndexMap {
+            path: directory.join("map"),
+            key: MapKey::derive(&self.0.master),
+            smallest,
+        });
+    }
+}
 
 /// Files that cannot be read, ascending by id.
 pub type Unreadable = Vec<(IndexId, VaultError)>;
@@ -55,23 +84,88 @@ impl LoadedIndex {
 
 impl Core {
     /// All index files, in memory. Some are read and parsed at the same time; the result does not
-    /// depend on which is done first.
+    /// depend on which is done first. What is mapped already is not read ([`super::mapped`]).
     pub fn load_index(&self) -> Result<LoadedIndex> {
-        let mut builder = IndexBuilder::default();
-        let (files, unreadable) = self.read_index(|_, file| {
-            builder.add_file(file);
-            Ok(())
-        })?;
-        let index = builder.build();
-        if unreadable.is_empty() {
-            let named: HashSet<&PackId> = index.packs().iter().collect();
+        let loaded = match self.load_onto_map()? {
+            Some(loaded) => loaded,
+            None => {
+                let mut builder = IndexBuilder::default();
+                let (files, unreadable) = self.read_index(|_, file| {
+                    builder.add_file(file);
+                    Ok(())
+                })?;
+                let loaded = LoadedIndex {
+                    index: builder.build(),
+                    unreadable,
+                    files,
+                };
+                self.save_map(&loaded);
+                loaded
+            }
+        };
+        if loaded.unreadable.is_empty() {
+            let named: HashSet<&PackId> = loaded.index.packs().iter().collect();
             self.keep_only(Area::Data, &|id| named.contains(&PackId(*id)));
         }
-        Ok(LoadedIndex {
+        Ok(loaded)
+    }
+
+    /// What is mapped, and what came after it. `None` where nothing is mapped that can be built on.
+    fn load_onto_map(&self) -> Result<Option<LoadedIndex>> {
+        let Some(map) = self.index_map.get() else {
+            return Ok(None);
+        };
+        let Some((base, known)) = mapped::open(&map.path, &map.key) else {
+            return Ok(None);
+        };
+        let (old, old_files) = (base.len(), known.len());
+        let mut is_there = true;
+        let mut marks = false;
+        let mut base = Some(base);
+        let mut builder = None;
+        let (files, unreadable) = self.read_index_beside(
+            |ids| {
+                is_there = known.iter().all(|id| ids.binary_search(&id.0).is_ok());
+                known
+            },
+            |_, file| {
+                marks |= !file.to_delete.is_empty();
+                let onto = || IndexBuilder::onto(base.take().unwrap_or_default());
+                builder.get_or_insert_with(onto).add_file(file);
+                Ok(())
+            },
+        )?;
+        // A file that is gone was replaced, and what it said may be so no more.
+        if !is_there || marks {
+            return Ok(None);
+        }
+        let index = match (builder, base) {
+            (None, Some(base)) => base,
+            (builder, _) => builder.unwrap_or_default().build(),
+        };
+        let loaded = LoadedIndex {
             index,
             unreadable,
             files,
-        })
+        };
+        let more = loaded.index.len().saturating_sub(old);
+        if more > old / 8 || loaded.files.len() > old_files + MOST_BESIDE {
+            self.save_map(&loaded);
+        }
+        Ok(Some(loaded))
+    }
+
+    /// Keeps the index for the next time. Where that cannot be done, it is not kept.
+    fn save_map(&self, loaded: &LoadedIndex) {
+        let Some(map) = self.index_map.get() else {
+            return;
+        };
+        if !loaded.unreadable.is_empty() || loaded.index.len() < map.smallest {
+            return;
+        }
+        if let Err(error) = mapped::save(&map.path, &map.key, &loaded.index, &loaded.files) {
+            tracing::debug!(%error, "map the index");
+        }
     }
 
     /// The same with every copy of a blob that is there more than once, for when one of them is bad.
@@ -91,12 +185,25 @@ impl Core {
     /// as well: what both say must not be missed.
     pub fn read_index(
         &self,
+        take: impl FnMut(IndexId, IndexFile) -> Result<()>,
+    ) -> Result<(BTreeSet<IndexId>, Unreadable)> {
+        self.read_index_beside(|_| BTreeSet::new(), take)
+    }
+
+    /// The same but for the files that `known` picks from the first listing, ascending by id.
+    fn read_index_beside(
+        &self,
+        known: impl FnOnce(&[[u8; 32]]) -> BTreeSet<IndexId>,
         mut take: impl FnMut(IndexId, IndexFile) -> Result<()>,
     ) -> Result<(BTreeSet<IndexId>, Unreadable)> {
         let mut files = BTreeSet::new();
+        let mut known = Some(known);
         let mut unreadable = Vec::new();
         for round in 0.. {
             let mut ids = self.list(Area::Index)?;
+            if let Some(known) = known.take() {
+                files = known(&ids);
+            }
             self.keep_only(Area::Index, &|id| ids.binary_search(id).is_ok());
             ids.retain(|id| !files.contains(&IndexId(*id)));
             let mut gone = false;

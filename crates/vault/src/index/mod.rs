@@ -1,6 +1,6 @@
 //! Where each blob lies: compact in memory, JSON in the vault.
 //!
-//! In memory a blob costs 52 bytes: entries sorted by id with a table over the first bits of the
+//! In memory a blob costs 52 bytes, or nothing but pages of a file ([`mapped`]): entries sorted by id with a table over the first bits of the
 //! id, so that a look-up touches one or two entries. Duplicates are tolerated: of equal blobs one in a pack that stays
 //! wins over one in a pack that is marked for deletion ([`crate::prune`]), else the first read.
 //!
@@ -9,11 +9,13 @@
 
 mod json;
 mod load;
+mod mapped;
 mod rebuild;
 mod rewrite;
 mod usual;
 
 pub use json::{IndexFile, IndexedPack, MAX_BLOBS_PER_FILE};
+pub use load::IndexMap;
 pub use load::LoadedIndex;
 pub(crate) use load::is_gone;
 pub use rebuild::RebuiltIndex;
@@ -23,6 +25,9 @@ use std::{
     num::NonZeroU32,
 };
 
+use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
+
+use self::mapped::Slab;
 use crate::{
     blob::BlobKind,
     id::{BlobId, PackId},
@@ -51,7 +56,8 @@ impl BlobLocation {
     }
 }
 
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, FromBytes, IntoBytes, Immutable, KnownLayout)]
+#[repr(C)]
 struct Entry {
     id: BlobId,
     /// Number in `packs`, shifted left by one; the lowest bit says tree.
@@ -63,6 +69,13 @@ struct Entry {
 }
 
 impl Entry {
+    /// In which order entries lie: of equal blobs one in a pack that stays, then the one in the pack that was added
+    /// first.
+    fn order(&self, states: &[PackState]) -> impl Ord + use<> {
+        let dying = !states[(self.pack >> 1) as usize].is_live();
+        (self.id, self.kind(), dying, self.pack, self.offset)
+    }
+
     fn kind(&self) -> BlobKind {
         if self.pack & 1 == 1 {
             BlobKind::Tree
@@ -98,9 +111,9 @@ impl PackState {
 pub struct Index {
     packs: Vec<PackId>,
     states: Vec<PackState>,
-    entries: Vec<Entry>,
+    entries: Slab<Entry>,
     /// `table[b]..table[b + 1]` are the entries whose id begins with the bits `b`.
-    table: Vec<u32>,
+    table: Slab<u32>,
     bits: u32,
 }
 
@@ -226,6 +239,8 @@ fn prefix(id: &BlobId, bits: u32) -> usize {
 /// Gathers index files into an [`Index`].
 #[derive(Default)]
 pub struct IndexBuilder {
+    /// What was gathered before, in order and each blob once; its packs are the first ones here.
+    base: Option<Index>,
     packs: Vec<PackId>,
     states: Vec<PackState>,
     numbers: HashMap<PackId, u32>,
@@ -233,6 +248,19 @@ pub struct IndexBuilder {
 }
 
 impl IndexBuilder {
+    /// Goes on from an index that was [built](Self::build). Right as long as what is added marks no packs: of a blob
+    /// that several packs have the index has kept one, and that one might be marked.
+    pub fn onto(base: Index) -> IndexBuilder {
+        let numbers = base.packs.iter().zip(0..).map(|(pack, n)| (*pack, n));
+        IndexBuilder {
+            packs: base.packs.clone(),
+            states: base.states.clone(),
+            numbers: numbers.collect(),
+            entries: Vec::new(),
+            base: Some(base),
+        }
+    }
+
     /// Adds a pack (again).
     pub fn add(&mut self, pack: PackId, blobs: impl IntoIterator<Item = crate::pack::PackedBlob>) {
         let number = self.number(pack);
@@ -298,14 +326,16 @@ impl IndexBuilder {
 
     fn finish(self, copies: bool) -> Index {
         let IndexBuilder {
+            base,
             packs,
             states,
             mut entries,
             ..
         } = self;
-        // Of equal blobs one in a pack that stays, then the one in the pack that was added first.
-        let dying = |e: &Entry| !states[(e.pack >> 1) as usize].is_live();
-        entries.sort_unstable_by_key(|e| (e.id, e.kind(), dying(e), e.pack, e.offset));
+        entries.sort_unstable_by_key(|e| e.order(&states));
+        if let Some(base) = base {
+            entries = merged(&base.entries, entries, &states);
+        }
         entries
             .dedup_by(|a, b| a.id == b.id && a.kind() == b.kind() && !(copies && a.pack != b.pack));
         entries.shrink_to_fit();
@@ -322,11 +352,26 @@ impl IndexBuilder {
         Index {
             packs,
             states,
-            entries,
-            table,
+            entries: Slab::Owned(entries),
+            table: Slab::Owned(table),
             bits,
         }
     }
+}
+
+/// Two sorted lists as one.
+fn merged(base: &[Entry], new: Vec<Entry>, states: &[PackState]) -> Vec<Entry> {
+    let mut all = Vec::with_capacity(base.len() + new.len());
+    let mut rest = base;
+    for entry in new {
+        let before = rest.partition_point(|e| e.order(states) < entry.order(states));
+        let (now, later) = rest.split_at(before);
+        all.extend_from_slice(now);
+        all.push(entry);
+        rest = later;
+    }
+    all.extend_from_slice(rest);
+    all
 }
 
 #[cfg(test)]
