@@ -30,6 +30,8 @@ use crate::{
 /// Name and version, as locks and snapshots carry them.
 pub const PROGRAM: &str = concat!("lifeboat ", env!("CARGO_PKG_VERSION"));
 const DEFAULT_SITE: &str = "default";
+/// From so many blobs on the index is kept mapped; the JSON of fewer is read in a few milliseconds.
+const SMALLEST_MAP: usize = 20_000;
 /// Seconds by which two clocks may differ, the way between them included.
 const CLOCK_MAY_DIFFER: i64 = 120;
 
@@ -162,10 +164,14 @@ impl Session {
 
     /// Without it everything works, only slower.
     fn keep_near(&self, vault: &Vault) {
-        if self.global.store.no_cache || !vault.store().is_remote() {
+        if self.global.store.no_cache {
             return;
         }
         let Some(dir) = self.cache_dir() else { return };
+        vault.map_index(&dir, SMALLEST_MAP);
+        if !vault.store().is_remote() {
+            return;
+        }
         let opened = vault
             .keep_near(&dir)
             .and_then(|()| cache::clean(&dir, cache::MAX_AGE));

@@ -91,6 +91,12 @@ impl Cache {
         Ok(cache)
     }
 
+    /// Where a vault's index is kept in a form of its own. It counts as one of the kept files.
+    pub fn index_map(root: &Path, vault: &str) -> Option<PathBuf> {
+        let dir = is_id(vault).then(|| root.join(vault))?;
+        Some(dir.join(Area::Index.as_str()).join("map"))
+    }
+
     /// A whole object, if it is there and not larger than one of its area can be.
     pub fn get(&self, name: &ObjectName) -> Option<Vec<u8>> {
         let (mut file, length) = self.file(name)?;

@@ -43,6 +43,7 @@ pub struct FaultyStore {
     bad_sectors: Mutex<Vec<ObjectName>>,
     listed: Mutex<Vec<Area>>,
     ranges: AtomicU64,
+    read: Mutex<Vec<Area>>,
     full: AtomicBool,
     denied: AtomicBool,
     crashed: AtomicBool,
@@ -61,6 +62,7 @@ impl FaultyStore {
             bad_sectors: Mutex::new(Vec::new()),
             listed: Mutex::new(Vec::new()),
             ranges: AtomicU64::new(0),
+            read: Mutex::new(Vec::new()),
             full: AtomicBool::new(false),
             denied: AtomicBool::new(false),
             crashed: AtomicBool::new(false),
@@ -110,6 +112,11 @@ impl FaultyStore {
     /// How often an area was listed so far.
     pub fn lists(&self, area: Area) -> usize {
         self.listed.lock().iter().filter(|a| **a == area).count()
+    }
+
+    /// How many whole objects of an area were read so far.
+    pub fn reads(&self, area: Area) -> usize {
+        self.read.lock().iter().filter(|a| **a == area).count()
     }
 
     /// Ranges of objects that were asked for so far.
@@ -224,6 +231,7 @@ impl Store for FaultyStore {
     }
 
     fn get(&self, name: &ObjectName) -> Result<Vec<u8>> {
+        self.read.lock().push(name.area());
         self.readable(name)?;
         self.inner.get(name)
     }

@@ -252,7 +252,7 @@ fn index(quick: bool) -> Result<Curve> {
             .split_whitespace()
             .filter_map(|word| word.parse().ok())
             .collect();
-        let [open, asked, peak] = numbers[..] else {
+        let [open, asked, peak, mapped] = numbers[..] else {
             bail!("index_growth says {said:?}");
         };
         let one = |what: &str, seconds: f64| Row {
@@ -263,6 +263,7 @@ fn index(quick: bool) -> Result<Curve> {
             peak,
         };
         rows.push(one("parsing and sorting it", open));
+        rows.push(one("opening it mapped, every byte checked", mapped));
         rows.push(one("1,000,000 look-ups", asked));
     }
     Ok(curve(

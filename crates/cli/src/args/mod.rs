@@ -218,8 +218,8 @@ pub struct StoreArgs {
     /// Folder where index, trees and list of points of a vault on a server are kept near
     /// [default: ~/.cache/lifeboat]
     ///
-    /// What lies there can be deleted at any time; `lifeboat cache` shows it. A vault in a directory
-    /// needs none.
+    /// What lies there can be deleted at any time; `lifeboat cache` shows it. Of a large vault in a directory the
+    /// index is kept there too.
     #[arg(long, value_name = "DIR", global = true, env = environment::CACHE_DIR, hide_env_values = true, value_hint = ValueHint::DirPath)]
     pub cache_dir: Option<PathBuf>,
 

@@ -9,7 +9,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use lifeboat_store::{Area, StoreError};
+use lifeboat_store::{Area, Cache, StoreError, cache};
 
 use super::{
     Index, IndexBuilder, IndexFile,
@@ -34,20 +34,52 @@ const MOST_BESIDE: usize = 8;
 
 /// Where the index is kept mapped.
 pub struct IndexMap {
-    path: PathBuf,
+    /// Of all caches.
+    root: PathBuf,
     key: MapKey,
     /// Of fewer blobs the JSON is read as quickly.
     smallest: usize,
 }
 
 impl Vault {
-    /// Keeps the index of this vault in a file of this directory (of ours, 0700) once it has so many blobs.
-    pub fn map_index_in(&self, directory: &Path, smallest: usize) {
+    /// Keeps the index of this vault, once it has so many blobs, in its cache below this directory, wherever the vault
+    /// lies.
+    pub fn map_index(&self, root: &Path, smallest: usize) {
         let _ = self.0.index_map.set(IndexMap {
-            path: directory.join("map"),
+            root: root.to_owned(),
             key: MapKey::derive(&self.0.master),
             smallest,
         });
+    }
+}
+
+impl Core {
+    /// The mapped index and the files that it stands for, where there is one.
+    fn open_map(&self) -> Option<(Index, BTreeSet<IndexId>)> {
+        let map = self.index_map.get()?;
+        let path = Cache::index_map(&map.root, &self.config.id)?;
+        let found = mapped::open(&path, &map.key)?;
+        // It is used: it stays.
+        let _ = Cache::open(&map.root, &self.config.id, cache::LIMIT);
+        Some(found)
+    }
+
+    /// Keeps the index for the next time. Where that cannot be done, it is not kept.
+    fn save_map(&self, loaded: &LoadedIndex) {
+        let Some(map) = self.index_map.get() else {
+            return;
+        };
+        if !loaded.unreadable.is_empty() || loaded.index.len() < map.smallest {
+            return;
+        }
+        let Some(path) = Cache::index_map(&map.root, &self.config.id) else {
+            return;
+        };
+        let saved = Cache::open(&map.root, &self.config.id, cache::LIMIT)
+            .and_then(|_| mapped::save(&path, &map.key, &loaded.index, &loaded.files));
+        if let Err(error) = saved {
+            tracing::debug!(%error, "map the index");
+        }
     }
 }
 
@@ -112,10 +144,7 @@ impl Core {
 
     /// What is mapped, and what came after it. `None` where nothing is mapped that can be built on.
     fn load_onto_map(&self) -> Result<Option<LoadedIndex>> {
-        let Some(map) = self.index_map.get() else {
-            return Ok(None);
-        };
-        let Some((base, known)) = mapped::open(&map.path, &map.key) else {
+        let Some((base, known)) = self.open_map() else {
             return Ok(None);
         };
         let (old, old_files) = (base.len(), known.len());
@@ -153,19 +182,6 @@ impl Core {
             self.save_map(&loaded);
         }
         Ok(Some(loaded))
-    }
-
-    /// Keeps the index for the next time. Where that cannot be done, it is not kept.
-    fn save_map(&self, loaded: &LoadedIndex) {
-        let Some(map) = self.index_map.get() else {
-            return;
-        };
-        if !loaded.unreadable.is_empty() || loaded.index.len() < map.smallest {
-            return;
-        }
-        if let Err(error) = mapped::save(&map.path, &map.key, &loaded.index, &loaded.files) {
-            tracing::debug!(%error, "map the index");
-        }
     }
 
     /// The same with every copy of a blob that is there more than once, for when one of them is bad.

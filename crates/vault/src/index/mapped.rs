@@ -150,7 +150,7 @@ impl Sections {
 }
 
 /// Maps the file, if it is there, whole, and ours. With the index files that it stands for.
-pub(super) fn open(path: &Path, key: &MapKey) -> Option<(Index, BTreeSet<IndexId>)> {
+pub fn open(path: &Path, key: &MapKey) -> Option<(Index, BTreeSet<IndexId>)> {
     let (file, _) = fs::File::open(path).ok()?.into_parts();
     let header = read_header(&file)?;
     let sections = Sections::of(&header)?;
@@ -222,12 +222,7 @@ fn is_ours(map: &[u8], header: &Header, key: &MapKey) -> bool {
 
 /// Writes the file anew, in place of the one that is there. It is not made durable: one that a power cut tears is not
 /// believed.
-pub(super) fn save(
-    path: &Path,
-    key: &MapKey,
-    index: &Index,
-    files: &BTreeSet<IndexId>,
-) -> io::Result<()> {
+pub fn save(path: &Path, key: &MapKey, index: &Index, files: &BTreeSet<IndexId>) -> io::Result<()> {
     let temporary = path.with_file_name(format!("tmp-map-{}", std::process::id()));
     let mut options = fs::OpenOptions::new();
     options.write(true).create(true).truncate(true).mode(0o600);

@@ -9,7 +9,7 @@
 
 mod json;
 mod load;
-mod mapped;
+pub mod mapped;
 mod rebuild;
 mod rewrite;
 mod usual;

@@ -7,6 +7,7 @@ mod copying;
 mod crash;
 mod damage;
 mod lost_index;
+mod mapped;
 mod near;
 mod odd;
 mod opening;

@@ -77,6 +77,8 @@ struct History {
     broken: Option<Broken>,
     lives: u64,
     deaths: usize,
+    /// Every other seed: machines that keep the index mapped.
+    maps: Option<tempfile::TempDir>,
 }
 
 impl History {
@@ -94,6 +96,7 @@ impl History {
             broken,
             lives: seed << 16,
             deaths: 0,
+            maps: (seed % 2 == 1).then(|| tempfile::tempdir().expect("a folder for the maps")),
         }
     }
 
@@ -122,7 +125,9 @@ impl History {
             true => self.dice.below(2 * most).cast_signed() - most.cast_signed(),
             false => 0,
         };
-        Life::new(&self.simulation, name, self.lives, off, self.broken)
+        let mut life = Life::new(&self.simulation, name, self.lives, off, self.broken);
+        life.maps = self.maps.as_ref().map(|dir| dir.path().join(name));
+        life
     }
 
     /// One to three clients beside each other.

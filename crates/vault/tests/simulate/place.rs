@@ -1,6 +1,7 @@
 //! A vault in a simulated place, and who works with it.
 
 use std::{
+    path::PathBuf,
     sync::{Arc, OnceLock},
     time::Duration,
 };
@@ -79,6 +80,8 @@ pub struct Life {
     pub store: Arc<SimulatedStore>,
     env: Environment,
     broken: Option<Broken>,
+    /// Where this machine keeps its mapped index, from one life to the next.
+    pub maps: Option<PathBuf>,
 }
 
 impl Life {
@@ -93,6 +96,7 @@ impl Life {
             store: simulation.client(name),
             env: environment(simulation, name, seed, off),
             broken,
+            maps: None,
         }
     }
 
@@ -101,6 +105,7 @@ impl Life {
             store: simulation.calm_client(name),
             env: environment(simulation, name, seed, 0),
             broken: None,
+            maps: None,
         }
     }
 
@@ -109,6 +114,7 @@ impl Life {
             store: simulation.inspector(),
             env: environment(simulation, "inspector", seed, 0),
             broken: None,
+            maps: None,
         }
     }
 
@@ -117,7 +123,11 @@ impl Life {
             Some(broken) => Arc::new(Disorder::new(self.store.clone(), broken)),
             None => self.store.clone(),
         };
-        Vault::open(store, PASSWORD, self.env.clone())
+        let vault = Vault::open(store, PASSWORD, self.env.clone())?;
+        if let Some(maps) = &self.maps {
+            vault.map_index(maps, 1);
+        }
+        Ok(vault)
     }
 }
 
