@@ -54,6 +54,7 @@ struct Row {
 
 /// Measures everything and writes `docs/growth.md`.
 pub fn run(docs: &Path, dir: &Path, ours: &Program, quick: bool, space: u64) -> Result<()> {
+    let _ground = super::ground::Ground::new(dir, space)?;
     let mut growth = Growth {
         machine: Machine::this()?,
         command: format!(
@@ -83,7 +84,7 @@ fn round_trip(
     x: f64,
     rows: &mut Vec<Row>,
 ) -> Result<()> {
-    let place = Place::new(&dir.join("run"))?;
+    let place = Place::new(&dir.join("run/place"))?;
     ours.init(&place)?;
     for step in [Step::First, Step::Unchanged] {
         let sample = measure::run(ours.backup(&place, 1, source), place.dir())?;
@@ -192,7 +193,7 @@ fn generations(dir: &Path, ours: &Program, quick: bool) -> Result<Curve> {
         &dir.join("sets"),
         set::Scale::one_in(if quick { 16 } else { 4 }),
     )?;
-    let place = Place::new(&dir.join("run"))?;
+    let place = Place::new(&dir.join("run/place"))?;
     ours.init(&place)?;
     let mut rows = Vec::new();
     for n in 1..=last {

@@ -9,6 +9,7 @@
 
 mod chart;
 mod figures;
+mod ground;
 mod growth;
 pub mod measure;
 mod plot;
@@ -25,6 +26,7 @@ use anyhow::{Context as _, Result, bail};
 use lifeboat_testkit::{command, packages};
 
 use self::figures::{Figures, Machine, Measured, SetFigures, Step};
+use self::ground::Ground;
 use self::measure::{Sample, Spread};
 use self::program::{OURS, Place, Program};
 use self::set::{Scale, Set};
@@ -95,6 +97,7 @@ pub fn run(args: &Args) -> Result<ExitCode> {
     }
     let dir = workspace.join("target/bench");
     fs_err::create_dir_all(&dir)?;
+    let ground = Ground::new(&dir, args.space << 30)?;
     let mut figures = Figures::load(&docs)?;
     let sets = if args.set.is_empty() {
         Set::ALL
@@ -103,7 +106,7 @@ pub fn run(args: &Args) -> Result<ExitCode> {
     };
     for set in sets {
         let scale = Scale::new(*set, args.quick, args.space << 30);
-        let measured = measure_set(args, &dir, *set, scale, &programs)?;
+        let measured = measure_set(args, (&dir, &ground), *set, scale, &programs)?;
         figures.sets.retain(|old| old.name != set.name());
         figures.sets.push(measured);
         if !args.no_report {
@@ -164,7 +167,7 @@ impl Args {
 
 fn measure_set(
     args: &Args,
-    dir: &Path,
+    (dir, ground): (&Path, &Ground),
     set: Set,
     scale: Scale,
     programs: &[Program],
@@ -183,7 +186,7 @@ fn measure_set(
         for turn in 0..programs.len() {
             let number = (round + turn) % programs.len();
             let program = &programs[number];
-            let place = Place::new(&dir.join("run"))?;
+            let place = Place::new(&ground.dir().join("place"))?;
             let run = Run {
                 program,
                 place: &place,
