@@ -1,5 +1,5 @@
 //! The developer's commands: `cargo xtask demo`, `cargo xtask test`, `cargo xtask simulate`,
-//! `cargo xtask fuzz`, `cargo xtask bench`, `cargo xtask profile`.
+//! `cargo xtask fuzz`, `cargo xtask bench`, `cargo xtask profile`, `cargo xtask package`.
 //!
 //! They install what they need from the distribution and the language registries, saying what and
 //! why before, and keep what is expensive in the user's cache directory.
@@ -9,6 +9,7 @@ mod bench;
 mod build;
 mod demo;
 mod fuzz;
+mod package;
 mod profile;
 mod root;
 mod simulate;
@@ -39,6 +40,8 @@ enum Command {
     Fuzz(fuzz::Args),
     /// Measure the vault beside its peers, and write docs/benchmarks.md
     Bench(bench::Args),
+    /// Make a Debian package
+    Package(package::Args),
     /// Show where a backup or a restore spends its time
     Profile(profile::Args),
 }
@@ -50,6 +53,7 @@ fn main() -> ExitCode {
         Command::Simulate(args) => simulate::run(&args),
         Command::Fuzz(args) => fuzz::run(&args),
         Command::Bench(args) => bench::run(&args),
+        Command::Package(args) => package::run(&args),
         Command::Profile(args) => profile::run(&args),
     };
     match done {

@@ -12,6 +12,7 @@
 //! * [`remote`] is a machine that has nothing but a network to an engine: over TLS with [`certificates`],
 //!   and over SSH.
 //! * [`images`] makes the images; [`sample_app`] the app; [`compose`] a project of Docker Compose.
+//! * [`host`] is a whole machine of the distribution's: a root to work in, and booted in QEMU.
 //! * [`go`] builds programs from source; [`server`] starts the servers that keep vaults.
 //! * [`oddities`] makes a tree with everything a file system can hold, and compares two such trees.
 #![allow(
@@ -28,7 +29,9 @@ pub mod engine;
 pub mod go;
 
 mod error;
+pub mod host;
 pub mod images;
+mod mirror;
 pub mod oddities;
 pub mod packages;
 pub mod remote;

@@ -2,6 +2,8 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
 #![allow(clippy::disallowed_methods, reason = "tests run other programs")]
 
+mod package;
+
 use std::{
     path::{Path, PathBuf},
     process::Command,
