@@ -57,6 +57,8 @@ mod slow_vault;
 mod soak;
 mod soak_over;
 mod stores;
+mod stores_access;
+mod stores_emulated;
 mod stores_refused;
 mod stores_wrong;
 mod supervise;
