@@ -60,7 +60,7 @@ pub use self::{
     prune::{PruneArgs, PruneSize},
     registry::{
         Registry, RegistryAccessArgs, RegistryArgs, RegistryBackupArgs, RegistryCheckArgs,
-        RegistryRestoreArgs, RegistryServeArgs,
+        RegistryForgetArgs, RegistryRestoreArgs, RegistryServeArgs,
     },
     repair::{Repair, RepairArgs, RepairPacksArgs, RepairPointsArgs},
     restore::RestoreArgs,

@@ -109,7 +109,7 @@ impl Committer {
                 batch.push(next);
             }
             let changes: Vec<Change> = batch.iter().map(|r| r.change.clone()).collect();
-            let outcomes = again_if_lost(|| self.commit(&changes));
+            let outcomes = self.make(&changes);
             let replies: Vec<std::result::Result<(), Refused>> = match outcomes {
                 Ok(outcomes) => outcomes,
                 Err(error) => {
@@ -123,6 +123,11 @@ impl Committer {
                 let _ = request.reply.send(reply);
             }
         }
+    }
+
+    /// Changes into a point; what came of each.
+    pub fn make(&mut self, changes: &[Change]) -> Result<Vec<std::result::Result<(), Refused>>> {
+        again_if_lost(|| self.commit(changes))
     }
 
     /// Looks for the newest point; whether it is another than the head.
@@ -411,6 +416,8 @@ fn lose(record: &mut RegistryRecord, lost: &[Digest]) {
             }
             repository.manifests.remove(digest);
             repository.tags.retain(|_, to| to != digest);
+            let tags = &repository.tags;
+            repository.since.retain(|tag, _| tags.contains_key(tag));
             for manifest in repository.manifests.values_mut() {
                 if manifest.blobs.contains(digest) || manifest.children.contains(digest) {
                     manifest.absent.insert(digest.clone());

@@ -28,10 +28,12 @@ use std::{
 
 use lifeboat_images::{
     Digest,
-    registry::{Intake, PushedManifest, Refused, Shelf, Shelved, ShelvedBlob, registry_name},
+    registry::{
+        Intake, PushedManifest, Refused, RegistryRecord, Shelf, Shelved, ShelvedBlob, registry_name,
+    },
 };
 use lifeboat_plan::{identity::RegistryIdentity, name::SiteName};
-use lifeboat_vault::Vault;
+use lifeboat_vault::{SnapshotId, Vault};
 use parking_lot::{Mutex, RwLock};
 
 use self::{
@@ -39,7 +41,7 @@ use self::{
     commit::{Committer, Head, Request},
     staging::Staging,
 };
-use super::{VaultShelf, shelf::POINT};
+use super::{VaultShelf, retention::Removal, shelf::POINT};
 use crate::Result;
 
 /// What stands before the name of a repository in a place of ours.
@@ -142,6 +144,39 @@ impl Accepting {
         drop(sender);
         answer.recv().map_err(|_| ended())?
     }
+}
+
+/// Makes a point without what no rule keeps, beside a server that may take pushes meanwhile. `judge` says what goes of
+/// the registry as it is; nothing is written where that is nothing. Returns the point and what was judged.
+///
+/// # Errors
+/// The vault cannot be read or written, or another process does the same here.
+pub(super) fn forget<T>(
+    vault: Vault,
+    identity: RegistryIdentity,
+    username: &str,
+    folder: &std::path::Path,
+    judge: impl FnOnce(&RegistryRecord) -> Result<(T, Option<Removal>)>,
+) -> Result<(T, Option<SnapshotId>)> {
+    let mut committer = Committer {
+        vault,
+        username: username.to_owned(),
+        staging: Arc::new(Staging::open(folder, 0)?),
+        head: Arc::default(),
+        made: Box::new(|| ()),
+        own: BTreeSet::new(),
+        seen: BTreeMap::new(),
+        identity,
+    };
+    committer.start()?;
+    let head = Arc::clone(&committer.head.read());
+    let (judged, removal) = judge(&head.record)?;
+    let Some(removal) = removal else {
+        return Ok((judged, None));
+    };
+    committer.make(&[Change::Forget(Arc::new(removal))])?;
+    let point = committer.head.read().point;
+    Ok((judged, point.filter(|point| Some(*point) != head.point)))
 }
 
 impl Drop for Accepting {
