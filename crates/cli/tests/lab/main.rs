@@ -47,6 +47,7 @@ mod registry;
 mod registry_accept;
 mod registry_clients;
 mod registry_conformance;
+mod registry_keep;
 mod registry_point;
 mod registry_serve;
 mod registry_sources;

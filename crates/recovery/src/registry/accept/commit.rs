@@ -75,6 +75,14 @@ pub struct Request {
     pub reply: mpsc::SyncSender<std::result::Result<(), Refused>>,
 }
 
+/// What the thread that makes points is asked for.
+pub enum Ask {
+    /// A change.
+    Change(Request),
+    /// To look whether others have made points; and to say when it has.
+    Look(mpsc::SyncSender<()>),
+}
+
 /// Makes points.
 pub struct Committer {
     pub vault: Vault,
@@ -100,13 +108,27 @@ impl Committer {
     }
 
     /// Until nobody can ask any more.
-    pub fn run(mut self, requests: &mpsc::Receiver<Request>) {
+    pub fn run(mut self, requests: &mpsc::Receiver<Ask>) {
         while let Ok(first) = requests.recv() {
-            let mut batch = vec![first];
-            while batch.len() < TOGETHER
-                && let Ok(next) = requests.try_recv()
+            let (mut batch, mut looks) = (Vec::new(), Vec::new());
+            let mut next = Some(first);
+            while let Some(ask) = next {
+                match ask {
+                    Ask::Change(request) => batch.push(request),
+                    Ask::Look(reply) => looks.push(reply),
+                }
+                let has_room = batch.len() + looks.len() < TOGETHER;
+                next = has_room.then(|| requests.try_recv().ok()).flatten();
+            }
+            // Who makes a point looks anyway.
+            if batch.is_empty()
+                && let Err(error) = self.look()
             {
-                batch.push(next);
+                tracing::warn!("points of others cannot be looked for: {error}");
+            }
+            if batch.is_empty() {
+                tell(&looks);
+                continue;
             }
             let changes: Vec<Change> = batch.iter().map(|r| r.change.clone()).collect();
             let outcomes = self.make(&changes);
@@ -122,6 +144,7 @@ impl Committer {
                 // Nobody may wait any more; it is done all the same.
                 let _ = request.reply.send(reply);
             }
+            tell(&looks);
         }
     }
 
@@ -364,6 +387,13 @@ impl Committer {
             }
             Err(error) => tracing::debug!(%error, "a point that the next one replaces stays"),
         }
+    }
+}
+
+/// Says that it was looked. Nobody may wait any more.
+fn tell(looks: &[mpsc::SyncSender<()>]) {
+    for reply in looks {
+        let _ = reply.try_send(());
     }
 }
 

@@ -12,7 +12,7 @@
 //! are for clients that name their registry (containerd).
 //!
 //! **Beside others.** Points are made by ordinary write sessions: backups and prunes go on beside them. Two servers of one
-//! registry, on two hosts, see each other's points; on one host the second is refused.
+//! registry, on two hosts, see each other's points within seconds; on one host the second is refused.
 
 mod change;
 mod commit;
@@ -24,6 +24,7 @@ use std::{
     path::PathBuf,
     sync::{Arc, mpsc},
     thread::JoinHandle,
+    time::{Duration, Instant},
 };
 
 use lifeboat_images::{
@@ -38,12 +39,16 @@ use parking_lot::{Mutex, RwLock};
 
 use self::{
     change::Change,
-    commit::{Committer, Head, Request},
+    commit::{Ask, Committer, Head, Request},
     staging::Staging,
 };
 use super::{VaultShelf, retention::Removal, shelf::POINT};
 use crate::Result;
 
+/// How long a look at what other servers have made is good.
+const LOOK_AGAIN_AFTER: Duration = Duration::from_secs(3);
+/// How long a request waits for it.
+const LOOK_FOR: Duration = Duration::from_secs(2);
 /// What stands before the name of a repository in a place of ours.
 const OWN: &str = "pushed ";
 
@@ -68,7 +73,8 @@ pub struct Accepting {
     shelf: Arc<VaultShelf>,
     staging: Arc<Staging>,
     head: Arc<RwLock<Arc<Head>>>,
-    requests: Mutex<Option<mpsc::Sender<Request>>>,
+    requests: Mutex<Option<mpsc::Sender<Ask>>>,
+    looked: Mutex<Instant>,
     committer: Mutex<Option<JoinHandle<()>>>,
 }
 
@@ -112,6 +118,7 @@ impl Accepting {
             staging,
             head,
             requests: Mutex::new(Some(requests)),
+            looked: Mutex::new(Instant::now()),
             committer: Mutex::new(Some(thread)),
         })
     }
@@ -129,6 +136,27 @@ impl Accepting {
         Arc::clone(&self.head.read())
     }
 
+    /// The registry, with what another server has made of it: looked for at most every three seconds, and not waited for
+    /// where that takes long, as it does while layers go into the vault.
+    fn seen(&self) -> Arc<Head> {
+        let is_due = {
+            let mut looked = self.looked.lock();
+            let is_due = looked.elapsed() > LOOK_AGAIN_AFTER;
+            if is_due {
+                *looked = Instant::now();
+            }
+            is_due
+        };
+        let sender = self.requests.lock().clone().filter(|_| is_due);
+        if let Some(sender) = sender {
+            let (reply, answer) = mpsc::sync_channel(1);
+            if sender.send(Ask::Look(reply)).is_ok() {
+                let _ = answer.recv_timeout(LOOK_FOR);
+            }
+        }
+        self.head()
+    }
+
     fn is_own(&self, host: Option<&str>) -> bool {
         host.is_none_or(|host| registry_name(host) == self.registry)
     }
@@ -139,7 +167,7 @@ impl Accepting {
         let (reply, answer) = mpsc::sync_channel(1);
         let sender = self.requests.lock().clone().ok_or_else(ended)?;
         sender
-            .send(Request { change, reply })
+            .send(Ask::Change(Request { change, reply }))
             .map_err(|_| ended())?;
         drop(sender);
         answer.recv().map_err(|_| ended())?
@@ -192,7 +220,7 @@ impl Drop for Accepting {
 impl Shelf for Accepting {
     fn repositories(&self, host: Option<&str>) -> io::Result<Vec<String>> {
         if self.is_own(host) {
-            return Ok(self.head().repositories.keys().cloned().collect());
+            return Ok(self.seen().repositories.keys().cloned().collect());
         }
         self.shelf.repositories(host)
     }
@@ -203,7 +231,7 @@ impl Shelf for Accepting {
         if !self.is_own(host) || name.starts_with(POINT) {
             return self.shelf.repository(host, name);
         }
-        let known = self.head().repositories.get(name).cloned();
+        let known = self.seen().repositories.get(name).cloned();
         let begun = || self.staging.has_repository(name).then(Arc::default);
         Ok(known.or_else(begun).map(|repository| Shelved {
             repository,
