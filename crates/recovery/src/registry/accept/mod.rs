@@ -2,7 +2,8 @@
 //!
 //! - `staging`: uploads and blobs on this host's disk, until a manifest names them;
 //! - `change`: what a push or a deletion does to the record;
-//! - `commit`: changes into recovery points.
+//! - `commit`: changes into recovery points, written by `point`;
+//! - `recent`: what was answered lately, where another server's point was made without it.
 //!
 //! **What 201 says.** Of a blob: it is durable on this host's disk. Of a manifest, with all that it names: it is in a
 //! recovery point. Deletions make a point too; what was deleted stands in its record, and earlier points have it until
@@ -16,10 +17,11 @@
 
 mod change;
 mod commit;
+mod point;
+mod recent;
 mod staging;
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
     io::{self, Read},
     path::PathBuf,
     sync::{Arc, mpsc},
@@ -96,16 +98,10 @@ impl Accepting {
         let head: Arc<RwLock<Arc<Head>>> = Arc::default();
         let shelf = Arc::new(shelf);
         let renewed = Arc::clone(&shelf);
-        let mut committer = Committer {
-            vault,
-            username: options.username.clone(),
-            staging: Arc::clone(&staging),
-            head: Arc::clone(&head),
-            made: Box::new(move || renewed.renew()),
-            own: BTreeSet::new(),
-            seen: BTreeMap::new(),
-            identity,
-        };
+        let mut committer =
+            Committer::new(vault, identity, Arc::clone(&staging), Arc::clone(&head));
+        committer.username = options.username.clone();
+        committer.made = Box::new(move || renewed.renew());
         committer.start()?;
         let registry = committer.identity.registry.clone();
         let (requests, queue) = mpsc::channel();
@@ -186,16 +182,9 @@ pub(super) fn forget<T>(
     folder: &std::path::Path,
     judge: impl FnOnce(&RegistryRecord) -> Result<(T, Option<Removal>)>,
 ) -> Result<(T, Option<SnapshotId>)> {
-    let mut committer = Committer {
-        vault,
-        username: username.to_owned(),
-        staging: Arc::new(Staging::open(folder, 0)?),
-        head: Arc::default(),
-        made: Box::new(|| ()),
-        own: BTreeSet::new(),
-        seen: BTreeMap::new(),
-        identity,
-    };
+    let staging = Arc::new(Staging::open(folder, 0)?);
+    let mut committer = Committer::new(vault, identity, staging, Arc::default());
+    committer.username = username.to_owned();
     committer.start()?;
     let head = Arc::clone(&committer.head.read());
     let (judged, removal) = judge(&head.record)?;
