@@ -6,7 +6,7 @@ use std::{ffi::OsString, os::unix::ffi::OsStringExt, path::PathBuf};
 
 use lifeboat_store::{
     Access, SecretString,
-    access::{AzureAccess, GcsAccess, RestAccess, S3Access, SftpAccess},
+    access::{AwsProfile, AzureAccess, GcsAccess, RestAccess, S3Access, SftpAccess},
 };
 use zeroize::Zeroizing;
 
@@ -46,6 +46,8 @@ pub const XDG_CACHE_HOME: &str = "XDG_CACHE_HOME";
 pub const SSH: &str = "LIFEBOAT_SSH";
 /// Set to ask a machine of Amazon's, Google's or Azure's for the credentials that it has itself.
 pub const MACHINE_IDENTITY: &str = "LIFEBOAT_MACHINE_IDENTITY";
+/// What stands before a variable's name where it is for the vault that is copied to.
+pub const OTHER: &str = "LIFEBOAT_TO_";
 /// Crash tests: the step, `STEP[:N]`, at which the program kills itself.
 #[cfg(debug_assertions)]
 pub const TEST_KILL_AT: &str = "LIFEBOAT_TEST_KILL_AT";
@@ -96,37 +98,133 @@ pub fn cache_dir() -> Option<PathBuf> {
 
 /// What reaches the stores, under the names that their own programs and restic read.
 pub fn access() -> Access {
-    let text = |name: &str| var(name).and_then(|value| value.into_string().ok());
-    let secret = |name: &str| text(name).map(SecretString::from);
-    let path = |name: &str| var(name).map(PathBuf::from);
-    Access {
-        s3: S3Access {
-            key_id: text("AWS_ACCESS_KEY_ID"),
-            secret: secret("AWS_SECRET_ACCESS_KEY"),
-            session_token: secret("AWS_SESSION_TOKEN"),
-            region: text("AWS_REGION").or_else(|| text("AWS_DEFAULT_REGION")),
-            web_identity: path("AWS_WEB_IDENTITY_TOKEN_FILE").zip(text("AWS_ROLE_ARN")),
-            container_uri: text("AWS_CONTAINER_CREDENTIALS_RELATIVE_URI"),
-        },
-        gcs: GcsAccess {
-            credentials_file: path("GOOGLE_APPLICATION_CREDENTIALS"),
-            token: secret("GOOGLE_ACCESS_TOKEN"),
-            emulator: text("STORAGE_EMULATOR_HOST"),
-        },
-        azure: AzureAccess {
-            account: text("AZURE_ACCOUNT_NAME"),
-            key: secret("AZURE_ACCOUNT_KEY"),
-            sas: secret("AZURE_ACCOUNT_SAS"),
-            endpoint_suffix: text("AZURE_ENDPOINT_SUFFIX"),
-            emulator: text("AZURITE_BLOB_STORAGE_URL"),
-        },
-        rest: RestAccess {
-            user: text("RESTIC_REST_USERNAME"),
-            password: secret("RESTIC_REST_PASSWORD"),
-        },
-        sftp: SftpAccess { command: text(SSH) },
-        machine_identity: var(MACHINE_IDENTITY).is_some(),
-        ..Access::default()
+    Variables { prefix: "" }.access()
+}
+
+/// What reaches the vault that is copied to: the variables that are named for it (`LIFEBOAT_TO_…`). A kind of store
+/// for which there is none of them is reached as the vault itself is; one for which there are some takes nothing
+/// from the others, so that no key is sent with another's token.
+pub fn access_to_other(own: &Access) -> Access {
+    let other = Variables { prefix: OTHER };
+    let named = other.access();
+    let mut access = own.clone();
+    if other.any(&AWS) {
+        access.s3 = named.s3;
+    }
+    if other.any(&GOOGLE) {
+        access.gcs = named.gcs;
+    }
+    if other.any(&AZURE) {
+        access.azure = named.azure;
+    }
+    if other.any(&REST) {
+        access.rest = named.rest;
+    }
+    if other.any(&[SSH]) {
+        access.sftp = named.sftp;
+    }
+    access.machine_identity |= named.machine_identity;
+    if named.ca_file.is_some() {
+        access.ca_file = named.ca_file;
+    }
+    access
+}
+
+const AWS: [&str; 12] = [
+    "AWS_ACCESS_KEY_ID",
+    "AWS_SECRET_ACCESS_KEY",
+    "AWS_SESSION_TOKEN",
+    "AWS_REGION",
+    "AWS_DEFAULT_REGION",
+    "AWS_PROFILE",
+    "AWS_DEFAULT_PROFILE",
+    "AWS_SHARED_CREDENTIALS_FILE",
+    "AWS_CONFIG_FILE",
+    "AWS_WEB_IDENTITY_TOKEN_FILE",
+    "AWS_ROLE_ARN",
+    "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI",
+];
+const GOOGLE: [&str; 3] = [
+    "GOOGLE_APPLICATION_CREDENTIALS",
+    "GOOGLE_ACCESS_TOKEN",
+    "STORAGE_EMULATOR_HOST",
+];
+const AZURE: [&str; 5] = [
+    "AZURE_ACCOUNT_NAME",
+    "AZURE_ACCOUNT_KEY",
+    "AZURE_ACCOUNT_SAS",
+    "AZURE_ENDPOINT_SUFFIX",
+    "AZURITE_BLOB_STORAGE_URL",
+];
+const REST: [&str; 2] = ["RESTIC_REST_USERNAME", "RESTIC_REST_PASSWORD"];
+
+/// The variables of one side.
+struct Variables {
+    prefix: &'static str,
+}
+
+impl Variables {
+    /// Our own are not named twice after us.
+    fn var(&self, name: &str) -> Option<OsString> {
+        match self.prefix {
+            "" => var(name),
+            prefix => {
+                let name = name.strip_prefix("LIFEBOAT_").unwrap_or(name);
+                var(&format!("{prefix}{name}"))
+            }
+        }
+    }
+
+    fn any(&self, names: &[&str]) -> bool {
+        names.iter().any(|name| self.var(name).is_some())
+    }
+
+    fn access(&self) -> Access {
+        let text = |name: &str| self.var(name).and_then(|value| value.into_string().ok());
+        let secret = |name: &str| text(name).map(SecretString::from);
+        let path = |name: &str| self.var(name).map(PathBuf::from);
+        // Where the files lie is no secret of one side.
+        let aws_file = |name: &str, file: &str| {
+            let usual = || var(HOME).map(|home| PathBuf::from(home).join(".aws").join(file));
+            path(name)
+                .or_else(|| var(name).map(PathBuf::from))
+                .or_else(usual)
+        };
+        Access {
+            s3: S3Access {
+                key_id: text("AWS_ACCESS_KEY_ID"),
+                secret: secret("AWS_SECRET_ACCESS_KEY"),
+                session_token: secret("AWS_SESSION_TOKEN"),
+                region: text("AWS_REGION").or_else(|| text("AWS_DEFAULT_REGION")),
+                profile: AwsProfile {
+                    name: text("AWS_PROFILE").or_else(|| text("AWS_DEFAULT_PROFILE")),
+                    credentials: aws_file("AWS_SHARED_CREDENTIALS_FILE", "credentials"),
+                    config: aws_file("AWS_CONFIG_FILE", "config"),
+                },
+                web_identity: path("AWS_WEB_IDENTITY_TOKEN_FILE").zip(text("AWS_ROLE_ARN")),
+                container_uri: text("AWS_CONTAINER_CREDENTIALS_RELATIVE_URI"),
+            },
+            gcs: GcsAccess {
+                credentials_file: path("GOOGLE_APPLICATION_CREDENTIALS"),
+                token: secret("GOOGLE_ACCESS_TOKEN"),
+                emulator: text("STORAGE_EMULATOR_HOST"),
+            },
+            azure: AzureAccess {
+                account: text("AZURE_ACCOUNT_NAME"),
+                key: secret("AZURE_ACCOUNT_KEY"),
+                sas: secret("AZURE_ACCOUNT_SAS"),
+                endpoint_suffix: text("AZURE_ENDPOINT_SUFFIX"),
+                emulator: text("AZURITE_BLOB_STORAGE_URL"),
+            },
+            rest: RestAccess {
+                user: text("RESTIC_REST_USERNAME"),
+                password: secret("RESTIC_REST_PASSWORD"),
+            },
+            sftp: SftpAccess { command: text(SSH) },
+            ca_file: path(CA_FILE),
+            machine_identity: self.var(MACHINE_IDENTITY).is_some(),
+            ..Access::default()
+        }
     }
 }
 

@@ -119,6 +119,12 @@ impl Session {
         lifeboat_store::open(place, &self.access).map_err(|e| Failure::new(e.to_string()))
     }
 
+    /// The store of another vault, which may have credentials of its own.
+    fn other_store(&self, place: &str) -> Result<Arc<dyn Store>> {
+        let access = environment::access_to_other(&self.access);
+        lifeboat_store::open(place, &access).map_err(|e| Failure::new(e.to_string()))
+    }
+
     /// Opens the vault.
     pub fn open_vault(&self) -> Result<Vault> {
         self.open_vault_in(self.store()?)
@@ -138,7 +144,7 @@ impl Session {
 
     /// Opens another vault with this password.
     pub fn open_other(&self, place: &str, password: &Password) -> Result<Vault> {
-        let vault = Vault::open(self.store_at(place)?, password, world())?;
+        let vault = Vault::open(self.other_store(place)?, password, world())?;
         self.prepare(&vault);
         self.keep_near(&vault);
         Ok(vault)

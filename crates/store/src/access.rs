@@ -55,10 +55,23 @@ pub struct S3Access {
     pub session_token: Option<SecretString>,
     /// `AWS_REGION`, `AWS_DEFAULT_REGION`
     pub region: Option<String>,
+    /// The files that Amazon's programs keep keys in. They are looked at where there are none of the above.
+    pub profile: AwsProfile,
     /// `AWS_WEB_IDENTITY_TOKEN_FILE` and `AWS_ROLE_ARN`
     pub web_identity: Option<(PathBuf, String)>,
     /// `AWS_CONTAINER_CREDENTIALS_RELATIVE_URI`
     pub container_uri: Option<String>,
+}
+
+/// A section of `~/.aws/credentials` and `~/.aws/config`.
+#[derive(Clone, Debug, Default)]
+pub struct AwsProfile {
+    /// `AWS_PROFILE`, `AWS_DEFAULT_PROFILE`; else `default`, which need not be there.
+    pub name: Option<String>,
+    /// `AWS_SHARED_CREDENTIALS_FILE`
+    pub credentials: Option<PathBuf>,
+    /// `AWS_CONFIG_FILE`
+    pub config: Option<PathBuf>,
 }
 
 /// Of Google Cloud Storage.

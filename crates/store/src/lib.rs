@@ -125,6 +125,11 @@ pub trait Store: Send + Sync {
         false
     }
 
+    /// Whether a put can take long, whatever was seen so far.
+    fn may_be_slow(&self) -> bool {
+        self.is_remote()
+    }
+
     /// Free bytes where this lies, if that can be told.
     fn free_space(&self) -> Option<u64> {
         None

@@ -8,14 +8,18 @@
 //! not know that; rename after a look where it knows neither), and syncs the folder. A folder that
 //! was made on the way is synced into its parent first.
 //!
+//! Where there is a limit on bandwidth (the directory may lie on a network), bytes pass in pieces as the limit lets
+//! them ([`paced`]).
+//!
 //! What a crash leaves: temporary files `.tmp-PID-N-…`. Listings never show them; the first put of
 //! data removes those that are older than a day ([`LocalStore::clean`]).
 
+mod paced;
 mod system;
 
 use std::{
     fs::Permissions,
-    io::{self, Read, Seek, SeekFrom, Write},
+    io::{self, Seek, SeekFrom},
     os::unix::fs::{DirBuilderExt, PermissionsExt},
     path::{Path, PathBuf},
     sync::atomic::{AtomicBool, AtomicU64, Ordering},
@@ -25,7 +29,8 @@ use std::{
 use fs_err::{self as fs, os::unix::fs::OpenOptionsExt};
 use rustix::io::Errno;
 
-use crate::{Area, ObjectInfo, ObjectName, Result, Store, StoreError};
+use self::paced::Pace;
+use crate::{Area, Limits, ObjectInfo, ObjectName, Result, Store, StoreError};
 
 /// Temporary files begin so; no object's name does.
 const TEMPORARY: &str = ".tmp-";
@@ -38,6 +43,7 @@ pub struct LocalStore {
     root: PathBuf,
     counter: AtomicU64,
     cleaned: AtomicBool,
+    pace: Pace,
 }
 
 impl LocalStore {
@@ -47,7 +53,14 @@ impl LocalStore {
             root: root.to_owned(),
             counter: AtomicU64::new(0),
             cleaned: AtomicBool::new(false),
+            pace: Pace::default(),
         }
+    }
+
+    /// Objects are written and read no faster than that.
+    pub fn with_limits(mut self, limits: Limits) -> Self {
+        self.pace = Pace::new(limits);
+        self
     }
 
     /// The directory.
@@ -117,8 +130,9 @@ impl LocalStore {
                 Err(e) => return Err(self.error("create a file in the vault", e)),
             }
         };
-        let written = file
-            .write_all(bytes)
+        let written = self
+            .pace
+            .write(&mut file, bytes)
             .and_then(|()| file.set_permissions(Permissions::from_mode(0o400)))
             .or_else(system::ignore_unsupported)
             .and_then(|()| file.sync_all());
@@ -229,14 +243,12 @@ impl Store for LocalStore {
     }
 
     fn get(&self, name: &ObjectName) -> Result<Vec<u8>> {
-        let mut bytes = Vec::new();
         let largest = name.area().largest();
-        let failed = |e| self.object_error(name, "read", e);
-        let mut file = self.open_object(name)?.take(largest + 1);
-        file.read_to_end(&mut bytes).map_err(failed)?;
+        let mut file = self.open_object(name)?;
+        let read = self.pace.read(&mut file, largest + 1, Vec::new());
+        let bytes = read.map_err(|e| self.object_error(name, "read", e))?;
         if bytes.len() as u64 > largest {
-            let why = format!("it has more than {largest} bytes, more than any program writes");
-            return Err(failed(io::Error::new(io::ErrorKind::InvalidData, why)));
+            return Err(name.too_large(self.location()));
         }
         Ok(bytes)
     }
@@ -258,11 +270,9 @@ impl Store for LocalStore {
             return Err(short());
         }
         file.seek(SeekFrom::Start(offset)).map_err(failed)?;
-        let mut bytes = Vec::with_capacity(length);
-        (&mut file)
-            .take(length as u64)
-            .read_to_end(&mut bytes)
-            .map_err(failed)?;
+        let into = Vec::with_capacity(length);
+        let bytes = self.pace.read(&mut file, length as u64, into);
+        let bytes = bytes.map_err(failed)?;
         if bytes.len() == length {
             Ok(bytes)
         } else {
@@ -325,6 +335,10 @@ impl Store for LocalStore {
         let meta = fs::metadata(self.path(name));
         let meta = meta.map_err(|e| self.object_error(name, "look at", e))?;
         Ok(Some(meta.mtime()))
+    }
+
+    fn may_be_slow(&self) -> bool {
+        self.pace.limits_writing()
     }
 
     fn free_space(&self) -> Option<u64> {

@@ -43,6 +43,15 @@ impl Area {
         }
     }
 
+    /// A list of this area that takes more bytes than that is none of a vault.
+    pub(crate) fn longest_list(self) -> u64 {
+        match self {
+            // Names and sizes of ten million packs.
+            Area::Data => 1 << 30,
+            _ => 128 << 20,
+        }
+    }
+
     /// Name of the folder (or of the file, for `config`).
     pub fn as_str(self) -> &'static str {
         match self {
@@ -84,6 +93,15 @@ impl ObjectName {
     /// The area.
     pub fn area(&self) -> Area {
         self.area
+    }
+
+    /// What is said of it where it has more bytes than [`Area::largest`].
+    pub(crate) fn too_large(&self, place: String) -> StoreError {
+        StoreError::TooLarge {
+            name: self.to_string(),
+            place,
+            largest: self.area.largest(),
+        }
     }
 
     /// The id, empty for `config`.
@@ -168,6 +186,18 @@ pub enum StoreError {
         offset: u64,
         /// Bytes asked for.
         wanted: usize,
+    },
+    /// An object that no program wrote, since none writes any so large.
+    #[error(
+        "{name} at {place} has more than {largest} bytes, more than any program writes: it was not read; find out who put it there, delete it, and run `lifeboat check`"
+    )]
+    TooLarge {
+        /// Object.
+        name: String,
+        /// Where.
+        place: String,
+        /// What it may have at most.
+        largest: u64,
     },
     /// Anything else.
     #[error("{context}: {source}")]

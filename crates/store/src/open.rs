@@ -8,7 +8,10 @@ use crate::{Access, LocalStore, Place, Result, RetryStore, Store, cloud, rest, s
 pub fn open(location: &str, access: &Access) -> Result<Arc<dyn Store>> {
     let place = Place::parse(location)?;
     let remote = match &place {
-        Place::Local(path) => return Ok(Arc::new(LocalStore::new(path))),
+        Place::Local(path) => {
+            let store = LocalStore::new(path).with_limits(access.limits.clone());
+            return Ok(Arc::new(store));
+        }
         Place::S3 { .. } | Place::Gcs { .. } | Place::Azure { .. } => cloud::open(&place, access)?,
         Place::Rest { .. } => rest::open(&place, access)?,
         Place::Sftp { .. } => sftp::open(&place, access)?,

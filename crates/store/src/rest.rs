@@ -20,13 +20,16 @@ use reqwest::Url;
 use crate::{
     Access, Area, Capabilities, ExposeSecret, ObjectInfo, ObjectName, Place, Result, SecretString,
     Store, StoreError,
-    http::{Answer, Http, Waiter},
+    http::{Answer, Http, Most, NoAnswer, Waiter},
     place::refused,
     probe::{self, Exclusive, Raw},
 };
 
 /// The second version of listings, with sizes.
 const V2: &str = "application/vnd.x.restic.rest.v2";
+
+/// What is answered where nothing is read but whether it was done.
+const A_WORD: Most = Most::Whole(1 << 20);
 
 /// A vault behind a REST server.
 pub struct RestStore {
@@ -66,13 +69,19 @@ impl RestStore {
         })
     }
 
-    fn ask(
+    fn ask(&self, method: Method, path: &str, headers: HeaderMap, body: Bytes) -> Result<Answer> {
+        let answer = self.ask_for(method, path, headers, body, A_WORD)?;
+        answer.map_err(|e| e.at(&self.location()))
+    }
+
+    fn ask_for(
         &self,
         method: Method,
         path: &str,
         mut headers: HeaderMap,
         body: Bytes,
-    ) -> Result<Answer> {
+        most: Most,
+    ) -> Result<Result<Answer, NoAnswer>> {
         let url = self
             .url
             .join(path)
@@ -80,9 +89,8 @@ impl RestStore {
         if let Some(value) = &self.authorization {
             headers.insert(AUTHORIZATION, value.clone());
         }
-        self.waiter
-            .wait(self.http.exchange(method, url, headers, body))
-            .map_err(|e| e.at(&self.location()))
+        let answer = self.http.exchange(method, url, headers, body, most);
+        Ok(self.waiter.wait(answer))
     }
 
     fn head(&self, name: &ObjectName) -> Result<Option<u64>> {
@@ -155,13 +163,21 @@ impl RestStore {
 
     fn read(&self, name: &ObjectName, range: Option<(u64, usize)>) -> Result<Answer> {
         let mut headers = HeaderMap::new();
+        let mut most = Most::Whole(name.area().largest());
         if let Some((offset, length)) = range {
-            let last = offset.saturating_add(length as u64).saturating_sub(1);
+            let length = length as u64;
+            most = Most::Range { offset, length };
+            let last = offset.saturating_add(length).saturating_sub(1);
             if let Ok(value) = HeaderValue::from_str(&format!("bytes={offset}-{last}")) {
                 headers.insert(RANGE, value);
             }
         }
-        let answer = self.ask(Method::GET, &name.to_string(), headers, Bytes::new())?;
+        let path = name.to_string();
+        let answer = self.ask_for(Method::GET, &path, headers, Bytes::new(), most)?;
+        let answer = answer.map_err(|e| match e {
+            NoAnswer::TooLarge(_) if range.is_none() => name.too_large(self.location()),
+            other => other.at(&self.location()),
+        })?;
         match answer.status {
             StatusCode::OK | StatusCode::PARTIAL_CONTENT | StatusCode::RANGE_NOT_SATISFIABLE => {
                 Ok(answer)
@@ -276,7 +292,9 @@ impl Store for RestStore {
         let mut headers = HeaderMap::new();
         headers.insert(ACCEPT, HeaderValue::from_static(V2));
         let path = format!("{}/", area.as_str());
-        let answer = self.ask(Method::GET, &path, headers, Bytes::new())?;
+        let most = Most::Whole(area.longest_list());
+        let answer = self.ask_for(Method::GET, &path, headers, Bytes::new(), most)?;
+        let answer = answer.map_err(|e| e.at(&self.location()))?;
         match answer.status {
             StatusCode::OK => {}
             // A folder that nothing was put in yet.

@@ -103,11 +103,11 @@ impl SpoolStore {
     }
 
     /// Whether the store behind is too slow to be waited for while an application stands still: it is
-    /// not a local file system, or it has taken large packs at less than 40 MB/s.
+    /// not a local file system, it has a limit on bandwidth, or it has taken large packs at less than 40 MB/s.
     pub fn is_slow(&self) -> bool {
         let [bytes, nanos] = [0, 1].map(|at| self.measured[at].load(Ordering::Relaxed));
         let slow = nanos > 0 && u128::from(bytes) * 1_000_000_000 < u128::from(nanos) * SLOW;
-        slow || self.inner.is_remote() || !self.inner.lists_at_once()
+        slow || self.inner.may_be_slow() || !self.inner.lists_at_once()
     }
 
     fn put_measured(&self, name: &ObjectName, bytes: &[u8]) -> Result<()> {

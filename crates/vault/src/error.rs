@@ -148,7 +148,7 @@ impl VaultError {
             VaultError::Store { source, .. } => match source {
                 StoreError::Full { .. } => ErrorKind::Full,
                 StoreError::Denied { .. } => ErrorKind::Denied,
-                StoreError::ShortRead { .. } => ErrorKind::Damaged,
+                StoreError::ShortRead { .. } | StoreError::TooLarge { .. } => ErrorKind::Damaged,
                 _ => ErrorKind::Other,
             },
             VaultError::AlreadyThere(_)

@@ -9,6 +9,9 @@ use super::FilterArgs;
 /// The other vault has to be there (`lifeboat init --vault …`, with a key of its own or the same).
 /// Only what it does not hold is sent, each block checked against its hash on the way. Points that
 /// were copied before are known, `restic copy`'s too. An interrupted copy is run again and goes on.
+///
+/// Where the other vault's server wants other credentials than this one's, they stand in the same variables
+/// with `LIFEBOAT_TO_` before their names, as LIFEBOAT_TO_AWS_ACCESS_KEY_ID.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Exit code 3: points are damaged here and were not copied; they are named.

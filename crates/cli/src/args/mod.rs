@@ -60,7 +60,7 @@ pub use self::{
     prune::{PruneArgs, PruneSize},
     registry::{
         Registry, RegistryAccessArgs, RegistryArgs, RegistryBackupArgs, RegistryCheckArgs,
-        RegistryRestoreArgs, RegistryServeArgs,
+        RegistryForgetArgs, RegistryRestoreArgs, RegistryServeArgs,
     },
     repair::{Repair, RepairArgs, RepairPacksArgs, RepairPointsArgs},
     restore::RestoreArgs,
@@ -227,11 +227,11 @@ pub struct StoreArgs {
     #[arg(long, global = true)]
     pub no_cache: bool,
 
-    /// Send no more than so many KiB a second to the vault's server
+    /// Send no more than so many KiB a second to the vault, be it on a server or in a directory
     #[arg(long, value_name = "KIB", global = true)]
     pub limit_upload: Option<u64>,
 
-    /// Read no more than so many KiB a second from the vault's server
+    /// Read no more than so many KiB a second from the vault
     #[arg(long, value_name = "KIB", global = true)]
     pub limit_download: Option<u64>,
 

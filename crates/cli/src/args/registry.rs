@@ -2,8 +2,9 @@ mod serve;
 
 use std::{collections::BTreeMap, path::PathBuf};
 
-use clap::{Args, Subcommand, ValueHint};
+use clap::{ArgGroup, Args, Subcommand, ValueHint};
 use lifeboat_images::registry::Platform;
+use lifeboat_plan::retention::Span;
 
 pub use serve::RegistryServeArgs;
 
@@ -29,6 +30,7 @@ pub struct RegistryArgs {
 pub enum Registry {
     Backup(RegistryBackupArgs),
     Check(RegistryCheckArgs),
+    Forget(RegistryForgetArgs),
     Restore(RegistryRestoreArgs),
     Serve(RegistryServeArgs),
 }
@@ -118,6 +120,52 @@ pub struct RegistryCheckArgs {
     /// Hash every byte
     #[arg(long)]
     pub read_data: bool,
+}
+
+/// Takes tags that no rule keeps out of a registry that the vault is itself
+///
+/// For a registry that `registry serve --accept` keeps in the vault. A tag stays where any rule keeps it; with it all that it
+/// leads to: the parts of an index, signatures, SBOMs. What the newest recovery point of an app names stays in any case.
+/// What goes is missing in a new point; earlier points have it until `lifeboat forget` and `lifeboat prune`. Servers
+/// go on meanwhile, and a tag that is pushed meanwhile stays.
+#[derive(Debug, Args)]
+#[command(
+    group(ArgGroup::new("rules").required(true).multiple(true).args(["keep_last", "keep_tag", "keep_within"])),
+    after_help = "\
+Of a registry that is elsewhere and is backed up, the next backup brings back what it still has.
+
+Examples:
+  lifeboat registry forget --keep-last 10 --keep-tag 'v*' --dry-run
+  lifeboat registry forget registry.example --repo 'team/*' --keep-within 30d --keep-tag latest"
+)]
+pub struct RegistryForgetArgs {
+    /// Address of the registry [default: the only registry]
+    #[arg(value_name = "REGISTRY")]
+    pub registry: Option<String>,
+
+    /// Only of these repositories; `*` stands for anything; may be given again [default: all]
+    #[arg(long = "repo", value_name = "PATTERN")]
+    pub repositories: Vec<String>,
+
+    /// So many tags of each repository stay, those that were pushed or moved last
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    pub keep_last: Option<u32>,
+
+    /// Tags that are called so stay; `*` stands for anything; may be given again
+    #[arg(long, value_name = "PATTERN")]
+    pub keep_tag: Vec<String>,
+
+    /// Tags that were pushed or moved within this span stay, like `1y5m7d2h`
+    #[arg(long, value_name = "SPAN")]
+    pub keep_within: Option<Span>,
+
+    /// Manifests that never had a tag go as well
+    #[arg(long)]
+    pub untagged: bool,
+
+    /// Say what would go and why the rest stays, and change nothing
+    #[arg(short = 'n', long)]
+    pub dry_run: bool,
 }
 
 /// Pushes a recovery point into a registry

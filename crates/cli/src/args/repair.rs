@@ -32,15 +32,16 @@ pub enum Repair {
     Deleted(RepairDeletedArgs),
 }
 
-/// Brings back what was deleted in a vault whose points are locked
+/// Brings back what was deleted or written over in a vault whose points are locked
 ///
 /// A store with Object Lock keeps what is deleted before its time, and hides it. This takes away what
-/// hides it. No password is needed. Points and index files that were replaced come back as well;
+/// hides it. What was written over an object lies above it: the right version is found by its hash
+/// and is the newest again. No password is needed. Points and index files that were replaced come back as well;
 /// `lifeboat check` says whether the index has to be made again.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
-  lifeboat repair deleted             after somebody has deleted what he could
+  lifeboat repair deleted             after somebody has deleted or spoilt what he could
   lifeboat check && lifeboat points   what is there again")]
 pub struct RepairDeletedArgs {}
 

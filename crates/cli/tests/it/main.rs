@@ -4,6 +4,7 @@
 #![allow(clippy::disallowed_methods, reason = "tests run other programs")]
 
 mod copying;
+mod first;
 mod help;
 mod host;
 mod keys;

@@ -112,6 +112,27 @@ fn what_is_not_there_is_1_and_says_so() {
     assert!(text.contains("no/such/path"), "{text}");
 }
 
+/// At least as long as the bytes last; how evenly is tested beside the store itself.
+#[test]
+fn a_directory_has_its_limits_as_well() {
+    let host = Host::new();
+    host.run("init -q").success();
+    let data = host.with_data();
+    let noise: Vec<u8> = (0..300_000_u64)
+        .flat_map(|n| (n.wrapping_mul(0x9e37_79b9_7f4a_7c15)).to_le_bytes())
+        .collect();
+    fs_err::write(data.join("noise"), &noise).unwrap();
+    let began = std::time::Instant::now();
+    host.run("backup --path data --limit-upload 2000").success();
+    let took = began.elapsed().as_secs_f64();
+    assert!(took > 0.8, "2.4 MB at 2 MB/s took {took} s");
+    let began = std::time::Instant::now();
+    host.run("restore latest --target out --limit-download 2000")
+        .success();
+    let took = began.elapsed().as_secs_f64();
+    assert!(took > 0.8, "2.4 MB at 2 MB/s took {took} s");
+}
+
 #[test]
 fn a_dry_run_writes_nothing() {
     let (host, _) = protected();

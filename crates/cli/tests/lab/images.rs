@@ -142,6 +142,77 @@ fn an_image_is_kept_as_its_registry_has_it_and_comes_back_without_it() {
     }
 }
 
+/// A registry that is not open to everybody: what vouches for it lies in `certs.d`, the login where `docker login` keeps it.
+/// Where either is missing the image comes from the engine, and why is said.
+#[test]
+fn an_image_of_a_registry_with_tls_and_a_login() {
+    let lab = Lab::new();
+    let engine = lab.engine_of("a", Release::Distribution);
+    engine
+        .in_network(|| {
+            let options = RegistryOptions {
+                password: true,
+                tls: true,
+                ..RegistryOptions::default()
+            };
+            let registry = RegistryServer::start(&lab.path("r"), options).unwrap();
+            let digest = push_index(&lab, &registry, "team/app:1");
+            let name = format!("{}/team/app", registry.address());
+            // As `docker login` writes it.
+            let config = lab.path("docker-config");
+            fs_err::create_dir(&config).unwrap();
+            let login = json!({"auth": "bGlmZWJvYXQ6Y29ycmVjdCBob3JzZQ=="});
+            let auths = json!({"auths": {registry.address(): login}});
+            fs_err::write(config.join("config.json"), auths.to_string()).unwrap();
+            // Docker asks for no certificate on this machine itself.
+            let line = format!("--config {} pull {name}:1", config.display());
+            let pulled = docker(&engine, &line);
+            assert!(pulled.status.success(), "{}", stderr(&pulled));
+            let body = json!({"Image": format!("{name}:1"), "Cmd": ["sh", "-c", IDLE]});
+            engine.api().create_container("shop", &body).unwrap();
+            tiny::start(&engine, "shop");
+
+            // Where the engine's own /etc/docker is.
+            let backup = |config: &Path| {
+                let lab = Lab::new();
+                lab.init();
+                let mut command = engine.host_command(env!("CARGO_BIN_EXE_lifeboat"));
+                command.args(["backup", "shop", "-o", "json"]);
+                command.env("LIFEBOAT_CONFIG_DIR", lab.path("etc"));
+                command.env("LIFEBOAT_STATE_DIR", lab.path("state"));
+                let output = command.env("DOCKER_CONFIG", config).output().unwrap();
+                assert!(output.status.success(), "{}", stderr(&output));
+                assert!(!stderr(&output).contains("horse"));
+                let report: Value = serde_json::from_slice(&output.stdout).unwrap();
+                let image = manifest(&lab)["images"][0].clone();
+                (image, only(&report)["warnings"].to_string())
+            };
+            let (image, warnings) = backup(&config);
+            assert_eq!(image["from_registry"], Value::Null, "{warnings}");
+            assert!(warnings.contains("certificate"), "{warnings}");
+            let mut trust = engine.host_command("sh");
+            let folder = format!("/etc/docker/certs.d/{}", registry.address());
+            trust.args([
+                "-c",
+                "mkdir -p \"$1\" && cp \"$2\" \"$1/ca.crt\"",
+                "sh",
+                &folder,
+            ]);
+            assert!(trust.arg(registry.authority()).status().unwrap().success());
+            let (image, warnings) = backup(&lab.path("nothing"));
+            assert_eq!(image["from_registry"], Value::Null, "{warnings}");
+            assert!(warnings.contains("login"), "{warnings}");
+            let (image, warnings) = backup(&config);
+            assert_eq!(
+                image["from_registry"],
+                format!("{name}@{digest}"),
+                "{warnings}"
+            );
+            assert_eq!(image["manifest_digest"], digest);
+        })
+        .unwrap();
+}
+
 #[test]
 fn an_index_of_which_the_engine_has_one_platform_is_no_damage() {
     let lab = Lab::new();

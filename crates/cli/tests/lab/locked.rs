@@ -139,6 +139,32 @@ fn locked_points_stay_until_their_time_is_over() {
     assert!(hidden.all(|one| one.contains("/index/")), "{listed}");
 }
 
+/// Whoever has the keys can write over everything, too: rubbish on top, the right bytes below.
+#[test]
+fn locked_points_that_were_written_over_come_back() {
+    let lab = Lab::new();
+    let server = S3Server::start_locking(&lab.path("s3")).unwrap();
+    let remote = Remote::s3(&lab, &server);
+    init(&remote);
+    write(&lab, 2);
+    let id = backup(&remote);
+    let listed = server.ask("GET", "?versions=", &[]).unwrap();
+    let keys = listed.split("<Key>").skip(1);
+    let keys: Vec<&str> = keys.map(|key| key.split('<').next().unwrap()).collect();
+    assert!(keys.len() >= 5, "{keys:?}");
+    for key in keys.iter().filter(|key| !key.contains("/locks/")) {
+        server.write_over(&format!("/{key}"), b"rubbish").unwrap();
+    }
+    let output = remote.command(None, &["check"]).output().unwrap();
+    assert!(!output.status.success(), "{}", stdout(&output));
+    let said = stdout(&remote.run(None, &["repair", "deleted"], 0));
+    assert!(said.contains("1 point among them"), "{said}");
+    whole(&remote);
+    comes_back(&remote, &id, &lab.path("data"));
+    let said = stdout(&remote.run(None, &["repair", "deleted"], 0));
+    assert!(said.contains("0 objects came back"), "{said}");
+}
+
 /// What a new point shares with old ones is locked for as long as the new one, and `check` tells where it is not.
 #[test]
 fn locked_for_as_long_as_the_newest_point_that_needs_it() {

@@ -7,7 +7,11 @@ use std::process::{Child, Command, Stdio};
 use std::sync::mpsc::{Receiver, channel};
 use std::time::{Duration, Instant};
 
-use lifeboat_testkit::{engine::PrivateEngine, images};
+use lifeboat_testkit::{
+    engine::PrivateEngine,
+    images,
+    server::{RegistryOptions, RegistryServer},
+};
 use serde_json::{Value, json};
 
 use crate::support::Lab;
@@ -135,6 +139,47 @@ fn metrics(at: &str) -> String {
     let mut text = String::new();
     stream.read_to_string(&mut text).unwrap();
     text
+}
+
+/// A registry that is backed up by itself: at once, and again when it is due, without fetching what is known.
+#[test]
+fn a_registry_is_backed_up_on_its_schedule() {
+    let lab = Lab::new();
+    let engine = lab.engine("a");
+    lab.init();
+    let registry = RegistryServer::start(&lab.path("r"), RegistryOptions::default()).unwrap();
+    let image = format!(
+        "docker-archive:{}",
+        images::busybox().unwrap().tar.display()
+    );
+    registry.push(&image, "team/app:1").unwrap();
+    let name = registry.address();
+    let settings = format!("[registry.\"{name}\"]\nevery = \"4s\"\n");
+    fs_err::write(lab.path("etc/lifeboat.toml"), settings).unwrap();
+    let agent = Agent::start(&lab, &engine);
+    let points = || {
+        let points = lab.json(None, &["points"], 0);
+        points["points"].as_array().unwrap().len()
+    };
+    until(30, "the first point", &lab, || points() >= 1);
+    registry.push(&image, "team/app:2").unwrap();
+    let has_both = || {
+        let mut record = lab.command(None, &["dump", "latest", "/registry.json"]);
+        let record = record.output().unwrap();
+        let record: Value = serde_json::from_slice(&record.stdout).unwrap_or_default();
+        let tags = &record["repositories"]["team/app"]["tags"];
+        tags["1"].is_string() && tags["2"] == tags["1"]
+    };
+    until(40, "the second tag", &lab, has_both);
+    drop(agent);
+    let of_registry = |job: &&Value| job["work"].to_string().contains(&name);
+    let jobs = jobs(&lab);
+    let done = jobs.iter().filter(of_registry);
+    let done = done.filter(|job| job["outcome"]["result"] == "done");
+    assert!(done.count() >= 2, "{jobs:#?}");
+    let check = lab.run(None, &["registry", "check", &name, "--read-data"], 0);
+    let said = String::from_utf8(check.stdout).unwrap();
+    assert!(said.contains("is whole"), "{said}");
 }
 
 #[test]

@@ -38,7 +38,8 @@ impl Served {
         Self::run(lab, Command::new(env!("CARGO_BIN_EXE_lifeboat")), args)
     }
 
-    fn run(lab: &Lab, mut command: Command, args: &[&str]) -> Self {
+    /// By a program that was told other places, perhaps.
+    pub fn run(lab: &Lab, mut command: Command, args: &[&str]) -> Self {
         let mut child = command
             .args(["registry", "serve", "-o", "json"])
             .args(args)

@@ -27,6 +27,8 @@ pub struct Remote<'a> {
     pub ca: Option<PathBuf>,
     /// What restic needs to be told beside that.
     pub restic_options: Vec<String>,
+    /// The words with which a restic is called that reaches it; Debian's by its name where there are none.
+    pub restic: Vec<String>,
 }
 
 impl<'a> Remote<'a> {
@@ -40,6 +42,7 @@ impl<'a> Remote<'a> {
             for_restic: None,
             ca: None,
             restic_options: Vec::new(),
+            restic: Vec::new(),
         }
     }
 
@@ -53,6 +56,7 @@ impl<'a> Remote<'a> {
             for_restic: Some(SftpServer::restic_place(&path)),
             ca: None,
             restic_options: vec!["-o".to_owned(), command],
+            restic: Vec::new(),
         }
     }
 
@@ -68,6 +72,7 @@ impl<'a> Remote<'a> {
                 .to_vec(),
             ca: Some(server.authority()).filter(|ca| ca.exists()),
             restic_options: Vec::new(),
+            restic: Vec::new(),
         }
     }
 
@@ -98,7 +103,8 @@ impl<'a> Remote<'a> {
     }
 
     fn secrets(&self) -> impl Iterator<Item = (&str, &str)> {
-        let secret = |name: &str| name.contains("SECRET") || name.contains("PASSWORD");
+        let words = ["SECRET", "PASSWORD", "ACCOUNT_KEY", "TOKEN"];
+        let secret = move |name: &str| words.iter().any(|word| name.contains(word));
         let all = self.environment.iter();
         all.filter(move |(name, _)| secret(name))
             .map(|(name, value)| (*name, value.as_str()))
@@ -115,9 +121,14 @@ impl<'a> Remote<'a> {
         self.run(None, &["init", "--sheet", sheet.to_str().unwrap()], 0)
     }
 
-    /// Debian's restic; it has to be content.
+    /// Debian's restic, or the one that reaches it; it has to be content.
     pub fn restic(&self, args: &[&str]) -> String {
-        let mut command = Command::new("restic");
+        let (program, words) = match self.restic.split_first() {
+            Some((program, words)) => (program.as_str(), words),
+            None => ("restic", &[][..]),
+        };
+        let mut command = Command::new(program);
+        command.args(words);
         command.envs(self.environment.iter().cloned());
         command.args(["-r", self.for_restic.as_ref().unwrap_or(&self.place)]);
         command
@@ -165,8 +176,25 @@ fn secrets_are_nowhere(lab: &Lab, secret: &str) {
     assert_eq!(found, "", "a secret of the store was written down");
 }
 
+/// What the other program does there in between.
+#[derive(Clone, Copy, PartialEq)]
+pub enum Other {
+    Restic,
+    /// None reaches it.
+    Nobody,
+}
+
 /// Files there and back, by us and by restic, each reading what the other wrote.
 fn whole_way(remote: &Remote) {
+    whole_way_with(remote, Other::Restic);
+}
+
+/// The same where perhaps nobody but us gets there: then we make the second point, and restic checks the copy.
+pub fn whole_way_with(remote: &Remote, other: Other) {
+    let restic = |args: &[&str]| match other {
+        Other::Restic => remote.restic(args),
+        Other::Nobody => String::new(),
+    };
     let lab = remote.lab;
     let said = stdout(&remote.init());
     assert!(said.contains("the store never replaces"), "{said}");
@@ -175,7 +203,7 @@ fn whole_way(remote: &Remote) {
     }
     let data = lab.path("data");
     tree(&data);
-    fs_err::write(data.join("old"), noise(3_000_000, 98)).unwrap();
+    fs_err::write(data.join("old"), noise(3_000_000, 95)).unwrap();
     let report = remote.json(None, &["backup", "--path", data.to_str().unwrap()]);
     let id = report["id"].as_str().unwrap();
     remote.run(None, &["check", "--read-data"], 0);
@@ -184,13 +212,20 @@ fn whole_way(remote: &Remote) {
     same(&data, &out.join(data.strip_prefix("/").unwrap()));
 
     // The other program, on the same vault.
-    remote.restic(&["check", "--read-data"]);
-    let theirs = lab.path("theirs");
-    remote.restic(&["restore", id, "--target", theirs.to_str().unwrap()]);
-    same(&data, &theirs.join(data.strip_prefix("/").unwrap()));
+    restic(&["check", "--read-data"]);
+    if other == Other::Restic {
+        let theirs = lab.path("theirs");
+        restic(&["restore", id, "--target", theirs.to_str().unwrap()]);
+        same(&data, &theirs.join(data.strip_prefix("/").unwrap()));
+    }
     fs_err::write(data.join("new"), noise(3_000_000, 99)).unwrap();
     fs_err::remove_file(data.join("old")).unwrap();
-    remote.restic(&["backup", data.to_str().unwrap()]);
+    match other {
+        Other::Restic => drop(restic(&["backup", data.to_str().unwrap()])),
+        Other::Nobody => {
+            remote.run(None, &["backup", "--path", data.to_str().unwrap()], 0);
+        }
+    }
     let points = remote.json(None, &["points"]);
     assert_eq!(points["points"].as_array().unwrap().len(), 2, "{points}");
     remote.run(None, &["check", "--read-data"], 0);
@@ -202,25 +237,27 @@ fn whole_way(remote: &Remote) {
     );
     same(&data, &out.join(data.strip_prefix("/").unwrap()));
 
-    pruned_and_copied(remote, id, &data);
+    pruned_and_copied(remote, other, id, &data);
 
     // There is one already, and it stays.
     let output = remote.run(None, &["init"], 1);
     tiny::says(&output, &["already"]);
-    remote.restic(&["check"]);
-    let locks = remote.restic(&["list", "locks", "--no-lock"]);
+    restic(&["check"]);
+    let locks = restic(&["list", "locks", "--no-lock"]);
     assert_eq!(locks.trim(), "", "locks were left");
 }
 
 /// What nobody needs goes from the server; what stays is copied into a directory and comes back from there.
-fn pruned_and_copied(remote: &Remote, gone: &str, data: &Path) {
+fn pruned_and_copied(remote: &Remote, other: Other, gone: &str, data: &Path) {
     let lab = remote.lab;
     remote.run(None, &["forget", gone], 0);
     let pruned = remote.json(None, &["prune", "--max-unused", "0"]);
     let freed = pruned["deleted"]["bytes"].as_u64().unwrap();
     assert!(freed > 3_000_000, "{pruned:#}");
     remote.run(None, &["check", "--read-data"], 0);
-    remote.restic(&["check", "--read-data"]);
+    if other == Other::Restic {
+        remote.restic(&["check", "--read-data"]);
+    }
 
     let copy = lab.path("copy");
     let there = |args: &[&str]| {
@@ -237,6 +274,17 @@ fn pruned_and_copied(remote: &Remote, gone: &str, data: &Path) {
     let copied = remote.json(None, &["copy", "--to", copy.to_str().unwrap()]);
     assert_eq!(copied["points"][0]["outcome"], "copied", "{copied:#}");
     there(&["check", "--read-data"]);
+    if other == Other::Nobody {
+        let mut restic = Command::new("restic");
+        restic
+            .arg("-r")
+            .arg(&copy)
+            .arg("--password-file")
+            .arg(lab.key());
+        let said = restic.args(["--no-cache", "check", "--read-data"]).output();
+        let said = said.unwrap();
+        assert!(said.status.success(), "{}", stderr(&said));
+    }
     let back = lab.path("back");
     there(&["restore", "latest", "--target", back.to_str().unwrap()]);
     same(data, &back.join(data.strip_prefix("/").unwrap()));

@@ -50,6 +50,9 @@ pub struct Repository {
     pub tags: BTreeMap<String, Digest>,
     /// Its manifests and indexes: those with tags, their children, and what refers to them.
     pub manifests: BTreeMap<Digest, ManifestRecord>,
+    /// Since when each tag points where it does, RFC 3339, as far as it is known.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub since: BTreeMap<String, String>,
 }
 
 /// What is known of one manifest without reading it.
@@ -131,6 +134,32 @@ impl RegistryRecord {
 }
 
 impl Repository {
+    /// What is needed for some manifests: themselves, what an index of them is made of, and what refers to any of
+    /// these (signatures, SBOMs). What is not there is left out.
+    #[must_use]
+    pub fn closure<'a>(&self, roots: impl Iterator<Item = &'a Digest>) -> BTreeSet<Digest> {
+        let mut found = BTreeSet::new();
+        let mut waiting: Vec<Digest> = roots.cloned().collect();
+        loop {
+            while let Some(digest) = waiting.pop() {
+                if let Some(manifest) = self.manifests.get(&digest)
+                    && found.insert(digest)
+                {
+                    waiting.extend(manifest.children.iter().cloned());
+                }
+            }
+            let refers = |(digest, manifest): &(&Digest, &ManifestRecord)| {
+                let subject = manifest.subject.as_ref();
+                !found.contains(*digest) && subject.is_some_and(|to| found.contains(to))
+            };
+            let more = self.manifests.iter().filter(refers);
+            waiting.extend(more.map(|(digest, _)| digest.clone()));
+            if waiting.is_empty() {
+                return found;
+            }
+        }
+    }
+
     /// Every blob and manifest of it that the point holds.
     pub fn digests(&self) -> impl Iterator<Item = &Digest> {
         self.manifests.iter().flat_map(|(digest, manifest)| {
@@ -168,6 +197,7 @@ mod tests {
         let repository = Repository {
             tags: [("1.0".to_owned(), digest.clone())].into(),
             manifests: [(digest, ManifestRecord::default())].into(),
+            ..Repository::default()
         };
         record
             .repositories

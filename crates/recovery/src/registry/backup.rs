@@ -90,7 +90,8 @@ fn once(
     ctx.progress.step("fetch");
     let time = began.to_string();
     let fetched = fetch(client, &options.fetch, before.as_ref(), &store, time);
-    let fetched = fetched.map_err(|e| ctx.or_interrupted(e.into()))?;
+    let mut fetched = fetched.map_err(|e| ctx.or_interrupted(e.into()))?;
+    since(&mut fetched.record, before.as_ref());
     ctx.progress.step("commit");
     let (tree, total) = tree(&writer, &|d| store.node(d), &fetched.record, began)?;
     let root = tree.write(&writer)?;
@@ -115,6 +116,24 @@ fn once(
     let id = writer.commit(snapshot)?;
     ctx.progress.step("committed");
     Ok(report(id, fetched, &total, stats.packed_bytes, clock))
+}
+
+/// Since when each tag points where it does: as the point before says, else since that point, else since now.
+fn since(record: &mut RegistryRecord, before: Option<&RegistryRecord>) {
+    for (name, repository) in &mut record.repositories {
+        let earlier = before.and_then(|before| before.repositories.get(name));
+        let of = |tag: &String, digest: &Digest| {
+            let earlier = earlier.filter(|earlier| earlier.tags.get(tag) == Some(digest))?;
+            let told = earlier.since.get(tag);
+            told.or(before.map(|before| &before.time)).cloned()
+        };
+        let tags = repository.tags.iter();
+        let all = tags.map(|(tag, digest)| {
+            let since = of(tag, digest).unwrap_or_else(|| record.time.clone());
+            (tag.clone(), since)
+        });
+        repository.since = all.collect();
+    }
 }
 
 fn identity(ctx: &Context, client: &dyn Source) -> Result<RegistryIdentity> {

@@ -4,6 +4,8 @@
 //! `blobs/sha256/…`) with a `registry.json` beside it ([`RegistryRecord`]): what other tools copy images from, and what
 //! our own server and [`restore`](restore::restore) read.
 //!
+//! [`forget`](forget::forget) makes a point without the tags that no rule keeps ([`retention`]).
+//!
 //! The server's part, over points of registries and of apps:
 //! - `holding`: the images that one recovery point holds;
 //! - `view`: those of many points as one;
@@ -17,9 +19,11 @@ pub mod backup;
 mod blobs;
 mod certificate;
 pub mod check;
+pub mod forget;
 mod holding;
 mod lease;
 pub mod restore;
+pub mod retention;
 mod shelf;
 #[cfg(test)]
 mod tests;

@@ -59,6 +59,7 @@ impl Host {
         let repository = Repository {
             tags: [("1.0".to_owned(), digest.clone())].into(),
             manifests: [(digest.clone(), record)].into(),
+            ..Repository::default()
         };
         let record = RegistryRecord {
             schema: RECORD_SCHEMA,

@@ -12,7 +12,10 @@ use object_store::{
 };
 use reqwest::Url;
 
-use crate::http::{Answer, Http};
+use crate::http::{Answer, Http, Most};
+
+/// What is no object's content: a page of a list, a word.
+pub(super) const A_PAGE: Most = Most::Whole(64 << 20);
 
 /// One for each bucket.
 #[derive(Clone, Debug)]
@@ -62,7 +65,10 @@ impl HttpService for Connector {
         let (parts, body) = request.into_parts();
         let url = self.url(&parts.uri)?;
         let body = body.collect().await?.to_bytes();
-        let answer = self.http.exchange(parts.method, url, parts.headers, body);
+        let most = parts.extensions.get().copied().unwrap_or(A_PAGE);
+        let answer = self
+            .http
+            .exchange(parts.method, url, parts.headers, body, most);
         let answer = answer
             .await
             .map_err(|e| HttpError::new(HttpErrorKind::Unknown, e))?;
@@ -93,6 +99,21 @@ impl Connector {
     }
 }
 
+/// Words with which a server says that an object, or what was asked about it, is not there. With any other word 404 means
+/// something else: versitygw says it of keys that it does not know, and nobody may take that for an empty place.
+const ABSENT: [&str; 9] = [
+    // An answer to HEAD has no words.
+    "",
+    "NoSuchKey",
+    "NoSuchVersion",
+    "NoSuchUpload",
+    "NotFound",
+    "BlobNotFound",
+    "ResourceNotFound",
+    "NoSuchObjectLockConfiguration",
+    "ObjectLockConfigurationNotFoundError",
+];
+
 /// What `object_store` knows how to read as an answer passes; the rest keeps the server's words.
 pub(super) fn refusal(answer: &Answer) -> Option<Refusal> {
     let status = answer.status;
@@ -104,10 +125,13 @@ pub(super) fn refusal(answer: &Answer) -> Option<Refusal> {
     let code = code(answer).unwrap_or_default();
     let no_place = matches!(&*code, "NoSuchBucket" | "ContainerNotFound")
         || text.contains("bucket does not exist");
-    let ordinary = matches!(
-        status,
-        StatusCode::NOT_FOUND | StatusCode::CONFLICT | StatusCode::PRECONDITION_FAILED
-    );
+    let ordinary = match status {
+        StatusCode::NOT_FOUND => ABSENT.contains(&&*code),
+        status => matches!(
+            status,
+            StatusCode::CONFLICT | StatusCode::PRECONDITION_FAILED
+        ),
+    };
     (no_place || !ordinary).then(|| Refusal {
         status,
         code: if no_place {
@@ -158,6 +182,11 @@ mod tests {
         assert_eq!(refusal(&answer(404, bucket)).unwrap().code, "NoSuchBucket");
         assert!(refusal(&answer(404, "<Error><Code>NoSuchKey</Code></Error>")).is_none());
         assert!(refusal(&answer(404, "")).is_none());
+        let nobody = "<Error><Code>XAdminUserNotFound</Code></Error>";
+        assert_eq!(
+            refusal(&answer(404, nobody)).unwrap().code,
+            "XAdminUserNotFound"
+        );
         assert!(refusal(&answer(206, "x")).is_none());
     }
 

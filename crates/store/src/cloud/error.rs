@@ -14,6 +14,7 @@ pub(super) fn said(place: &str, context: &str, error: object_store::Error) -> St
         return match no_answer {
             NoAnswer::Unreachable(reason) => unreachable(place, reason),
             NoAnswer::Refused(reason) => io(&format!("talk to {place}"), reason),
+            NoAnswer::TooLarge(_) => io(&format!("talk to {place}"), &no_answer.to_string()),
         };
     }
     if let Some(refusal) = find::<Refusal>(&error) {
@@ -24,6 +25,11 @@ pub(super) fn said(place: &str, context: &str, error: object_store::Error) -> St
         // Of its own making: it could not sign, or not read an answer.
         other => io(context, &innermost(&other)),
     }
+}
+
+/// Whether an answer had more bytes than what was asked for can have.
+pub(super) fn is_too_large(error: &object_store::Error) -> bool {
+    matches!(find::<NoAnswer>(error), Some(NoAnswer::TooLarge(_)))
 }
 
 /// Whether the server does not know what it was asked for (a condition, that is).
@@ -52,9 +58,10 @@ pub(super) fn refused(place: &str, context: &str, refusal: &Refusal) -> StoreErr
         "ExpiredToken" | "TokenRefreshRequired" => {
             return denied("the credentials have expired; get new ones and run the command again");
         }
-        "InvalidAccessKeyId" | "SignatureDoesNotMatch" | "InvalidToken" => {
+        // The last one is versitygw's.
+        "InvalidAccessKeyId" | "SignatureDoesNotMatch" | "InvalidToken" | "XAdminUserNotFound" => {
             return denied(&format!(
-                "the store does not take these credentials ({words}); check AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and AWS_SESSION_TOKEN"
+                "the store does not take these credentials ({words}); check AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and AWS_SESSION_TOKEN, or the profile"
             ));
         }
         "RequestTimeTooSkewed" => {

@@ -2,6 +2,8 @@
 //!
 //! Such a bucket keeps all versions. So what is deleted goes version by version, or, where the server lets one not go,
 //! is hidden by a marker: it is in no listing any more, and its bytes stay until their time is over.
+//!
+//! What others have written over an object is a newer version of it; [`overwritten`](super::overwritten) tells which is ours.
 
 use std::collections::BTreeMap;
 
@@ -23,7 +25,7 @@ impl CloudStore {
     }
 
     /// The server's clock counts: it is the server that will compare.
-    fn now(&self) -> i64 {
+    pub(super) fn now(&self) -> i64 {
         self.server_time()
             .unwrap_or_else(|| jiff::Timestamp::now().as_second())
     }
@@ -38,6 +40,7 @@ impl CloudStore {
     ) -> Result<bool> {
         let (place, key) = (self.location(), self.key(name)?);
         let bytes = Bytes::copy_from_slice(bytes);
+        let until = Some((until.0.mode, until.1));
         let put = |only_if_free| {
             let put = lock.put(&place, &key, bytes.clone(), until, only_if_free);
             self.waiter.wait(put)
@@ -85,7 +88,7 @@ impl CloudStore {
         Ok(self.object(name)?.to_string())
     }
 
-    fn lock(&self) -> Result<&S3Lock> {
+    pub(super) fn lock(&self) -> Result<&S3Lock> {
         self.client.lock.as_ref().ok_or_else(|| StoreError::NoLock {
             place: self.location(),
             reason: "only S3 has Object Lock".to_owned(),
@@ -146,16 +149,24 @@ impl ObjectLock for CloudStore {
     fn locked_until(&self, name: &ObjectName) -> Result<Option<i64>> {
         let key = self.key(name)?;
         let place = self.location();
-        let until = self.lock()?.locked_until(&place, &key, None);
-        self.waiter.wait(until).map_err(|e| of(name, e))
+        let lock = self.lock()?.lock_of(&place, &key, None);
+        let lock = self.waiter.wait(lock).map_err(|e| of(name, e))?;
+        Ok(lock.map(|(_, until)| until))
     }
 
     fn sweep(&self) -> Result<u64> {
         let (lock, place) = (self.lock()?, self.location());
         let mut swept = 0;
-        for versions in self.everything()?.into_values() {
+        for (name, versions) in self.everything()? {
             let mut stays = false;
-            let hidden = |version: &&Version| !version.marker && !version.is_latest;
+            let newest = versions.iter().find(|v| !v.marker && v.is_latest);
+            // Somebody wrote over it, and what is below may be ours: that is for `bring_back` to tell.
+            let written_over = |version: &Version| {
+                name.area() != Area::Locks && newest.is_some_and(|new| !new.holds_as(version))
+            };
+            let hidden = |version: &&Version| {
+                !version.marker && !version.is_latest && !written_over(version)
+            };
             for version in versions.iter().filter(hidden) {
                 let deleted = lock.delete(&place, &version.key, Some(&version.version_id));
                 match self.waiter.wait(deleted) {
@@ -178,9 +189,13 @@ impl ObjectLock for CloudStore {
         let (lock, place) = (self.lock()?, self.location());
         let mut back = Vec::new();
         for (name, versions) in self.everything()? {
+            if name.area() == Area::Locks {
+                continue;
+            }
+            let uncovered = self.uncover(&name, &versions)?;
             let hidden = versions.iter().any(|v| v.marker && v.is_latest)
                 && versions.iter().any(|v| !v.marker);
-            if !hidden || name.area() == Area::Locks {
+            if !hidden && !uncovered {
                 continue;
             }
             for marker in versions.iter().filter(|v| v.marker) {

@@ -15,6 +15,8 @@ mod connector;
 mod error;
 mod gcs;
 mod locked;
+mod overwritten;
+mod profile;
 mod s3;
 mod s3_lock;
 
@@ -30,7 +32,7 @@ use object_store::{
 use crate::{
     Access, Area, Capabilities, ObjectInfo, ObjectLock, ObjectName, Place, Result, RetryPolicy,
     Store, StoreError,
-    http::{Http, Waiter},
+    http::{Http, Most, Waiter},
     place::refused,
     probe::{self, Exclusive, Raw},
 };
@@ -121,8 +123,19 @@ impl CloudStore {
 
     fn read(&self, name: &ObjectName, range: Option<GetRange>) -> Result<Bytes> {
         let path = self.object(name)?;
+        let whole = range.is_none();
+        // How much of the answer is read, for our own connector.
+        let mut extensions = http::Extensions::new();
+        extensions.insert(match &range {
+            Some(GetRange::Bounded(range)) => Most::Range {
+                offset: range.start,
+                length: range.end.saturating_sub(range.start),
+            },
+            _ => Most::Whole(name.area().largest()),
+        });
         let options = GetOptions {
             range,
+            extensions,
             ..GetOptions::default()
         };
         self.waiter
@@ -134,7 +147,10 @@ impl CloudStore {
                     .bytes()
                     .await
             })
-            .map_err(|e| self.object_error(name, "read", e))
+            .map_err(|e| match whole && error::is_too_large(&e) {
+                true => name.too_large(self.location()),
+                false => self.object_error(name, "read", e),
+            })
     }
 
     fn put_once(&self, path: &Path, bytes: &[u8], mode: PutMode) -> object_store::Result<()> {

@@ -8,14 +8,16 @@ use reqwest::Url;
 use super::{
     Client,
     connector::{Connector, no_retries},
+    profile,
     s3_lock::S3Lock,
 };
 use crate::{Access, ExposeSecret, Result, http::Http, place::refused};
 
 pub(super) fn client(endpoint: Option<&Url>, bucket: &str, access: &Access) -> Result<Client> {
-    let s3 = &access.s3;
+    let s3 = profile::completed(&access.s3)?;
     let host = endpoint.and_then(Url::host_str);
     let region = s3.region.clone().or_else(|| host.and_then(region_of));
+    let region = region.or(s3.profile_region);
     let region = region.unwrap_or_else(|| "us-east-1".to_owned());
     let base = match endpoint {
         Some(url) => url.clone(),
@@ -64,7 +66,7 @@ pub(super) fn client(endpoint: Option<&Url>, bucket: &str, access: &Access) -> R
                 builder = builder.with_config(key, uri);
             } else if !access.machine_identity {
                 return Err(refused(
-                    "there are no keys for this store; set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY",
+                    "there are no keys for this store; set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or AWS_PROFILE",
                 ));
             }
         }

@@ -13,10 +13,14 @@ use reqwest::Url;
 use serde::Deserialize;
 
 use super::{
-    connector::{code, refusal},
+    connector::{A_PAGE, code, refusal},
     error,
 };
-use crate::{LockPolicy, Result, StoreError, http::Answer, http::Http, place::refused};
+use crate::{
+    LockMode, LockPolicy, Result, StoreError,
+    http::{Answer, Http, Most},
+    place::refused,
+};
 
 /// What stands for itself in a signed path or query.
 const PLAIN: &AsciiSet = &NON_ALPHANUMERIC
@@ -53,6 +57,11 @@ pub(super) struct Version {
     pub version_id: String,
     #[serde(default)]
     pub is_latest: bool,
+    /// With the size, tells contents apart without reading them.
+    #[serde(default, rename = "ETag")]
+    pub tag: String,
+    #[serde(default)]
+    pub size: u64,
     #[serde(skip)]
     pub marker: bool,
 }
@@ -77,6 +86,8 @@ struct Ask<'a> {
     query: &'a [(&'a str, &'a str)],
     headers: HeaderMap,
     body: Bytes,
+    /// How much of the answer is read.
+    most: Most,
 }
 
 impl<'a> Ask<'a> {
@@ -87,6 +98,7 @@ impl<'a> Ask<'a> {
             query,
             headers: HeaderMap::new(),
             body: Bytes::new(),
+            most: A_PAGE,
         }
     }
 
@@ -102,27 +114,25 @@ impl<'a> Ask<'a> {
 }
 
 impl S3Lock {
-    /// Puts a new object that is locked until then.
+    /// Puts a new object that is locked until then, if it is to be.
     pub(super) async fn put(
         &self,
         place: &str,
         key: &str,
         bytes: Bytes,
-        lock: (LockPolicy, i64),
+        lock: Option<(LockMode, i64)>,
         only_if_free: bool,
     ) -> Result<Put> {
-        let (policy, until) = lock;
         let mut ask = Ask::new(Method::PUT, key, &[]).with_body(bytes);
         let mut header = |name: &'static str, value: &str| {
             let value = HeaderValue::from_str(value).map_err(|_| refused("it cannot be sent"))?;
             ask.headers.insert(HeaderName::from_static(name), value);
             Ok::<_, StoreError>(())
         };
-        header(
-            "x-amz-object-lock-mode",
-            &policy.mode.as_str().to_uppercase(),
-        )?;
-        header("x-amz-object-lock-retain-until-date", &date(until))?;
+        if let Some((mode, until)) = lock {
+            header("x-amz-object-lock-mode", &mode.as_str().to_uppercase())?;
+            header("x-amz-object-lock-retain-until-date", &date(until))?;
+        }
         if only_if_free {
             header("if-none-match", "*")?;
         }
@@ -155,8 +165,8 @@ impl S3Lock {
             Ok(answer) => found(answer, key).map(drop),
             // Nobody shortens it: perhaps somebody locked it for longer.
             Err(said) if matches!(said.error, StoreError::Denied { .. }) => {
-                match self.locked_until(place, key, None).await {
-                    Ok(Some(there)) if there >= until => Ok(()),
+                match self.lock_of(place, key, None).await {
+                    Ok(Some((_, there))) if there >= until => Ok(()),
                     _ => Err(said.error),
                 }
             }
@@ -164,13 +174,13 @@ impl S3Lock {
         }
     }
 
-    /// Until when a version, or else the newest, is locked.
-    pub(super) async fn locked_until(
+    /// How, and until when, a version, or else the newest, is locked.
+    pub(super) async fn lock_of(
         &self,
         place: &str,
         key: &str,
         version: Option<&str>,
-    ) -> Result<Option<i64>> {
+    ) -> Result<Option<(LockMode, i64)>> {
         let mut query = vec![("retention", "")];
         query.extend(version.map(|version| ("versionId", version)));
         let ask = Ask::new(Method::GET, key, &query);
@@ -185,7 +195,27 @@ impl S3Lock {
         let text = String::from_utf8_lossy(&answer.body);
         let told = super::connector::between(&text, "<RetainUntilDate>", "</RetainUntilDate>");
         let until = told.and_then(|told| told.parse::<jiff::Timestamp>().ok());
-        Ok(until.map(|until| until.as_second()))
+        let mode = match text.contains("<Mode>GOVERNANCE</Mode>") {
+            true => LockMode::Governance,
+            false => LockMode::Compliance,
+        };
+        Ok(until.map(|until| (mode, until.as_second())))
+    }
+
+    /// The bytes of one version, if they are no more than that.
+    pub(super) async fn read(
+        &self,
+        place: &str,
+        key: &str,
+        version: &str,
+        largest: u64,
+    ) -> Result<Bytes> {
+        let query = [("versionId", version)];
+        let mut ask = Ask::new(Method::GET, key, &query);
+        ask.most = Most::Whole(largest);
+        let context = format!("read a version of {key}");
+        let answer = self.send(place, &context, ask).await;
+        Ok(found(answer.map_err(|said| said.error)?, key)?.body)
     }
 
     /// Whether the bucket was made for it.
@@ -280,7 +310,9 @@ impl S3Lock {
         let (parts, body) = request.into_parts();
         let url = Url::parse(&url).map_err(|_| own("no such URL".to_owned()))?;
         let body = body.as_bytes().cloned().unwrap_or_default();
-        let answer = self.http.exchange(parts.method, url, parts.headers, body);
+        let answer = self
+            .http
+            .exchange(parts.method, url, parts.headers, body, ask.most);
         let answer = answer.await.map_err(|e| e.at(place))?;
         match refusal(&answer) {
             None => Ok(answer),

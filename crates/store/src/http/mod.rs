@@ -35,8 +35,8 @@ use crate::{Access, Limits, Result, StoreError, place::refused};
 const CONNECT: Duration = Duration::from_secs(20);
 /// So long nothing may move in a request.
 const IDLE: Duration = Duration::from_secs(60);
-/// Nothing that a vault holds, and no listing, is larger.
-const LARGEST_ANSWER: usize = 4 << 30;
+/// What a server says about why it refuses; more of it nobody reads.
+const REFUSAL: usize = 64 << 10;
 
 /// An HTTP client with the limits of one store.
 #[derive(Clone, Debug)]
@@ -54,6 +54,33 @@ pub(crate) struct Answer {
     pub body: Bytes,
 }
 
+/// How much of an answer's body is taken into memory. A server may be somebody else's by now.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Most {
+    /// So many bytes; an answer that has more is none.
+    Whole(u64),
+    /// What is needed for a range that was asked for, also where the server sends the whole object.
+    Range {
+        /// Where it begins.
+        offset: u64,
+        /// Its length.
+        length: u64,
+    },
+}
+
+impl Most {
+    /// Bytes that are read, and whether it is an error if there are more.
+    fn of(self, status: StatusCode) -> (usize, bool) {
+        let (most, strict) = match self {
+            _ if !status.is_success() => return (REFUSAL, false),
+            Self::Whole(most) => (most, true),
+            Self::Range { length, .. } if status == StatusCode::PARTIAL_CONTENT => (length, true),
+            Self::Range { offset, length } => (offset.saturating_add(length), false),
+        };
+        (usize::try_from(most).unwrap_or(usize::MAX), strict)
+    }
+}
+
 /// Why there is no answer.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum NoAnswer {
@@ -63,6 +90,9 @@ pub(crate) enum NoAnswer {
     /// It is there, and we cannot talk to it.
     #[error("{0}")]
     Refused(String),
+    /// It has more bytes than what was asked for can have.
+    #[error("the answer has more than {0} bytes")]
+    TooLarge(u64),
 }
 
 impl Http {
@@ -106,16 +136,17 @@ impl Http {
         self.clock.now()
     }
 
-    /// Sends a request and reads the whole answer, whatever its status is.
+    /// Sends a request and reads the answer, whatever its status is, up to so many bytes.
     pub(crate) async fn exchange(
         &self,
         method: Method,
         url: Url,
         headers: HeaderMap,
         body: Bytes,
+        most: Most,
     ) -> Result<Answer, NoAnswer> {
         let moved = Arc::new(Moved::now());
-        let work = self.talk(method, url, headers, body, Arc::clone(&moved));
+        let work = self.talk(method, url, headers, body, most, Arc::clone(&moved));
         tokio::pin!(work);
         loop {
             tokio::select! {
@@ -136,8 +167,10 @@ impl Http {
         url: Url,
         headers: HeaderMap,
         body: Bytes,
+        most: Most,
         moved: Arc<Moved>,
     ) -> Result<Answer, NoAnswer> {
+        let reads_nothing = method == Method::HEAD;
         let mut request = reqwest::Request::new(method, url);
         *request.headers_mut() = headers;
         if !body.is_empty() {
@@ -153,12 +186,25 @@ impl Http {
         moved.mark();
         let (status, headers) = (response.status(), response.headers().clone());
         self.clock.hear(&headers);
+        let (most, strict) = most.of(status);
+        let too_large = || NoAnswer::TooLarge(most as u64);
+        // Where it says beforehand how much comes, nothing of it need be read. A HEAD's says what a GET would bring.
+        let announced = response.content_length().filter(|_| !reads_nothing);
+        if strict && announced.is_some_and(|length| length > most as u64) {
+            return Err(too_large());
+        }
         let mut read = BytesMut::new();
-        while let Some(piece) = response.chunk().await.map_err(no_answer)? {
-            if read.len() + piece.len() > LARGEST_ANSWER {
-                return Err(NoAnswer::Refused("the answer does not end".to_owned()));
+        while let Some(mut piece) = response.chunk().await.map_err(no_answer)? {
+            let room = most - read.len();
+            let cut = piece.len() > room;
+            if cut && strict {
+                return Err(too_large());
             }
+            piece.truncate(room);
             read.extend_from_slice(&piece);
+            if cut {
+                break;
+            }
             if let Some(bucket) = &self.limits.download {
                 tokio::time::sleep(bucket.take(Instant::now(), piece.len())).await;
             }
@@ -210,6 +256,10 @@ impl NoAnswer {
             Self::Refused(reason) => StoreError::Io {
                 context: format!("talk to {place}"),
                 source: std::io::Error::other(reason),
+            },
+            Self::TooLarge(_) => StoreError::Io {
+                context: format!("talk to {place}"),
+                source: std::io::Error::other(self.to_string()),
             },
         }
     }
@@ -313,6 +363,25 @@ mod tests {
                 ..Access::default()
             };
             assert!(refuse_open_lines(&url, access.insecure_http).is_ok());
+        }
+    }
+
+    #[test]
+    fn of_an_answer_so_much_is_read() {
+        let range = Most::Range {
+            offset: 100,
+            length: 10,
+        };
+        for (most, status, expected) in [
+            (Most::Whole(5), 200, (5, true)),
+            (Most::Whole(5), 404, (REFUSAL, false)),
+            (range, 206, (10, true)),
+            // It does not know ranges: what lies before has to be read, what lies behind has not.
+            (range, 200, (110, false)),
+            (range, 416, (REFUSAL, false)),
+        ] {
+            let status = StatusCode::from_u16(status).unwrap();
+            assert_eq!(most.of(status), expected, "{most:?} {status}");
         }
     }
 

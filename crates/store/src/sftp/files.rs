@@ -15,9 +15,6 @@ use crate::Limits;
 const PIECE: usize = 32 << 10;
 /// Requests on the way for one file.
 const ON_THE_WAY: usize = 64;
-/// Nothing that a vault holds is larger.
-const LARGEST: u64 = 4 << 30;
-
 const FSYNC: &str = "fsync@openssh.com";
 const STATVFS: &str = "statvfs@openssh.com";
 
@@ -28,7 +25,18 @@ pub(super) enum Trouble {
     NotFound,
     Denied(String),
     Full,
+    /// A file that has more bytes than it may.
+    TooLarge,
     Failed(String),
+}
+
+/// What is read of a file.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Read {
+    /// All of it, where it has no more bytes than that.
+    Whole(u64),
+    /// So many bytes from there.
+    Range(u64, usize),
 }
 
 type Result<T, E = Trouble> = std::result::Result<T, E>;
@@ -167,20 +175,16 @@ impl Files<'_> {
     }
 
     /// A range of a file, or all of it; `None` if it is shorter.
-    pub fn read(&self, path: &str, range: Option<(u64, usize)>) -> Result<Option<Vec<u8>>> {
+    pub fn read(&self, path: &str, what: Read) -> Result<Option<Vec<u8>>> {
         // Before memory is asked for: lengths come from files that may be damaged.
         let size = self.stat(path)?.size.ok_or_else(odd)?;
-        let (offset, length) = match range {
-            Some((offset, length)) => (offset, length as u64),
-            None => (0, size),
+        let (offset, length) = match what {
+            Read::Range(offset, length) => (offset, length as u64),
+            Read::Whole(largest) if size > largest => return Err(Trouble::TooLarge),
+            Read::Whole(_) => (0, size),
         };
         if offset.checked_add(length).is_none_or(|end| end > size) {
             return Ok(None);
-        }
-        if length > LARGEST {
-            return Err(Trouble::Failed(
-                "it is larger than anything of a vault".to_owned(),
-            ));
         }
         let body = Body::default().bytes(path.as_bytes());
         let handle = self.handle(wire::OPEN, body.u32(wire::FOR_READING).u32(0))?;

@@ -22,7 +22,7 @@ use std::{
 use parking_lot::Mutex;
 
 use self::{
-    files::{Files, Trouble},
+    files::{Files, Read, Trouble},
     session::Session,
 };
 use crate::{
@@ -153,6 +153,11 @@ impl SftpStore {
             Trouble::Full => StoreError::Full {
                 place: self.location(),
             },
+            Trouble::TooLarge => StoreError::TooLarge {
+                name: context.to_owned(),
+                place: self.location(),
+                largest: 0,
+            },
             Trouble::Failed(reason) => StoreError::Io {
                 context: format!("{context} at {}", self.location()),
                 source: std::io::Error::other(reason),
@@ -171,6 +176,7 @@ impl SftpStore {
         self.with(&format!("{verb} {name}"), |files| work(files, &path))
             .map_err(|e| match e {
                 StoreError::NotFound(_) => StoreError::NotFound(name.to_string()),
+                StoreError::TooLarge { .. } => name.too_large(self.location()),
                 other => other,
             })
     }
@@ -233,7 +239,8 @@ impl Store for SftpStore {
     }
 
     fn get(&self, name: &ObjectName) -> Result<Vec<u8>> {
-        self.object("read", name, |files, path| files.read(path, None))?
+        let whole = Read::Whole(name.area().largest());
+        self.object("read", name, |files, path| files.read(path, whole))?
             .ok_or_else(|| StoreError::ShortRead {
                 name: name.to_string(),
                 offset: 0,
@@ -243,7 +250,7 @@ impl Store for SftpStore {
 
     fn get_range(&self, name: &ObjectName, offset: u64, length: usize) -> Result<Vec<u8>> {
         self.object("read", name, |files, path| {
-            files.read(path, Some((offset, length)))
+            files.read(path, Read::Range(offset, length))
         })?
         .ok_or_else(|| StoreError::ShortRead {
             name: name.to_string(),

@@ -3,6 +3,7 @@
 #![allow(clippy::disallowed_methods, reason = "tests run other programs")]
 
 mod conformance;
+mod endless;
 mod faulty;
 mod local;
 mod spool;

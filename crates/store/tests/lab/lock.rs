@@ -119,6 +119,60 @@ fn what_is_locked_is_hidden_and_comes_back() {
     assert_eq!(versions(&server), (0, 0));
 }
 
+/// New versions on top: those that are no object's content go, and the right ones are the newest again.
+#[test]
+fn what_was_written_over_comes_back() {
+    let dir = tempfile::tempdir().unwrap();
+    let server = S3Server::start_locking(dir.path()).unwrap();
+    let store = open(&server.place("v"), &s3_access()).unwrap();
+    let lock = locking(&*store);
+    lock.keep(HOUR);
+    let config = ObjectName::config();
+    store.put(&config, b"the config").unwrap();
+    let (pack, index) = (object(Area::Data), object(Area::Index));
+    let (key, session) = (object(Area::Keys), object(Area::Locks));
+    for name in [&pack, &index, &key, &session] {
+        store.put(name, BYTES).unwrap();
+    }
+    let path = |name: &ObjectName| match name.area() {
+        Area::Config => "/v/config".to_owned(),
+        Area::Data => format!("/v/data/{}/{}", &name.id()[..2], name.id()),
+        area => format!("/v/{}/{}", area.as_str(), name.id()),
+    };
+    // Twice; as long as the right one; later hidden as well, or locked, so that it cannot go.
+    for name in [&config, &pack, &index, &session] {
+        server.write_over(&path(name), b"rubbish").unwrap();
+    }
+    server.write_over(&path(&pack), b"same bytes").unwrap();
+    // What may be ours below is not swept away, whatever its time.
+    let right = lock.locked_until(&key).unwrap();
+    for part in ["/config", "/data/", "/index/"] {
+        server.let_locks_end(part).unwrap();
+    }
+    lock.sweep().unwrap();
+
+    server.ask("DELETE", &path(&pack), &[]).unwrap();
+    server.write_over(&path(&key), b"rubbish").unwrap();
+    let until = store.server_time().unwrap() + 9000;
+    for name in [&config, &index, &key] {
+        lock.extend(name, until).unwrap();
+    }
+    let mut back = lock.bring_back().unwrap();
+    back.sort();
+    let mut all = vec![config.clone(), pack.clone(), index.clone(), key.clone()];
+    all.sort();
+    assert_eq!(back, all);
+    assert_eq!(store.get(&config).unwrap(), b"the config");
+    for name in [&pack, &index, &key] {
+        assert_eq!(store.get(name).unwrap(), BYTES, "{name}");
+    }
+    // As long as it was, on top of what cannot go.
+    assert_eq!(lock.locked_until(&key).unwrap(), right);
+    assert_eq!(lock.bring_back().unwrap(), []);
+    // A session's lock is nobody's to bring back.
+    assert_eq!(store.get(&session).unwrap(), b"rubbish");
+}
+
 #[test]
 fn a_bucket_without_object_lock_says_so() {
     let dir = tempfile::tempdir().unwrap();

@@ -31,6 +31,26 @@ fn sftp_keeps_the_contract() {
 }
 
 #[test]
+fn sftp_files_larger_than_any_program_writes_are_not_read() {
+    let dir = tempfile::tempdir().unwrap();
+    let server = SftpServer::start(&dir.path().join("ssh")).unwrap();
+    let store = open(&server.place(dir.path()), &access(&server)).unwrap();
+    for area in [Area::Keys, Area::Locks, Area::Snapshots, Area::Index] {
+        let name = object(area);
+        let path = dir.path().join(name.to_string());
+        fs_err::create_dir_all(path.parent().unwrap()).unwrap();
+        let file = fs_err::File::create(&path).unwrap();
+        file.set_len(area.largest() + 1).unwrap();
+        let error = store.get(&name).unwrap_err();
+        assert!(matches!(error, StoreError::TooLarge { .. }), "{error:?}");
+        let said = error.to_string();
+        assert!(said.contains(&name.to_string()), "{said}");
+        // A part of it is as good as any other.
+        assert_eq!(store.get_range(&name, 5, 3).unwrap(), [0; 3]);
+    }
+}
+
+#[test]
 fn sftp_comes_back_after_a_lost_connection() {
     let dir = tempfile::tempdir().unwrap();
     let mut server = SftpServer::start(&dir.path().join("ssh")).unwrap();

@@ -80,6 +80,8 @@ impl GcsStandIn {
 }
 
 fn serve(stream: &TcpStream, bucket: &Mutex<Bucket>) -> Option<()> {
+    // Head and body are two writes, and the second shall not wait until the first is acknowledged.
+    stream.set_nodelay(true).ok()?;
     let mut reader = BufReader::new(stream);
     loop {
         let request = read(&mut reader)?;

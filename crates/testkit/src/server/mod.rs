@@ -151,7 +151,7 @@ pub fn free_port() -> Result<u16> {
     Ok(TcpListener::bind(("127.0.0.1", 0))?.local_addr()?.port())
 }
 
-/// A certificate for 127.0.0.1 that only itself vouches for, and its key.
+/// A certificate for 127.0.0.1, and for the emulator's account by name, that only itself vouches for; and its key.
 pub fn certificate(dir: &Path) -> Result<(PathBuf, PathBuf)> {
     packages::ensure(&[("openssl", "certificates for the tests' servers")])?;
     fs::create_dir_all(dir)?;
@@ -163,7 +163,7 @@ pub fn certificate(dir: &Path) -> Result<(PathBuf, PathBuf)> {
         "-subj",
         "/CN=lifeboat test",
         "-addext",
-        "subjectAltName=IP:127.0.0.1",
+        &format!("subjectAltName=IP:127.0.0.1,DNS:{}", AzuriteServer::HOST),
     ]);
     make.args(["-addext", "basicConstraints=critical,CA:FALSE"]);
     make.arg("-keyout").arg(&key).arg("-out").arg(&cert);

@@ -5,6 +5,7 @@ use std::process::Command;
 
 use fs_err as fs;
 use rustix::fs::XattrFlags;
+use sha2::{Digest, Sha256};
 
 use super::{Server, free_port};
 use crate::command::run;
@@ -51,7 +52,34 @@ impl S3Server {
     /// The same with its buckets in a place of their own.
     pub fn start_over(dir: &Path, buckets: &Path) -> Result<Self> {
         fs::create_dir_all(buckets.join(Self::BUCKET))?;
-        Self::serve(dir, buckets, None)
+        Self::serve(dir, buckets, None, &[])
+    }
+
+    /// Serves a directory to users beside the owner of all: key, secret, and a bucket that is this user's alone.
+    pub fn start_with_users(dir: &Path, users: &[(&str, &str, &str)]) -> Result<Self> {
+        let (buckets, accounts) = (dir.join("buckets"), dir.join("accounts"));
+        fs::create_dir_all(buckets.join(Self::BUCKET))?;
+        fs::create_dir_all(&accounts)?;
+        let iam = accounts.display().to_string();
+        let server = Self::serve(dir, &buckets, None, &["--iam-dir", &iam])?;
+        for (key, secret, bucket) in users {
+            let admin = |words: &[&str]| {
+                let mut admin = Command::new(VERSITYGW.ensure()?);
+                admin
+                    .env("ADMIN_ACCESS_KEY", Self::KEY)
+                    .env("ADMIN_SECRET_KEY", Self::SECRET)
+                    .arg("admin")
+                    .args([
+                        "--endpoint-url",
+                        &format!("http://127.0.0.1:{}", server.port),
+                    ]);
+                run(admin.args(words)).map(drop)
+            };
+            let user = ["create-user", "--access", key, "--secret", secret];
+            admin(&[&user[..], &["--role", "user"]].concat())?;
+            admin(&["create-bucket", "--owner", key, "--bucket", bucket])?;
+        }
+        Ok(server)
     }
 
     /// Serves a directory in which the bucket keeps all versions and has Object Lock.
@@ -59,13 +87,13 @@ impl S3Server {
         let (buckets, versions) = (dir.join("buckets"), dir.join("versions"));
         fs::create_dir_all(&buckets)?;
         fs::create_dir_all(&versions)?;
-        let server = Self::serve(dir, &buckets, Some(versions))?;
+        let server = Self::serve(dir, &buckets, Some(versions), &[])?;
         let with = ["-H", "x-amz-bucket-object-lock-enabled: true"];
         server.ask("PUT", "", &with)?;
         Ok(server)
     }
 
-    fn serve(dir: &Path, buckets: &Path, versions: Option<PathBuf>) -> Result<Self> {
+    fn serve(dir: &Path, buckets: &Path, versions: Option<PathBuf>, more: &[&str]) -> Result<Self> {
         let program = VERSITYGW.ensure()?;
         fs::create_dir_all(dir)?;
         let port = free_port()?;
@@ -74,7 +102,9 @@ impl S3Server {
                 .env("ROOT_ACCESS_KEY", Self::KEY)
                 .env("ROOT_SECRET_KEY", Self::SECRET)
                 .args(["--quiet", "--port", &format!("127.0.0.1:{port}")])
-                .args(["--region", "us-east-1", "posix"]);
+                .args(["--region", "us-east-1"])
+                .args(more)
+                .arg("posix");
             if let Some(versions) = &versions {
                 command.arg("--versioning-dir").arg(versions);
             }
@@ -99,6 +129,28 @@ impl S3Server {
         curl.args(["--aws-sigv4", "aws:amz:us-east-1:s3", "-X", method]);
         curl.args(["-H", NOTHING]).args(more);
         run(curl.arg(url))
+    }
+
+    /// Writes over an object, or beside all, as another program with the same keys would. A bucket with versions keeps
+    /// below it what was there.
+    pub fn write_over(&self, path: &str, bytes: &[u8]) -> Result<()> {
+        let body = self.buckets.with_extension("body");
+        fs::write(&body, bytes)?;
+        packages::ensure(&[("curl", "asks the S3 server")])?;
+        let mut curl = Command::new("curl");
+        curl.args(["--silent", "--show-error", "--fail-with-body", "--user"]);
+        curl.arg(format!("{}:{}", Self::KEY, Self::SECRET));
+        curl.args(["--aws-sigv4", "aws:amz:us-east-1:s3", "-X", "PUT"]);
+        let sum = hex::encode(Sha256::digest(bytes));
+        curl.args(["-H", &format!("x-amz-content-sha256: {sum}")]);
+        curl.arg("--data-binary")
+            .arg(format!("@{}", body.display()));
+        curl.arg(format!(
+            "http://127.0.0.1:{}/{}{path}",
+            self.port,
+            Self::BUCKET
+        ));
+        run(&mut curl).map(drop)
     }
 
     /// As if the time of everything that is locked and has this in its path were over: the dates that the server

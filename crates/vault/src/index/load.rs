@@ -344,7 +344,10 @@ fn is_unreadable(error: &VaultError) -> bool {
     let VaultError::Store { source, .. } = error else {
         return error.kind() == ErrorKind::Damaged;
     };
-    matches!(source, StoreError::ShortRead { .. } | StoreError::Io { .. })
+    matches!(
+        source,
+        StoreError::ShortRead { .. } | StoreError::TooLarge { .. } | StoreError::Io { .. }
+    )
 }
 
 /// Does `work` for each id, a few at the same time, and hands the results on in the order of `ids`.

@@ -368,7 +368,10 @@ fn is_of_the_pack(error: &VaultError) -> bool {
     match error {
         VaultError::Store { source, .. } => matches!(
             source,
-            StoreError::NotFound(_) | StoreError::ShortRead { .. } | StoreError::Io { .. }
+            StoreError::NotFound(_)
+                | StoreError::ShortRead { .. }
+                | StoreError::TooLarge { .. }
+                | StoreError::Io { .. }
         ),
         error => error.kind() == ErrorKind::Damaged,
     }

@@ -2,6 +2,7 @@
 
 mod backup;
 mod check;
+mod forget;
 mod howto;
 mod restore;
 mod serve;
@@ -31,6 +32,7 @@ pub fn run(session: &Session, args: &RegistryArgs) -> Result<Exit> {
     match &args.what {
         Registry::Backup(args) => backup::run(session, args),
         Registry::Check(args) => check::run(session, args),
+        Registry::Forget(args) => forget::run(session, args),
         Registry::Restore(args) => restore::run(session, args),
         Registry::Serve(args) => serve::run(session, args),
     }

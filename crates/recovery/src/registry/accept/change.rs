@@ -1,11 +1,13 @@
 //! What a push or a deletion does to the record of a registry.
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, sync::Arc};
 
 use lifeboat_images::{
     Digest,
     registry::{Deleted, PushedManifest, Refused, RegistryRecord, Repository},
 };
+
+use crate::registry::retention::Removal;
 
 /// Deletions that a record remembers, at most: the newest.
 const REMEMBERED: usize = 1000;
@@ -16,6 +18,8 @@ pub enum Change {
     Manifest(String, Box<PushedManifest>),
     DeleteTag(String, String),
     DeleteManifest(String, Digest),
+    /// What no rule keeps.
+    Forget(Arc<Removal>),
 }
 
 /// What a change did.
@@ -45,11 +49,15 @@ impl Change {
                     return Err(Refused::Missing(missing));
                 }
                 let repository = record.repositories.entry(name.clone()).or_default();
-                Ok(put(repository, pushed, &|digest| is_there(name, digest)))
+                let is_there = |digest: &Digest| is_there(name, digest);
+                Ok(put(repository, pushed, time, &is_there))
             }
             Self::DeleteTag(name, tag) => {
                 let repository = record.repositories.get_mut(name);
-                let gone = repository.and_then(|repository| repository.tags.remove(tag));
+                let gone = repository.and_then(|repository| {
+                    repository.since.remove(tag);
+                    repository.tags.remove(tag)
+                });
                 let digest = gone.ok_or(Refused::NotFound)?;
                 remember(record, name, tag, digest, time);
                 Ok(Done::Took)
@@ -72,11 +80,23 @@ impl Change {
                     .map(|(tag, _)| tag.clone())
                     .collect();
                 repository.tags.retain(|_, to| to != digest);
+                repository.since.retain(|tag, _| !tags.contains(tag));
                 for tag in tags {
                     remember(record, name, &tag, digest.clone(), time);
                 }
                 remember(record, name, &digest.to_string(), digest.clone(), time);
                 Ok(Done::Took)
+            }
+            Self::Forget(removal) => {
+                let gone = removal.carry_out(record);
+                for (name, reference, digest) in &gone {
+                    remember(record, name, reference, digest.clone(), time);
+                }
+                Ok(if gone.is_empty() {
+                    Done::Nothing
+                } else {
+                    Done::Took
+                })
             }
         }
     }
@@ -110,6 +130,7 @@ fn missing(
 fn put(
     repository: &mut Repository,
     pushed: &PushedManifest,
+    time: &str,
     is_there: &dyn Fn(&Digest) -> bool,
 ) -> Done {
     let mut done = Done::Nothing;
@@ -126,6 +147,9 @@ fn put(
         done = Done::Added;
     }
     for tag in &pushed.tags {
+        if repository.tags.get(tag) != Some(&pushed.digest) {
+            repository.since.insert(tag.clone(), time.to_owned());
+        }
         match repository.tags.insert(tag.clone(), pushed.digest.clone()) {
             Some(before) if before == pushed.digest => {}
             Some(_) => done = Done::Took,

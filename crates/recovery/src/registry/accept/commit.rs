@@ -6,30 +6,28 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    io::{self, Read},
+    io,
     sync::{Arc, mpsc},
 };
 
 use lifeboat_images::{
     Digest,
-    registry::{Finding, RECORD_SCHEMA, Refused, RegistryRecord, Repository},
+    registry::{RECORD_SCHEMA, Refused, RegistryRecord, Repository},
 };
 use lifeboat_plan::identity::RegistryIdentity;
 use lifeboat_store::Area;
-use lifeboat_vault::{
-    BlobKind, ChunkPolicy, Node, NodeKind, Snapshot, SnapshotId, Timestamp, Vault, VaultError,
-    Writer, WriterOptions,
-};
+use lifeboat_vault::{Node, SnapshotId, Timestamp, Vault, VaultError};
 use parking_lot::RwLock;
 
 use super::{
     change::{Change, Done},
+    recent::{Answered, Recent},
     staging::Staging,
 };
 use crate::{
     RecoveryError, Result,
-    protect::{again_if_lost, plain_file, program_version, summary, timestamp},
-    registry::{backup, blobs},
+    protect::{again_if_lost, timestamp},
+    registry::blobs,
 };
 
 /// Changes that go into one point.
@@ -51,7 +49,7 @@ pub struct Head {
 }
 
 impl Head {
-    fn new(
+    pub fn new(
         point: Option<SnapshotId>,
         time: Option<Timestamp>,
         record: RegistryRecord,
@@ -75,6 +73,14 @@ pub struct Request {
     pub reply: mpsc::SyncSender<std::result::Result<(), Refused>>,
 }
 
+/// What the thread that makes points is asked for.
+pub enum Ask {
+    /// A change.
+    Change(Request),
+    /// To look whether others have made points; and to say when it has.
+    Look(mpsc::SyncSender<()>),
+}
+
 /// Makes points.
 pub struct Committer {
     pub vault: Vault,
@@ -88,9 +94,33 @@ pub struct Committer {
     pub own: BTreeSet<SnapshotId>,
     /// What is known of the listing: the time of a point of this registry, nothing of another.
     pub seen: BTreeMap<SnapshotId, Option<Timestamp>>,
+    recent: Recent,
+    /// What the newest point lacks of it: it goes into the next.
+    lost: Vec<Answered>,
 }
 
 impl Committer {
+    /// Nothing is read yet.
+    pub fn new(
+        vault: Vault,
+        identity: RegistryIdentity,
+        staging: Arc<Staging>,
+        head: Arc<RwLock<Arc<Head>>>,
+    ) -> Self {
+        Self {
+            vault,
+            identity,
+            username: String::new(),
+            staging,
+            head,
+            made: Box::new(|| ()),
+            own: BTreeSet::new(),
+            seen: BTreeMap::new(),
+            recent: Recent::default(),
+            lost: Vec::new(),
+        }
+    }
+
     /// The registry as it is now.
     pub fn start(&mut self) -> Result<()> {
         if !self.look()? {
@@ -100,16 +130,30 @@ impl Committer {
     }
 
     /// Until nobody can ask any more.
-    pub fn run(mut self, requests: &mpsc::Receiver<Request>) {
+    pub fn run(mut self, requests: &mpsc::Receiver<Ask>) {
         while let Ok(first) = requests.recv() {
-            let mut batch = vec![first];
-            while batch.len() < TOGETHER
-                && let Ok(next) = requests.try_recv()
+            let (mut batch, mut looks) = (Vec::new(), Vec::new());
+            let mut next = Some(first);
+            while let Some(ask) = next {
+                match ask {
+                    Ask::Change(request) => batch.push(request),
+                    Ask::Look(reply) => looks.push(reply),
+                }
+                let has_room = batch.len() + looks.len() < TOGETHER;
+                next = has_room.then(|| requests.try_recv().ok()).flatten();
+            }
+            // Who makes a point looks anyway.
+            if batch.is_empty()
+                && let Err(error) = self.look_again()
             {
-                batch.push(next);
+                tracing::warn!("points of others cannot be looked for: {error}");
+            }
+            if batch.is_empty() {
+                tell(&looks);
+                continue;
             }
             let changes: Vec<Change> = batch.iter().map(|r| r.change.clone()).collect();
-            let outcomes = again_if_lost(|| self.commit(&changes));
+            let outcomes = self.make(&changes);
             let replies: Vec<std::result::Result<(), Refused>> = match outcomes {
                 Ok(outcomes) => outcomes,
                 Err(error) => {
@@ -122,7 +166,22 @@ impl Committer {
                 // Nobody may wait any more; it is done all the same.
                 let _ = request.reply.send(reply);
             }
+            tell(&looks);
         }
+    }
+
+    /// Changes into a point; what came of each.
+    pub fn make(&mut self, changes: &[Change]) -> Result<Vec<std::result::Result<(), Refused>>> {
+        again_if_lost(|| self.commit(changes))
+    }
+
+    /// Looks, and puts what the newest point lacks of ours into one on top of it.
+    fn look_again(&mut self) -> Result<()> {
+        self.look()?;
+        if !self.lost.is_empty() {
+            self.make(&[])?;
+        }
+        Ok(())
     }
 
     /// Looks for the newest point; whether it is another than the head.
@@ -163,6 +222,8 @@ impl Committer {
             return Ok(false);
         }
         self.load(newest)?;
+        let record = &self.head.read().record;
+        self.lost = self.recent.lacking(record, jiff::Timestamp::now());
         Ok(true)
     }
 
@@ -194,6 +255,29 @@ impl Committer {
 
     fn commit(&mut self, changes: &[Change]) -> Result<Vec<std::result::Result<(), Refused>>> {
         self.look()?;
+        let lost = std::mem::take(&mut self.lost);
+        if !lost.is_empty() {
+            tracing::info!("{} change(s) of ours are made again", lost.len());
+        }
+        let again = lost.iter().map(|answered| answered.change.clone());
+        let all: Vec<Change> = again.chain(changes.iter().cloned()).collect();
+        let nodes = lost.iter().flat_map(|answered| answered.nodes.clone());
+        match self.commit_with(&all, nodes.collect()) {
+            Ok(mut outcomes) => Ok(outcomes.split_off(lost.len())),
+            Err(error) => {
+                self.lost = lost;
+                Err(error)
+            }
+        }
+    }
+
+    /// `carried` are files that the newest point has not.
+    fn commit_with(
+        &mut self,
+        changes: &[Change],
+        carried: BTreeMap<Digest, Node>,
+    ) -> Result<Vec<std::result::Result<(), Refused>>> {
+        let mut carried = carried;
         for _ in 0..ATTEMPTS {
             let head = Arc::clone(&self.head.read());
             let mut record = head.record.clone();
@@ -202,7 +286,9 @@ impl Committer {
             let staging = Arc::clone(&self.staging);
             let is_there = |name: &str, digest: &Digest| {
                 let has = || matches!(staging.open_blob(digest), Ok(Some(_)));
-                staging.is_linked(name, digest) && (has() || head.files.contains_key(digest))
+                let linked = || staging.is_linked(name, digest);
+                carried.contains_key(digest)
+                    || linked() && (has() || head.files.contains_key(digest))
             };
             let done: Vec<std::result::Result<Done, Refused>> = changes
                 .iter()
@@ -210,18 +296,26 @@ impl Committer {
                 .collect();
             let is_changed = done.iter().flatten().any(|done| *done != Done::Nothing);
             let adds_only = done.iter().flatten().all(|done| *done != Done::Took);
+            let did: Vec<bool> = done
+                .iter()
+                .map(|done| done.as_ref().is_ok_and(|done| *done != Done::Nothing))
+                .collect();
             let outcomes = done.into_iter().map(|done| done.map(drop)).collect();
             if !is_changed {
                 return Ok(outcomes);
             }
             record.time = time;
             let before = head.point;
-            self.point(&head, record, changes, began)?;
+            self.point(&head, record, changes, &carried, began)?;
+            // On our disk it is no more.
+            let made = Arc::clone(&self.head.read());
+            carried.extend(changes.iter().flat_map(|change| nodes(change, &made)));
             // Somebody else's point on the same one: ours is made again on top of it.
             let mine = self.head.read().point;
             if self.look_for_others(mine, before)? {
                 continue;
             }
+            self.answered(changes.iter().zip(did), began);
             if let Some(before) = before.filter(|id| adds_only && self.own.contains(id)) {
                 self.replace(before, &head);
             }
@@ -230,6 +324,21 @@ impl Committer {
         Err(RecoveryError::Failed(
             "others change this registry all the time; try again".to_owned(),
         ))
+    }
+
+    fn answered<'c>(
+        &mut self,
+        changes: impl Iterator<Item = (&'c Change, bool)>,
+        time: jiff::Timestamp,
+    ) {
+        let head = Arc::clone(&self.head.read());
+        for (change, _) in changes.filter(|(_, did)| *did) {
+            self.recent.add(Answered {
+                change: change.clone(),
+                time,
+                nodes: nodes(change, &head),
+            });
+        }
     }
 
     /// Whether a point of this registry is there that was not when ours was begun; it is the head then.
@@ -256,91 +365,6 @@ impl Committer {
         }
     }
 
-    /// Makes a point of a record.
-    fn point(
-        &mut self,
-        head: &Head,
-        mut record: RegistryRecord,
-        changes: &[Change],
-        began: jiff::Timestamp,
-    ) -> Result<()> {
-        let writer = self.vault.writer(WriterOptions::default())?;
-        let mut files = BTreeMap::new();
-        let mut fresh = BTreeSet::new();
-        let mut lost = Vec::new();
-        for digest in record.digests() {
-            if let Some(node) = head
-                .files
-                .get(digest)
-                .filter(|node| is_whole(&writer, node))
-            {
-                files.insert(digest.clone(), node.clone());
-                continue;
-            }
-            let node = match manifest(changes, digest) {
-                Some(bytes) => Some(save(&writer, &mut &bytes[..], bytes.len() as u64)?),
-                None => match self.staging.open_blob(digest)? {
-                    Some((mut file, size)) => Some(save(&writer, &mut file, size)?),
-                    None => None,
-                },
-            };
-            match node {
-                None => lost.push(digest.clone()),
-                Some(saved) => {
-                    fresh.insert(digest.clone());
-                    files.insert(digest.clone(), plain_file(saved, timestamp(began)));
-                }
-            }
-        }
-        lose(&mut record, &lost);
-        let nodes = |digest: &Digest| {
-            let node = files.get(digest)?.clone();
-            Some((node, fresh.contains(digest)))
-        };
-        let (tree, total) = backup::tree(&writer, &nodes, &record, began)?;
-        let root = tree.write(&writer)?;
-        writer.flush()?;
-        let stats = writer.stats();
-        let is_partial = !record.findings.is_empty();
-        let snapshot = Snapshot {
-            time: timestamp(began).to_rfc3339(),
-            parent: head.point,
-            tree: Some(root),
-            paths: vec![self.identity.snapshot_path()],
-            hostname: self.identity.registry.clone(),
-            username: self.username.clone(),
-            tags: self.identity.snapshot_tags(is_partial, &[]),
-            program_version: program_version(),
-            summary: Some(summary(began, &total, &stats)),
-            ..Snapshot::default()
-        };
-        let id = writer.commit(snapshot)?;
-        self.own.insert(id);
-        self.seen.insert(id, Some(timestamp(began)));
-        let settled: Vec<Digest> = files.keys().cloned().collect();
-        *self.head.write() = Arc::new(Head::new(Some(id), Some(timestamp(began)), record, files));
-        (self.made)();
-        self.settle(changes, &settled);
-        Ok(())
-    }
-
-    /// What the vault has now is not needed on our disk.
-    fn settle(&self, changes: &[Change], files: &[Digest]) {
-        for digest in files {
-            self.staging.settled(digest);
-        }
-        for change in changes {
-            let Change::Manifest(name, pushed) = change else {
-                continue;
-            };
-            for blob in &pushed.record.blobs {
-                if let Err(error) = self.staging.unlink(name, blob) {
-                    tracing::debug!(%error, "a link that is not needed any more");
-                }
-            }
-        }
-    }
-
     /// A point that the next one has all of is not kept for long. Where it cannot be taken away it stays.
     fn replace(&mut self, before: SnapshotId, head: &Head) {
         let Some(time) = head.time else { return };
@@ -362,6 +386,26 @@ impl Committer {
     }
 }
 
+/// The files of a point that a change brought.
+fn nodes(change: &Change, head: &Head) -> BTreeMap<Digest, Node> {
+    let Change::Manifest(_, pushed) = change else {
+        return BTreeMap::new();
+    };
+    let digests = pushed.record.blobs.iter().chain([&pushed.digest]);
+    let nodes = digests.filter_map(|digest| {
+        let node = head.files.get(digest)?;
+        Some((digest.clone(), node.clone()))
+    });
+    nodes.collect()
+}
+
+/// Says that it was looked. Nobody may wait any more.
+fn tell(looks: &[mpsc::SyncSender<()>]) {
+    for reply in looks {
+        let _ = reply.try_send(());
+    }
+}
+
 /// Now, but after what is there.
 fn now_after(time: Option<Timestamp>) -> jiff::Timestamp {
     let now = jiff::Timestamp::now();
@@ -374,53 +418,6 @@ fn now_after(time: Option<Timestamp>) -> jiff::Timestamp {
     next.map_or(now, |next| now.max(next))
 }
 
-fn is_whole(writer: &Writer, node: &Node) -> bool {
-    match &node.kind {
-        NodeKind::File { content, .. } => content.iter().all(|id| writer.has(BlobKind::Data, *id)),
-        _ => false,
-    }
-}
-
-fn manifest<'c>(changes: &'c [Change], digest: &Digest) -> Option<&'c [u8]> {
-    changes.iter().find_map(|change| match change {
-        Change::Manifest(_, pushed) if pushed.digest == *digest => Some(pushed.bytes.as_slice()),
-        _ => None,
-    })
-}
-
-fn save(writer: &Writer, source: &mut dyn Read, size: u64) -> Result<lifeboat_vault::SavedFile> {
-    let mut file = writer.file(ChunkPolicy::ContentDefined, size);
-    let mut piece = vec![0; 1 << 20];
-    loop {
-        let count = source.read(&mut piece)?;
-        if count == 0 {
-            break;
-        }
-        file.write(&piece[..count]).map_err(io::Error::other)?;
-    }
-    Ok(file.finish()?)
-}
-
-/// What was in the point before and is not in the vault any more is said, and does not stop what comes.
-fn lose(record: &mut RegistryRecord, lost: &[Digest]) {
-    for digest in lost {
-        tracing::warn!("{digest} is damaged or missing in the vault; push it again");
-        for (name, repository) in &mut record.repositories {
-            if !repository.digests().any(|held| held == digest) {
-                continue;
-            }
-            repository.manifests.remove(digest);
-            repository.tags.retain(|_, to| to != digest);
-            for manifest in repository.manifests.values_mut() {
-                if manifest.blobs.contains(digest) || manifest.children.contains(digest) {
-                    manifest.absent.insert(digest.clone());
-                }
-            }
-            record.findings.push(Finding {
-                repository: name.clone(),
-                reference: digest.to_string(),
-                reason: "it was damaged or missing in the vault".to_owned(),
-            });
-        }
-    }
-}
+#[cfg(test)]
+#[path = "commit_tests.rs"]
+mod tests;

@@ -2,7 +2,8 @@
 //!
 //! - `staging`: uploads and blobs on this host's disk, until a manifest names them;
 //! - `change`: what a push or a deletion does to the record;
-//! - `commit`: changes into recovery points.
+//! - `commit`: changes into recovery points, written by `point`;
+//! - `recent`: what was answered lately, where another server's point was made without it.
 //!
 //! **What 201 says.** Of a blob: it is durable on this host's disk. Of a manifest, with all that it names: it is in a
 //! recovery point. Deletions make a point too; what was deleted stands in its record, and earlier points have it until
@@ -12,36 +13,44 @@
 //! are for clients that name their registry (containerd).
 //!
 //! **Beside others.** Points are made by ordinary write sessions: backups and prunes go on beside them. Two servers of one
-//! registry, on two hosts, see each other's points; on one host the second is refused.
+//! registry, on two hosts, see each other's points within seconds; on one host the second is refused.
 
 mod change;
 mod commit;
+mod point;
+mod recent;
 mod staging;
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
     io::{self, Read},
     path::PathBuf,
     sync::{Arc, mpsc},
     thread::JoinHandle,
+    time::{Duration, Instant},
 };
 
 use lifeboat_images::{
     Digest,
-    registry::{Intake, PushedManifest, Refused, Shelf, Shelved, ShelvedBlob, registry_name},
+    registry::{
+        Intake, PushedManifest, Refused, RegistryRecord, Shelf, Shelved, ShelvedBlob, registry_name,
+    },
 };
 use lifeboat_plan::{identity::RegistryIdentity, name::SiteName};
-use lifeboat_vault::Vault;
+use lifeboat_vault::{SnapshotId, Vault};
 use parking_lot::{Mutex, RwLock};
 
 use self::{
     change::Change,
-    commit::{Committer, Head, Request},
+    commit::{Ask, Committer, Head, Request},
     staging::Staging,
 };
-use super::{VaultShelf, shelf::POINT};
+use super::{VaultShelf, retention::Removal, shelf::POINT};
 use crate::Result;
 
+/// How long a look at what other servers have made is good.
+const LOOK_AGAIN_AFTER: Duration = Duration::from_secs(3);
+/// How long a request waits for it.
+const LOOK_FOR: Duration = Duration::from_secs(2);
 /// What stands before the name of a repository in a place of ours.
 const OWN: &str = "pushed ";
 
@@ -66,7 +75,8 @@ pub struct Accepting {
     shelf: Arc<VaultShelf>,
     staging: Arc<Staging>,
     head: Arc<RwLock<Arc<Head>>>,
-    requests: Mutex<Option<mpsc::Sender<Request>>>,
+    requests: Mutex<Option<mpsc::Sender<Ask>>>,
+    looked: Mutex<Instant>,
     committer: Mutex<Option<JoinHandle<()>>>,
 }
 
@@ -88,16 +98,10 @@ impl Accepting {
         let head: Arc<RwLock<Arc<Head>>> = Arc::default();
         let shelf = Arc::new(shelf);
         let renewed = Arc::clone(&shelf);
-        let mut committer = Committer {
-            vault,
-            username: options.username.clone(),
-            staging: Arc::clone(&staging),
-            head: Arc::clone(&head),
-            made: Box::new(move || renewed.renew()),
-            own: BTreeSet::new(),
-            seen: BTreeMap::new(),
-            identity,
-        };
+        let mut committer =
+            Committer::new(vault, identity, Arc::clone(&staging), Arc::clone(&head));
+        committer.username = options.username.clone();
+        committer.made = Box::new(move || renewed.renew());
         committer.start()?;
         let registry = committer.identity.registry.clone();
         let (requests, queue) = mpsc::channel();
@@ -110,6 +114,7 @@ impl Accepting {
             staging,
             head,
             requests: Mutex::new(Some(requests)),
+            looked: Mutex::new(Instant::now()),
             committer: Mutex::new(Some(thread)),
         })
     }
@@ -127,6 +132,27 @@ impl Accepting {
         Arc::clone(&self.head.read())
     }
 
+    /// The registry, with what another server has made of it: looked for at most every three seconds, and not waited for
+    /// where that takes long, as it does while layers go into the vault.
+    fn seen(&self) -> Arc<Head> {
+        let is_due = {
+            let mut looked = self.looked.lock();
+            let is_due = looked.elapsed() > LOOK_AGAIN_AFTER;
+            if is_due {
+                *looked = Instant::now();
+            }
+            is_due
+        };
+        let sender = self.requests.lock().clone().filter(|_| is_due);
+        if let Some(sender) = sender {
+            let (reply, answer) = mpsc::sync_channel(1);
+            if sender.send(Ask::Look(reply)).is_ok() {
+                let _ = answer.recv_timeout(LOOK_FOR);
+            }
+        }
+        self.head()
+    }
+
     fn is_own(&self, host: Option<&str>) -> bool {
         host.is_none_or(|host| registry_name(host) == self.registry)
     }
@@ -137,11 +163,37 @@ impl Accepting {
         let (reply, answer) = mpsc::sync_channel(1);
         let sender = self.requests.lock().clone().ok_or_else(ended)?;
         sender
-            .send(Request { change, reply })
+            .send(Ask::Change(Request { change, reply }))
             .map_err(|_| ended())?;
         drop(sender);
         answer.recv().map_err(|_| ended())?
     }
+}
+
+/// Makes a point without what no rule keeps, beside a server that may take pushes meanwhile. `judge` says what goes of
+/// the registry as it is; nothing is written where that is nothing. Returns the point and what was judged.
+///
+/// # Errors
+/// The vault cannot be read or written, or another process does the same here.
+pub(super) fn forget<T>(
+    vault: Vault,
+    identity: RegistryIdentity,
+    username: &str,
+    folder: &std::path::Path,
+    judge: impl FnOnce(&RegistryRecord) -> Result<(T, Option<Removal>)>,
+) -> Result<(T, Option<SnapshotId>)> {
+    let staging = Arc::new(Staging::open(folder, 0)?);
+    let mut committer = Committer::new(vault, identity, staging, Arc::default());
+    committer.username = username.to_owned();
+    committer.start()?;
+    let head = Arc::clone(&committer.head.read());
+    let (judged, removal) = judge(&head.record)?;
+    let Some(removal) = removal else {
+        return Ok((judged, None));
+    };
+    committer.make(&[Change::Forget(Arc::new(removal))])?;
+    let point = committer.head.read().point;
+    Ok((judged, point.filter(|point| Some(*point) != head.point)))
 }
 
 impl Drop for Accepting {
@@ -157,7 +209,7 @@ impl Drop for Accepting {
 impl Shelf for Accepting {
     fn repositories(&self, host: Option<&str>) -> io::Result<Vec<String>> {
         if self.is_own(host) {
-            return Ok(self.head().repositories.keys().cloned().collect());
+            return Ok(self.seen().repositories.keys().cloned().collect());
         }
         self.shelf.repositories(host)
     }
@@ -168,7 +220,7 @@ impl Shelf for Accepting {
         if !self.is_own(host) || name.starts_with(POINT) {
             return self.shelf.repository(host, name);
         }
-        let known = self.head().repositories.get(name).cloned();
+        let known = self.seen().repositories.get(name).cloned();
         let begun = || self.staging.has_repository(name).then(Arc::default);
         Ok(known.or_else(begun).map(|repository| Shelved {
             repository,
