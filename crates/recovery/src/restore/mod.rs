@@ -115,7 +115,7 @@ pub fn restore(
         journal.intend(Intent::Mapped(maps.journaled()))?;
     }
     plan.journaled(&mut journal)?;
-    let ctx = &ctx.following(&plan);
+    let ctx = &ctx.following(&plan.steps);
     watch.split("plan");
     let recovery = Recovery {
         ctx,

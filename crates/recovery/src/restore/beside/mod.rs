@@ -314,7 +314,7 @@ pub fn restore(
     let mut journal = RestoreJournal::open(ctx, &copy.subject, id)?;
     journal.intend(Intent::Beside(wanted.options()))?;
     plan.journaled(&mut journal)?;
-    let ctx = &ctx.following(&plan);
+    let ctx = &ctx.following(&plan.steps);
     copies::make_folder(&ctx.places)?;
     copy.folders()?;
     watch.split("plan");

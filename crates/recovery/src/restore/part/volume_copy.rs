@@ -75,7 +75,7 @@ fn work(
     let mut journal = RestoreJournal::open(ctx, &subject, id)?;
     journal.intend(Intent::Beside(format!("volume {old}")))?;
     plan.journaled(&mut journal)?;
-    let ctx = &ctx.following(&plan);
+    let ctx = &ctx.following(&plan.steps);
     copies::make_folder(&ctx.places)?;
     watch.split("plan");
     let recovery = Recovery {
