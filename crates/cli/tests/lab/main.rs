@@ -51,6 +51,7 @@ mod registry_point;
 mod registry_serve;
 mod registry_sources;
 mod registry_speed;
+mod rootless;
 mod sharing;
 mod signals;
 mod slow_vault;

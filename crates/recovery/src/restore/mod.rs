@@ -13,7 +13,7 @@ mod data;
 pub mod exchange;
 mod far;
 pub mod history;
-mod ids;
+pub(crate) mod ids;
 mod images;
 pub mod interrupted;
 pub(crate) mod journal;

@@ -315,7 +315,7 @@ pub fn restore(
     journal.intend(Intent::Beside(wanted.options()))?;
     plan.journaled(&mut journal)?;
     let ctx = &ctx.following(&plan.steps);
-    copies::make_folder(&ctx.places)?;
+    copies::make_folder(&ctx.places, engine)?;
     copy.folders()?;
     watch.split("plan");
     let recovery = Recovery {

@@ -76,7 +76,7 @@ fn work(
     journal.intend(Intent::Beside(format!("volume {old}")))?;
     plan.journaled(&mut journal)?;
     let ctx = &ctx.following(&plan.steps);
-    copies::make_folder(&ctx.places)?;
+    copies::make_folder(&ctx.places, engine)?;
     watch.split("plan");
     let recovery = Recovery {
         ctx,
