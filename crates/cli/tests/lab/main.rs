@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
 #![allow(clippy::disallowed_methods, reason = "tests run other programs")]
 
+mod another_kind;
 mod beside;
 mod compose;
 mod copies;
@@ -31,6 +32,7 @@ mod over_apps;
 mod over_data;
 mod over_maps;
 mod over_mounts;
+mod over_quota;
 mod over_wrong;
 mod own_path;
 mod parts;
@@ -57,6 +59,7 @@ mod signals;
 mod slow_vault;
 mod soak;
 mod soak_over;
+mod stand_in;
 mod stores;
 mod stores_refused;
 mod stores_wrong;

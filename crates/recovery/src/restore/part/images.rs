@@ -7,7 +7,10 @@ use serde::Serialize;
 use super::told::Told;
 use crate::{
     Context, Result,
-    restore::{Way, images::restore_images, kept, planning, point::OpenPoint, report::Stopwatch},
+    restore::{
+        Way, images::restore_images, kept, obstacles::foreign, planning, point::OpenPoint,
+        report::Stopwatch,
+    },
 };
 
 /// One image of a point.
@@ -72,13 +75,11 @@ pub fn images(ctx: &Context, id: SnapshotId, snapshot: &Snapshot, run: bool) -> 
         incomplete: Vec::new(),
         warnings: Vec::new(),
     };
-    let (was, is) = (
-        &point.manifest.engine.architecture,
-        &here.engine.architecture,
-    );
-    if !was.is_empty() && was != is {
+    for (architecture, images) in foreign(&point.definitions, &point.manifest, &here.engine) {
         done.warnings.push(format!(
-            "the images are for {was}, this engine is {is}: they are loaded, and run nothing here"
+            "{} is for {architecture}, this engine is {}: it is loaded, and runs nothing here",
+            images.join(", "),
+            here.engine.architecture
         ));
     }
     if run {
