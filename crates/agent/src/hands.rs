@@ -8,6 +8,7 @@ use lifeboat_engine::Engine;
 use lifeboat_plan::supervise::{Did, Effect, Event, Failed, Trouble};
 use serde_json::json;
 
+use crate::asides::Asides;
 use crate::definitions::Definitions;
 use crate::follow::Current;
 use crate::probing::Probing;
@@ -22,6 +23,7 @@ const POOLS: [(&str, usize); 3] = [("agent-look", 2), ("agent-start", 4), ("agen
 pub(crate) struct Reach {
     pub(crate) current: Current,
     pub(crate) definitions: Definitions,
+    pub(crate) asides: Asides,
     pub(crate) to: Sender<Message>,
     pub(crate) probing: Probing,
     pub(crate) heal_all: bool,
@@ -139,7 +141,13 @@ impl Reach {
                 Some(told(&id, done, Did::Stopped))
             }
             Effect::Recreate { id, name, refers } => {
-                let did = recreate::recreate(engine, &self.definitions, &id, &name, &refers);
+                let did = recreate::recreate(
+                    engine,
+                    (&self.definitions, &self.asides),
+                    &id,
+                    &name,
+                    &refers,
+                );
                 Some(Event::Did { id, did })
             }
             Effect::Diagnose { id, error } => Some(Event::Diagnosed {

@@ -9,6 +9,7 @@
 //! | `follow` | `agent-events` | the engine's event stream; lists after each gap and every 30 s |
 //! | `hands` | `agent-look` (2), `agent-start` (4), `agent-stop` (8) | what is done at the engine |
 //! | `probing` | `agent-probes` and the prober's own | the probes |
+//! | `upkeep` | `agent-upkeep` | what has to be done now and then |
 //! | `api` | `agent-api` | the socket |
 //!
 //! They talk to `run` through one channel. [`Stopper::stop`] ends them: the stream first, then the hands, which finish
@@ -19,6 +20,7 @@
 //! last lines; nothing depends on it. Only one agent runs in a state directory ([`Error::Running`]).
 
 pub mod api;
+mod asides;
 mod clock;
 mod definitions;
 mod diagnose;
@@ -33,6 +35,7 @@ mod recreate;
 mod run;
 mod state;
 mod translate;
+mod upkeep;
 
 pub use clock::Clock;
 pub use error::{Error, Result};

@@ -41,7 +41,7 @@ mod world;
 
 pub use backoff::Backoff;
 pub use event::{Did, Effect, Event, Failed, Happened, Kind, Note, Seen, State, Trouble, What};
-pub use facts::{Facts, Need, NeedCondition, Policy, Slot, app_of, signal};
+pub use facts::{ASIDE, Facts, Need, NeedCondition, Policy, Slot, app_of, signal};
 pub use moment::Moment;
 pub use rules::{KNOWN_LABELS, OnUnhealthy, Rules};
 pub use unit::{Doing, Exit, Health, Phase, Unit, Wanted};

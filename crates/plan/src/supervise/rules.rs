@@ -116,6 +116,14 @@ impl Rules {
         rules
     }
 
+    /// It was set aside: nothing is done to it, whatever its labels ask for.
+    pub(super) fn set_aside(&mut self) {
+        self.supervised = false;
+        self.keep = false;
+        "it was set aside when another one took its place".clone_into(&mut self.because);
+        self.findings.clear();
+    }
+
     fn wishes(&mut self, labels: &BTreeMap<String, String>) {
         self.keep = label::flag(labels, "lifeboat.keep") == Some(true);
         let mut wrong = |key: &str, value: &str, can: &[&str]| {

@@ -3,6 +3,7 @@
 mod basics;
 mod crash;
 mod others;
+mod recreated;
 mod together;
 
 use std::{
