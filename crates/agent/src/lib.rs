@@ -32,6 +32,7 @@ pub mod log;
 mod options;
 mod probing;
 mod recreate;
+mod replicas;
 mod run;
 mod state;
 mod translate;

@@ -21,7 +21,7 @@ use crate::hands::kind_of;
 /// So much of a writable layer is carried over.
 const MOST_LAYER: u64 = 16 << 20;
 
-type Outcome<T> = std::result::Result<T, Failed>;
+pub(crate) type Outcome<T> = std::result::Result<T, Failed>;
 
 fn fail<T>(kind: Trouble, text: impl Into<String>) -> Outcome<T> {
     Err(Failed {
@@ -30,7 +30,7 @@ fn fail<T>(kind: Trouble, text: impl Into<String>) -> Outcome<T> {
     })
 }
 
-fn engine_error(error: &Error) -> Failed {
+pub(crate) fn engine_error(error: &Error) -> Failed {
     let kind = match kind_of(error) {
         // Of the new one something was not found; that makes the old one no less there.
         Trouble::NotFound => Trouble::Other,
@@ -190,7 +190,7 @@ fn prepare(engine: &dyn Engine, definitions: &Definitions, raw: &Value, name: &s
 }
 
 /// The image's reference to create from, and its id there.
-fn image(engine: &dyn Engine, reference: &str, id: &str) -> Outcome<(String, String)> {
+pub(crate) fn image(engine: &dyn Engine, reference: &str, id: &str) -> Outcome<(String, String)> {
     for name in [id, reference] {
         match engine.inspect_image(name) {
             Ok(raw) => {
@@ -296,7 +296,7 @@ fn take_back(engine: &dyn Engine, id: &str, name: &str, raw: &Value, ran: bool) 
     }
 }
 
-fn make(
+pub(crate) fn make(
     engine: &dyn Engine,
     name: &str,
     plan: &lifeboat_engine::recreate::ContainerPlan,

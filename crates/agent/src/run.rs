@@ -216,6 +216,8 @@ impl Agent {
                 Effect::Start { .. }
                     | Effect::Stop { .. }
                     | Effect::Recreate { .. }
+                    | Effect::Replicate { .. }
+                    | Effect::Withdraw { .. }
                     | Effect::Policy { .. }
             )
         });

@@ -321,6 +321,7 @@ impl World {
 
     /// It is gone, and somebody wanted it so; what is kept for ever comes back all the same, once nobody works on it.
     pub(super) fn removed(&mut self, at: Moment, id: &str, how: &str) {
+        self.replica_removed(at, id);
         let Some(unit) = self.units.get_mut(id) else {
             return;
         };

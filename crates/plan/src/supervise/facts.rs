@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::Rules;
+use super::replicas::Replicas;
 use crate::inventory::Container;
 use crate::label;
 use crate::order::{Condition, depends_on};
@@ -196,6 +197,7 @@ impl Facts {
 /// The rules, with what is wrong with the probes' labels among the findings.
 fn rules(container: &Container, policy: Policy, heal_all: bool, probes: &Probes) -> Rules {
     let mut rules = Rules::of(&container.labels, policy, heal_all);
+    rules.replicas = Replicas::of(container, &mut rules.findings);
     if container.name.contains(ASIDE) {
         // Its labels are those of the one that took its place.
         rules.set_aside();

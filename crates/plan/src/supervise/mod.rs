@@ -31,6 +31,7 @@ mod listing;
 mod moment;
 mod outcome;
 mod queue;
+pub mod replicas;
 mod rules;
 mod shutdown;
 #[cfg(test)]

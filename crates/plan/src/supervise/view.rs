@@ -83,9 +83,10 @@ impl World {
         let rules = unit.facts.as_ref().map(|facts| &facts.rules);
         let supervised = unit.is_supervised();
         let maintained = self.in_maintenance(unit.app());
-        let findings = rules
-            .map(|rules| rules.findings.join("; "))
-            .unwrap_or_default();
+        let short = self.replicas_short(unit);
+        let findings = rules.into_iter().flat_map(|rules| &rules.findings);
+        let findings: Vec<&str> = findings.chain(&short).map(String::as_str).collect();
+        let findings = findings.join("; ");
         let notes: Vec<&str> = [note.as_str(), findings.as_str()]
             .into_iter()
             .filter(|text| !text.is_empty())

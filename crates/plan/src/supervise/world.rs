@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::event::{Effect, Event, Note};
 use super::facts::Need;
+use super::replicas::Replicating;
 use super::unit::{Doing, Phase, Unit};
 use super::{Moment, Slot};
 
@@ -40,6 +41,9 @@ pub struct World {
     pub released: bool,
     /// The last event of the engine that was taken: nanoseconds since 1970 by its clock.
     pub last_event: i64,
+    /// Instances that are being made or taken away.
+    #[serde(default)]
+    pub(super) replicating: Replicating,
     /// Where chance stands.
     chance: u64,
     #[serde(skip)]
@@ -103,6 +107,7 @@ impl World {
                 why,
             } => self.probed(at, &id, kind, well, &why),
             Event::Did { id, did } => self.did(at, &id, did),
+            Event::Replicated { name, failed } => self.replicated(at, &name, failed),
             Event::Maintenance { app, on } => self.set_maintenance(at, app, on),
             Event::Release => self.release(at),
             Event::Diagnosed { id, sentence } => self.diagnosed(at, &id, sentence),
@@ -110,6 +115,7 @@ impl World {
         }
         self.time_passed(at);
         self.dispatch(at);
+        self.keep_replicas(at);
         std::mem::take(&mut self.effects)
     }
 
@@ -130,7 +136,12 @@ impl World {
                 .min()?;
             Some(if due > at { due } else { soon })
         };
-        self.units.values().filter_map(of_unit).min()
+        let replicas = self.replicas_due(at);
+        self.units
+            .values()
+            .filter_map(of_unit)
+            .chain(replicas)
+            .min()
     }
 
     /// Whether somebody looks after this app at the moment.

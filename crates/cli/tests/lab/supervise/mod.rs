@@ -4,6 +4,7 @@ mod basics;
 mod crash;
 mod others;
 mod recreated;
+mod replicas;
 mod together;
 
 use std::{

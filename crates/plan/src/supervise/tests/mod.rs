@@ -2,6 +2,7 @@
 
 mod chance;
 mod histories;
+mod replicas;
 
 use super::*;
 use crate::supervise::facts::NeedCondition;
