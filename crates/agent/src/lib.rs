@@ -9,7 +9,7 @@
 //! | `follow` | `agent-events` | the engine's event stream; lists after each gap and every 30 s |
 //! | `hands` | `agent-look` (2), `agent-start` (4), `agent-stop` (8) | what is done at the engine |
 //! | `probing` | `agent-probes` and the prober's own | the probes |
-//! | `upkeep` | `agent-upkeep` | what has to be done now and then |
+//! | `upkeep`, `host` | `agent-upkeep`, `agent-pulse` | what has to be done now and then; how the host is |
 //! | `api` | `agent-api` | the socket |
 //!
 //! They talk to `run` through one channel. [`Stopper::stop`] ends them: the stream first, then the hands, which finish
@@ -27,6 +27,7 @@ mod diagnose;
 mod error;
 mod follow;
 mod hands;
+mod host;
 mod lock;
 pub mod log;
 mod options;

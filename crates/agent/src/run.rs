@@ -13,6 +13,7 @@ use crate::asides::Asides;
 use crate::definitions::Definitions;
 use crate::follow::{Current, Follower};
 use crate::hands::{Hands, Reach};
+use crate::host::Host;
 use crate::lock::Lock;
 use crate::log::Log;
 use crate::probing::Probing;
@@ -132,6 +133,11 @@ impl Agent {
             clock: self.options.clock,
             to: to.clone(),
             stop: Arc::clone(&self.stopper.stop),
+            host: Host::begin(
+                self.options.state.clone(),
+                Arc::clone(&self.options.connect),
+                Arc::clone(&self.stopper.stop),
+            ),
         };
         let keeping = std::thread::Builder::new()
             .name("agent-upkeep".to_owned())

@@ -1,19 +1,23 @@
-//! What has to be done now and then, whatever happens: old containers that were set aside are taken away.
+//! What has to be done now and then, whatever happens: the host is looked at, and old containers that were set
+//! aside are taken away.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use crossbeam_channel::Sender;
-use lifeboat_plan::supervise::Note;
+use lifeboat_plan::supervise::{Event, Note};
 
 use crate::Clock;
 use crate::asides::Asides;
 use crate::follow::Current;
+use crate::host::Host;
 use crate::run::Message;
 
 /// How often it is seen whether to end.
 const POLL: Duration = Duration::from_millis(200);
+/// How often the host is looked at.
+const READ: Duration = Duration::from_secs(5);
 /// How often what was set aside is looked at.
 const EXPIRE: Duration = Duration::from_secs(600);
 
@@ -24,12 +28,14 @@ pub(crate) struct Upkeep {
     pub(crate) clock: Clock,
     pub(crate) to: Sender<Message>,
     pub(crate) stop: Arc<AtomicBool>,
+    pub(crate) host: Host,
 }
 
 impl Upkeep {
     /// The thread's work.
     pub(crate) fn run(&self) {
         let mut expired: Option<Instant> = None;
+        let mut read: Option<Instant> = None;
         while !self.stop.load(Ordering::Relaxed) {
             if expired.is_none_or(|last| last.elapsed() >= EXPIRE)
                 && let Some(engine) = self.current.get()
@@ -41,6 +47,11 @@ impl Upkeep {
                     );
                     self.tell(&name, "tidied", text);
                 }
+            }
+            if read.is_none_or(|last| last.elapsed() >= READ) {
+                read = Some(Instant::now());
+                let reading = Event::Host(Box::new(self.host.read()));
+                let _ = self.to.send(Message::Event(reading));
             }
             std::thread::sleep(POLL);
         }

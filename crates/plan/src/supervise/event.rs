@@ -141,7 +141,7 @@ pub enum Did {
 }
 
 /// What happened.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub enum Event {
     /// All that the engine holds. `engine` tells it from another.
     Listed {
@@ -191,6 +191,8 @@ pub enum Event {
         /// Why it could not be.
         failed: Option<String>,
     },
+    /// The host was looked at.
+    Host(Box<super::host::Reading>),
     /// A person looks after an app, or after all of them, for a while.
     Maintenance {
         /// The app; all of them if none.

@@ -27,6 +27,7 @@ mod consider;
 mod engine_events;
 mod event;
 mod facts;
+pub mod host;
 mod listing;
 mod moment;
 mod outcome;

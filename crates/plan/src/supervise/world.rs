@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::event::{Effect, Event, Note};
 use super::facts::Need;
+use super::host::Host;
 use super::replicas::Replicating;
 use super::unit::{Doing, Phase, Unit};
 use super::{Moment, Slot};
@@ -44,6 +45,9 @@ pub struct World {
     /// Instances that are being made or taken away.
     #[serde(default)]
     pub(super) replicating: Replicating,
+    /// The host that it is on.
+    #[serde(skip)]
+    pub(super) host: Host,
     /// Where chance stands.
     chance: u64,
     #[serde(skip)]
@@ -108,6 +112,7 @@ impl World {
             } => self.probed(at, &id, kind, well, &why),
             Event::Did { id, did } => self.did(at, &id, did),
             Event::Replicated { name, failed } => self.replicated(at, &name, failed),
+            Event::Host(reading) => self.read_host(at, &reading),
             Event::Maintenance { app, on } => self.set_maintenance(at, app, on),
             Event::Release => self.release(at),
             Event::Diagnosed { id, sentence } => self.diagnosed(at, &id, sentence),
@@ -116,6 +121,7 @@ impl World {
         self.time_passed(at);
         self.dispatch(at);
         self.keep_replicas(at);
+        self.watch_healers(at);
         std::mem::take(&mut self.effects)
     }
 

@@ -2,6 +2,7 @@
 
 mod basics;
 mod crash;
+mod host;
 mod others;
 mod recreated;
 mod replicas;

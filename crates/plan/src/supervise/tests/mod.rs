@@ -2,6 +2,7 @@
 
 mod chance;
 mod histories;
+mod host;
 mod replicas;
 
 use super::*;
