@@ -4,7 +4,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, Instant};
 
 use lifeboat_plan::supervise::host::{Disk, ENGINE_LATE, Reading};
 use parking_lot::Mutex;
@@ -65,9 +65,8 @@ impl Host {
                 .ok()
                 .and_then(|text| pressure(&text)),
             engine,
-            wall: SystemTime::now()
-                .duration_since(SystemTime::UNIX_EPOCH)
-                .map_or(0, |since| u64::try_from(since.as_millis()).unwrap_or(0)),
+            // The host's own clock, of all: that it jumps is what is to be seen.
+            wall: u64::try_from(jiff::Timestamp::now().as_millisecond()).unwrap_or(0),
         }
     }
 }
