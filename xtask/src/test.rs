@@ -71,6 +71,7 @@ pub fn run(args: &Args) -> Result<ExitCode> {
     if !args.unit {
         packages::ensure(engine::PACKAGES)?;
         packages::ensure(engine::PODMAN_PACKAGES)?;
+        packages::ensure(engine::ROOTLESS_PACKAGES)?;
         packages::ensure(images::PACKAGES)?;
         packages::ensure(remote::PACKAGES)?;
     }

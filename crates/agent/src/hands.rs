@@ -8,11 +8,12 @@ use lifeboat_engine::Engine;
 use lifeboat_plan::supervise::{Did, Effect, Event, Failed, Trouble};
 use serde_json::json;
 
+use crate::asides::Asides;
 use crate::definitions::Definitions;
 use crate::follow::Current;
 use crate::probing::Probing;
 use crate::run::Message;
-use crate::{diagnose, recreate, translate};
+use crate::{diagnose, recreate, replicas, translate};
 
 /// Threads for looking, for starting (the supervisor has no more than four starts under way), and for stopping.
 const POOLS: [(&str, usize); 3] = [("agent-look", 2), ("agent-start", 4), ("agent-stop", 8)];
@@ -22,6 +23,7 @@ const POOLS: [(&str, usize); 3] = [("agent-look", 2), ("agent-start", 4), ("agen
 pub(crate) struct Reach {
     pub(crate) current: Current,
     pub(crate) definitions: Definitions,
+    pub(crate) asides: Asides,
     pub(crate) to: Sender<Message>,
     pub(crate) probing: Probing,
     pub(crate) heal_all: bool,
@@ -51,8 +53,8 @@ impl Hands {
     /// Has it done. `Tell` is not for hands.
     pub(crate) fn give(&self, effect: Effect) {
         let pool = match &effect {
-            Effect::Start { .. } | Effect::Recreate { .. } => 1,
-            Effect::Stop { .. } => 2,
+            Effect::Start { .. } | Effect::Recreate { .. } | Effect::Replicate { .. } => 1,
+            Effect::Stop { .. } | Effect::Withdraw { .. } => 2,
             _ => 0,
         };
         // The queues live as long as the hands.
@@ -76,6 +78,8 @@ fn work(reach: &Reach, queue: &Receiver<Effect>) {
             | Effect::Stop { id, .. }
             | Effect::Recreate { id, .. }
             | Effect::Diagnose { id, .. }
+            | Effect::Withdraw { id, .. }
+            | Effect::Replicate { of: id, .. }
             | Effect::Policy { id, .. } => id.clone(),
             Effect::Tell(_) => continue,
         };
@@ -85,6 +89,9 @@ fn work(reach: &Reach, queue: &Receiver<Effect>) {
         );
         let event = match reach.current.get() {
             Some(engine) => reach.act(engine.as_ref(), effect),
+            None if matches!(effect, Effect::Replicate { .. } | Effect::Withdraw { .. }) => {
+                replicas::not_done(&effect)
+            }
             None if acts => Some(failed(&id, Trouble::Engine, "the engine does not answer")),
             None => None,
         };
@@ -139,9 +146,17 @@ impl Reach {
                 Some(told(&id, done, Did::Stopped))
             }
             Effect::Recreate { id, name, refers } => {
-                let did = recreate::recreate(engine, &self.definitions, &id, &name, &refers);
+                let did = recreate::recreate(
+                    engine,
+                    (&self.definitions, &self.asides),
+                    &id,
+                    &name,
+                    &refers,
+                );
                 Some(Event::Did { id, did })
             }
+            Effect::Replicate { of, name } => Some(replicas::replicate(engine, &of, &name)),
+            Effect::Withdraw { id, name } => Some(replicas::withdraw(engine, &id, &name)),
             Effect::Diagnose { id, error } => Some(Event::Diagnosed {
                 sentence: diagnose::diagnose(engine, &id, error.as_deref()),
                 id,

@@ -9,6 +9,7 @@
 //! | `follow` | `agent-events` | the engine's event stream; lists after each gap and every 30 s |
 //! | `hands` | `agent-look` (2), `agent-start` (4), `agent-stop` (8) | what is done at the engine |
 //! | `probing` | `agent-probes` and the prober's own | the probes |
+//! | `upkeep`, `host` | `agent-upkeep`, `agent-pulse` | what has to be done now and then; how the host is |
 //! | `api` | `agent-api` | the socket |
 //!
 //! They talk to `run` through one channel. [`Stopper::stop`] ends them: the stream first, then the hands, which finish
@@ -19,20 +20,24 @@
 //! last lines; nothing depends on it. Only one agent runs in a state directory ([`Error::Running`]).
 
 pub mod api;
+mod asides;
 mod clock;
 mod definitions;
 mod diagnose;
 mod error;
 mod follow;
 mod hands;
+mod host;
 mod lock;
 pub mod log;
 mod options;
 mod probing;
 mod recreate;
+mod replicas;
 mod run;
 mod state;
 mod translate;
+mod upkeep;
 
 pub use clock::Clock;
 pub use error::{Error, Result};

@@ -11,18 +11,17 @@ use std::path::Path;
 
 use lifeboat_engine::recreate::{Mapping, container_create_body, network_create_body};
 use lifeboat_engine::{ChangeKind, Engine, Error};
-use lifeboat_plan::supervise::{Did, Failed, Trouble};
+use lifeboat_plan::supervise::{ASIDE, Did, Failed, Trouble};
 use serde_json::{Value, json};
 
+use crate::asides::Asides;
 use crate::definitions::{Definitions, named_volumes};
 use crate::hands::kind_of;
 
 /// So much of a writable layer is carried over.
 const MOST_LAYER: u64 = 16 << 20;
-/// Mark of what was set aside, in its name.
-pub(crate) const ASIDE: &str = ".lifeboat-old-";
 
-type Outcome<T> = std::result::Result<T, Failed>;
+pub(crate) type Outcome<T> = std::result::Result<T, Failed>;
 
 fn fail<T>(kind: Trouble, text: impl Into<String>) -> Outcome<T> {
     Err(Failed {
@@ -31,7 +30,7 @@ fn fail<T>(kind: Trouble, text: impl Into<String>) -> Outcome<T> {
     })
 }
 
-fn engine_error(error: &Error) -> Failed {
+pub(crate) fn engine_error(error: &Error) -> Failed {
     let kind = match kind_of(error) {
         // Of the new one something was not found; that makes the old one no less there.
         Trouble::NotFound => Trouble::Other,
@@ -73,12 +72,12 @@ fn missing_source(engine: &dyn Engine, raw: &Value) -> Option<String> {
 /// Makes it again and starts it.
 pub(crate) fn recreate(
     engine: &dyn Engine,
-    definitions: &Definitions,
+    (definitions, asides): (&Definitions, &Asides),
     id: &str,
     name: &str,
     refers: &BTreeMap<String, String>,
 ) -> Did {
-    match try_recreate(engine, definitions, id, name, refers) {
+    match try_recreate(engine, (definitions, asides), id, name, refers) {
         Ok(id) => Did::Recreated { id },
         Err(failed) => Did::Failed(failed),
     }
@@ -86,7 +85,7 @@ pub(crate) fn recreate(
 
 fn try_recreate(
     engine: &dyn Engine,
-    definitions: &Definitions,
+    (definitions, asides): (&Definitions, &Asides),
     id: &str,
     name: &str,
     refers: &BTreeMap<String, String>,
@@ -124,6 +123,7 @@ fn try_recreate(
         .as_ref()
         .is_some_and(|raw| raw["State"]["Running"] == true);
     if let Some(raw) = &old {
+        asides.record(id, name, &aside_name(id, name));
         set_aside(engine, id, name, raw)?;
     }
     let made = make(engine, name, &plan, &layer);
@@ -190,7 +190,7 @@ fn prepare(engine: &dyn Engine, definitions: &Definitions, raw: &Value, name: &s
 }
 
 /// The image's reference to create from, and its id there.
-fn image(engine: &dyn Engine, reference: &str, id: &str) -> Outcome<(String, String)> {
+pub(crate) fn image(engine: &dyn Engine, reference: &str, id: &str) -> Outcome<(String, String)> {
     for name in [id, reference] {
         match engine.inspect_image(name) {
             Ok(raw) => {
@@ -296,7 +296,7 @@ fn take_back(engine: &dyn Engine, id: &str, name: &str, raw: &Value, ran: bool) 
     }
 }
 
-fn make(
+pub(crate) fn make(
     engine: &dyn Engine,
     name: &str,
     plan: &lifeboat_engine::recreate::ContainerPlan,

@@ -9,13 +9,16 @@ use fs_err as fs;
 use lifeboat_plan::supervise::{Effect, Event, Moment, Note, World};
 
 use crate::api::{self, Ask, Reply};
+use crate::asides::Asides;
 use crate::definitions::Definitions;
 use crate::follow::{Current, Follower};
 use crate::hands::{Hands, Reach};
+use crate::host::Host;
 use crate::lock::Lock;
 use crate::log::Log;
 use crate::probing::Probing;
 use crate::state::StateFile;
+use crate::upkeep::Upkeep;
 use crate::{Error, Options, Result};
 
 /// Longest sleep of the loop.
@@ -27,6 +30,8 @@ const AT_ONCE: usize = 500;
 pub(crate) enum Message {
     /// Something happened.
     Event(Event),
+    /// Something to be written down.
+    Note(Note),
     /// Somebody asks.
     Ask(Ask, Sender<Reply>),
     /// The agent is to end.
@@ -115,12 +120,29 @@ impl Agent {
             probing: probing.clone(),
             current: current.clone(),
             definitions: Definitions::in_folder(&folder),
+            asides: Asides::in_folder(&folder, self.options.clock),
             to: to.clone(),
             heal_all: self.options.heal_all,
         };
         let server = api::Server::start(&Options::socket(&self.options.state), to.clone())?;
         let thread = || Error::file("start a thread");
         let hands = Hands::start(&reach).map_err(thread())?;
+        let upkeep = Upkeep {
+            current: current.clone(),
+            asides: reach.asides.clone(),
+            clock: self.options.clock,
+            to: to.clone(),
+            stop: Arc::clone(&self.stopper.stop),
+            host: Host::begin(
+                self.options.state.clone(),
+                Arc::clone(&self.options.connect),
+                Arc::clone(&self.stopper.stop),
+            ),
+        };
+        let keeping = std::thread::Builder::new()
+            .name("agent-upkeep".to_owned())
+            .spawn(move || upkeep.run())
+            .map_err(thread())?;
         let follower = Follower {
             connect: Arc::clone(&self.options.connect),
             current,
@@ -139,6 +161,7 @@ impl Agent {
         self.turn(&hands, &probing);
         // A thread that panicked has nothing more to give.
         let _ = following.join();
+        let _ = keeping.join();
         hands.finish();
         probing.finish();
         self.last_words();
@@ -172,6 +195,7 @@ impl Agent {
                         let at = self.options.clock.now();
                         effects.extend(self.world.step(at, event));
                     }
+                    Some(Message::Note(note)) => effects.push(Effect::Tell(note)),
                     Some(Message::Ask(ask, reply)) => {
                         let answer = self.answer(ask, &mut effects);
                         // Whoever asked may have gone.
@@ -198,6 +222,8 @@ impl Agent {
                 Effect::Start { .. }
                     | Effect::Stop { .. }
                     | Effect::Recreate { .. }
+                    | Effect::Replicate { .. }
+                    | Effect::Withdraw { .. }
                     | Effect::Policy { .. }
             )
         });

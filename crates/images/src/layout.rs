@@ -64,6 +64,39 @@ impl LayoutImage {
     }
 }
 
+impl LayoutImage {
+    /// Architectures of an image for several platforms of which the layout holds everything; none where
+    /// it is for one.
+    ///
+    /// # Errors
+    /// An index or manifest is damaged.
+    pub fn architectures(&self, source: &dyn LayoutSource) -> Result<BTreeSet<String>> {
+        let mut found = BTreeSet::new();
+        let Some(index) = self.manifest() else {
+            return Ok(found);
+        };
+        let index = json_blob(source, &index)?.unwrap_or_default();
+        let held: BTreeSet<&Digest> = self.blobs.iter().map(|blob| &blob.digest).collect();
+        for child in index["manifests"].as_array().into_iter().flatten() {
+            let Some(architecture) = child["platform"]["architecture"].as_str() else {
+                continue;
+            };
+            let mut needed = BTreeSet::new();
+            reach(
+                child,
+                &mut |digest| json_blob(source, digest),
+                &mut needed,
+                MAX_DEPTH,
+            )?;
+            // Only what is named: a manifest that is missing leads nowhere.
+            if needed.len() > 1 && needed.iter().all(|digest| held.contains(digest)) {
+                found.insert(architecture.to_owned());
+            }
+        }
+        Ok(found)
+    }
+}
+
 /// What a layout holds.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Layout {

@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     RecoveryError, Result,
-    restore::{Course, RestorePlan, Step, Work},
+    restore::{Course, Step, Work},
 };
 
 /// Where things of ours lie on this host. Everything in it can be lost: a recovery needs the vault
@@ -199,10 +199,10 @@ impl Context {
         }
     }
 
-    /// The same, carrying out this plan.
-    pub(crate) fn following(&self, plan: &RestorePlan) -> Self {
+    /// The same, carrying out these steps.
+    pub(crate) fn following(&self, steps: &[Step]) -> Self {
         Self {
-            course: Some(Arc::new(Course::new(plan.steps.clone()))),
+            course: Some(Arc::new(Course::new(steps.to_vec()))),
             ..self.clone()
         }
     }
@@ -238,11 +238,11 @@ impl Context {
     }
 
     /// The steps of a plan as they came out.
-    pub(crate) fn steps_taken(&self, plan: &RestorePlan) -> Vec<Step> {
+    pub(crate) fn steps_taken(&self, steps: &[Step], continues: bool) -> Vec<Step> {
         self.taken();
         match &self.course {
-            Some(course) => course.ended(plan.continues),
-            None => plan.steps.clone(),
+            Some(course) => course.ended(continues),
+            None => steps.to_vec(),
         }
     }
 

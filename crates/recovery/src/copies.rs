@@ -13,7 +13,7 @@ use std::{
 };
 
 use lifeboat_engine::Engine;
-use lifeboat_plan::label;
+use lifeboat_plan::{label, manifest::EngineRecord};
 use lifeboat_vault::id::SnapshotId;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -22,6 +22,7 @@ use crate::{
     Places, RecoveryError, Result,
     forward::CopyPort,
     journal::Journal,
+    passage,
     restore::{
         beside::check_name,
         journal::{Intent, copy_journal},
@@ -326,11 +327,20 @@ pub fn is_recorded(places: &Places, name: &str) -> bool {
 }
 
 /// Makes the folder that holds the copies' folders: for root alone, since data of the apps lies in it.
-pub(crate) fn make_folder(places: &Places) -> Result<()> {
+/// Who is root in the engine's containers may pass through it, because binds of copies lie below.
+pub(crate) fn make_folder(places: &Places, engine: &dyn Engine) -> Result<()> {
     use std::os::unix::fs::PermissionsExt;
     let folder = places.copies();
     fs_err::create_dir_all(&folder)?;
     fs_err::set_permissions(&folder, std::fs::Permissions::from_mode(0o700))?;
+    let root = passage::root_of(&EngineRecord::from(&engine.inventory()?.engine));
+    for folder in [&places.state, &folder] {
+        let is_shut = fs_err::metadata(folder)?.permissions().mode() & 0o001 == 0;
+        let opened = is_shut.then(|| passage::open(folder, root));
+        if let Some(Err(why)) = opened {
+            tracing::warn!(%why, folder = %folder.display(), "the engine's containers may not get there");
+        }
+    }
     Ok(())
 }
 

@@ -17,6 +17,7 @@ pub mod inspect;
 pub mod journal;
 mod layout_source;
 mod near;
+mod passage;
 pub mod points;
 mod project;
 pub mod protect;

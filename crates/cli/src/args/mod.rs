@@ -323,7 +323,6 @@ mod tests {
             "backup shop --retry-lock 30",
             "restore",
             "restore shop --include x",
-            "restore shop --target /t --dry-run",
             "restore shop --resume",
             "restore shop --definition --into a:/b",
             "restore shop --definition=other",

@@ -32,7 +32,7 @@ pub struct PartArgs {
     #[arg(
         long, value_name = "WHICH", num_args = 0..=1, require_equals = true,
         default_missing_value = "any", value_enum,
-        conflicts_with_all = ["copy", "images", "into", "dry_run", "includes", "resume", "replace", "go_on", "undo", "MapArgs"]
+        conflicts_with_all = ["copy", "images", "into", "includes", "resume", "replace", "go_on", "undo", "MapArgs"]
     )]
     pub definition: Option<Which>,
 

@@ -73,7 +73,7 @@ pub struct RestoreArgs {
     pub undo: bool,
 
     /// Show the plan, change nothing; exit code 1 if it would be refused
-    #[arg(short = 'n', long, conflicts_with = "target")]
+    #[arg(short = 'n', long)]
     pub dry_run: bool,
 
     /// Bring up a copy under this name beside the original, and touch nothing of that

@@ -180,6 +180,18 @@ fn shown(session: &Session, status: &Status) -> String {
         let since = ago(status.now.saturating_sub(status.picture.connection_since));
         text.push_str(&format!("!! the engine does not answer, since {since}\n"));
     }
+    for found in &status.picture.host {
+        let mark = if found.level == Level::Bad {
+            "!!"
+        } else {
+            "! "
+        };
+        let since = ago(status.now.saturating_sub(found.since));
+        text.push_str(&format!(
+            "{mark} host: {} (since {since})\n",
+            crate::human::escape(found.text.as_bytes())
+        ));
+    }
     for app in &status.picture.maintenance {
         let whose = if app == "*" {
             "everything"

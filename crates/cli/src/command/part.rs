@@ -1,11 +1,9 @@
 //! `restore` of a part of a point: its compose file, its images, files into a container.
 
-use std::path::Path;
-
 use lifeboat_recovery::{
     points,
     restore::part::{
-        definition::{self, Definition},
+        definition::{self, Definition, DefinitionFile, Delivered, To},
         images::{self, Images},
         into::{self, Action, Into, Wanted},
     },
@@ -13,7 +11,7 @@ use lifeboat_recovery::{
 
 use crate::{
     args::{RestoreArgs, Which},
-    command::restore::list,
+    command::planned::{list, render_told, render_told_ahead},
     exit::{Exit, Failure, Result},
     human,
     session::{Session, absolute},
@@ -29,22 +27,73 @@ pub fn definition(session: &Session, args: &RestoreArgs, which: Which) -> Result
         Which::Own => definition::Which::AsItWas,
         Which::Made => definition::Which::Made,
     };
-    let found = definition::definition(&ctx, id, &snapshot, which);
+    let target = args.target.as_deref().map(absolute).transpose()?;
+    let to = target.as_deref().map_or(To::Out, To::Place);
+    if args.dry_run {
+        let plan = definition::plan(&ctx, id, &snapshot, which, &to);
+        session.reporter.finish();
+        return planned(session, &plan?);
+    }
+    let done = definition::deliver(&ctx, id, &snapshot, which, &to);
     session.reporter.finish();
-    let found = found?;
+    let (found, done) = done?;
     for note in &found.notes {
         session.reporter.warn_once(note);
     }
-    match &args.target {
-        Some(target) => written(session, &found, &absolute(target)?)?,
-        None => printed(session, &found)?,
+    match to {
+        To::Place(_) => written(session, &done)?,
+        To::Out => printed(session, &found, &done)?,
     }
     Ok(Exit::Done)
 }
 
-fn printed(session: &Session, found: &Definition) -> Result<()> {
+fn planned(session: &Session, plan: &Delivered) -> Result<Exit> {
     if session.out.is_json() {
-        return session.out.json(found);
+        session.out.json(plan)?;
+    } else {
+        let mut text = format!(
+            "the definition of {} from point {} of {}\n\n",
+            human::escape(plan.app.as_bytes()),
+            plan.id.short(),
+            human::local_time(&plan.time)
+        );
+        text.push_str(&render_told_ahead(&plan.told, session.out.width()));
+        list(
+            &mut text,
+            "Will differ, or is not in the point",
+            &plan.notes,
+        );
+        list(&mut text, "In the way", &plan.obstacles);
+        session.out.text(&text)?;
+    }
+    unless_refused(&plan.obstacles)
+}
+
+/// Exit code 1 where the restore would be refused.
+fn unless_refused(obstacles: &[String]) -> Result<Exit> {
+    if obstacles.is_empty() {
+        return Ok(Exit::Done);
+    }
+    Err(Failure::new(format!(
+        "this restore would be refused: {}",
+        human::plural(obstacles.len() as u64, "obstacle")
+    )))
+}
+
+fn printed(session: &Session, found: &Definition, done: &Delivered) -> Result<()> {
+    if session.out.is_json() {
+        #[derive(serde::Serialize)]
+        struct Printed<'a> {
+            #[serde(flatten)]
+            done: &'a Delivered,
+            files: &'a [DefinitionFile],
+            environment: &'a [DefinitionFile],
+        }
+        return session.out.json(&Printed {
+            done,
+            files: &found.files,
+            environment: &found.environment,
+        });
     }
     session.out.bytes(&found.text())?;
     if !found.environment.is_empty() {
@@ -56,19 +105,17 @@ fn printed(session: &Session, found: &Definition) -> Result<()> {
     Ok(())
 }
 
-fn written(session: &Session, found: &Definition, target: &Path) -> Result<()> {
-    let paths = found.write(target)?;
+fn written(session: &Session, done: &Delivered) -> Result<()> {
     if session.out.is_json() {
-        return session.out.json(&serde_json::json!({
-            "app": found.app, "id": found.id, "made": found.made, "written": paths, "notes": found.notes,
-        }));
+        return session.out.json(done);
     }
-    for path in paths {
+    for path in &done.written {
         let path = human::escape(path.as_os_str().as_encoded_bytes());
         session.out.line(&format!(
             "{path} written, for root alone: it may hold secrets"
         ))?;
     }
+    session.out.text(&render_told(&done.told))?;
     Ok(())
 }
 
@@ -97,6 +144,9 @@ pub fn images(session: &Session, args: &RestoreArgs) -> Result<Exit> {
 }
 
 fn render_images(done: &Images, dry_run: bool, width: Option<u16>) -> String {
+    if dry_run {
+        return render_told_ahead(&done.told, width);
+    }
     let columns = [
         ("IMAGE", Align::Left),
         ("SIZE", Align::Right),
@@ -104,10 +154,9 @@ fn render_images(done: &Images, dry_run: bool, width: Option<u16>) -> String {
     ];
     let mut table = Table::new(&columns, width);
     for image in &done.images {
-        let action = match (image.is_there, dry_run) {
-            (true, _) => "was there already",
-            (false, true) => "load",
-            (false, false) => "loaded",
+        let action = match image.is_there {
+            true => "was there already",
+            false => "loaded",
         };
         table.row([
             human::escape(image.name.as_bytes()),
@@ -115,7 +164,7 @@ fn render_images(done: &Images, dry_run: bool, width: Option<u16>) -> String {
             action.to_owned(),
         ]);
     }
-    table.render()
+    table.render() + "\n" + &render_told(&done.told)
 }
 
 /// Files of a point into a container.
@@ -146,12 +195,7 @@ pub fn into(session: &Session, args: &RestoreArgs, wanted: &Wanted) -> Result<Ex
             .out
             .text(&render_into(&done, args.dry_run, session.out.width()))?;
     }
-    if !done.obstacles.is_empty() {
-        return Err(Failure::new(format!(
-            "this restore would be refused: {}",
-            human::plural(done.obstacles.len() as u64, "obstacle")
-        )));
-    }
+    unless_refused(&done.obstacles)?;
     Ok(if done.problems.is_empty() {
         Exit::Done
     } else {
@@ -168,6 +212,11 @@ fn render_into(done: &Into, dry_run: bool, width: Option<u16>) -> String {
         human::escape(done.container.as_bytes()),
         human::escape(done.target.as_bytes())
     );
+    if dry_run {
+        text.push_str(&render_told_ahead(&done.told, width));
+        list(&mut text, "In the way", &done.obstacles);
+        return text;
+    }
     let columns = [
         ("PATH", Align::Left),
         ("SIZE", Align::Right),
@@ -175,12 +224,10 @@ fn render_into(done: &Into, dry_run: bool, width: Option<u16>) -> String {
     ];
     let mut table = Table::new(&columns, width);
     for line in &done.lines {
-        let action = match (line.action, dry_run) {
-            (Action::Create, true) => "create",
-            (Action::Create, false) => "created",
-            (Action::Overwrite, true) => "overwrite",
-            (Action::Overwrite, false) => "overwritten",
-            (Action::Right, _) => "right already",
+        let action = match line.action {
+            Action::Create => "created",
+            Action::Overwrite => "overwritten",
+            Action::Right => "right already",
         };
         table.row([
             human::escape(line.path.as_bytes()),
@@ -189,15 +236,14 @@ fn render_into(done: &Into, dry_run: bool, width: Option<u16>) -> String {
         ]);
     }
     text.push_str(&table.render());
-    if !dry_run {
-        text.push_str(&format!(
-            "\n{} written and checked\n",
-            human::size(done.bytes)
-        ));
-        let overwritten = done.lines.iter().any(|l| l.action == Action::Overwrite);
-        if overwritten {
-            text.push_str("a program that has an overwritten file open goes on with the old one until it opens it again\n");
-        }
+    text.push_str(&format!(
+        "\n{} written and checked\n{}",
+        human::size(done.bytes),
+        render_told(&done.told)
+    ));
+    let overwritten = done.lines.iter().any(|l| l.action == Action::Overwrite);
+    if overwritten {
+        text.push_str("a program that has an overwritten file open goes on with the old one until it opens it again\n");
     }
     if let Some(kept) = &done.kept_in {
         text.push_str(&format!(
@@ -205,13 +251,15 @@ fn render_into(done: &Into, dry_run: bool, width: Option<u16>) -> String {
             human::escape(kept.as_os_str().as_encoded_bytes())
         ));
     }
-    list(&mut text, "In the way", &done.obstacles);
     text
 }
 
 #[cfg(test)]
 mod tests {
-    use lifeboat_recovery::restore::part::into::Line;
+    use lifeboat_recovery::restore::{
+        Segment, Way,
+        part::{into::Line, told::Told},
+    };
     use lifeboat_vault::SnapshotId;
 
     use super::*;
@@ -235,6 +283,16 @@ mod tests {
                 line("/www/conf/b", Action::Create, 0),
                 line("/www/conf/c\u{1b}", Action::Right, 7),
             ],
+            told: Told {
+                way: Way::Into,
+                steps: Vec::new(),
+                estimate: None,
+                expected_seconds: Some(1.4),
+                segments: vec![Segment {
+                    name: "files".to_owned(),
+                    seconds: 1.5,
+                }],
+            },
             obstacles: Vec::new(),
             kept_in: Some("/var/lib/docker/lifeboat-aside/x/shop_www/old".into()),
             bytes: 2048,
@@ -250,6 +308,7 @@ mod tests {
         /www/conf/c\x1b      7 B  right already
 
         2.0 KiB written and checked
+        took 1.500 s (about 1 s were expected): files 1.500 s
         a program that has an overwritten file open goes on with the old one until it opens it again
         what was overwritten is kept in /var/lib/docker/lifeboat-aside/x/shop_www/old; delete it when nobody misses it
         ");

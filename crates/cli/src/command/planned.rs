@@ -1,7 +1,7 @@
 //! A plan and a report of a restore, as people read them.
 
 use lifeboat_recovery::restore::{
-    RestorePlan, Restored, Step, StepState, Work, history::Estimate, maps::Mapped,
+    RestorePlan, Restored, Step, StepState, Work, history::Estimate, maps::Mapped, part::told::Told,
 };
 
 use crate::{
@@ -31,26 +31,7 @@ pub(super) fn render_plan(plan: &RestorePlan, width: Option<u16>) -> String {
             ""
         }
     );
-    let columns = [
-        ("STEP", Align::Right),
-        ("KIND", Align::Left),
-        ("NAME", Align::Left),
-        ("SIZE", Align::Right),
-        ("TIME", Align::Right),
-        ("ACTION", Align::Left),
-    ];
-    let mut table = Table::new(&columns, width);
-    for (index, step) in plan.steps.iter().enumerate() {
-        table.row([
-            (index + 1).to_string(),
-            step.kind.to_string(),
-            human::escape(step.name.as_bytes()),
-            step.bytes.map(human::size).unwrap_or_default(),
-            step.expected_seconds.map(about).unwrap_or_default(),
-            step.action.clone(),
-        ]);
-    }
-    text.push_str(&table.render());
+    text.push_str(&render_steps_ahead(&plan.steps, width));
     if let Some(estimate) = &plan.estimate {
         text.push_str(&render_estimate(estimate));
     }
@@ -62,6 +43,58 @@ pub(super) fn render_plan(plan: &RestorePlan, width: Option<u16>) -> String {
     );
     list(&mut text, "In the way", &plan.obstacles);
     text
+}
+
+/// Each step with its size, and how long it will take where that is known.
+fn render_steps_ahead(steps: &[Step], width: Option<u16>) -> String {
+    let columns = [
+        ("STEP", Align::Right),
+        ("KIND", Align::Left),
+        ("NAME", Align::Left),
+        ("SIZE", Align::Right),
+        ("TIME", Align::Right),
+        ("ACTION", Align::Left),
+    ];
+    let mut table = Table::new(&columns, width);
+    for (index, step) in steps.iter().enumerate() {
+        table.row([
+            (index + 1).to_string(),
+            step.kind.to_string(),
+            human::escape(step.name.as_bytes()),
+            step.bytes.map(human::size).unwrap_or_default(),
+            step.expected_seconds.map(about).unwrap_or_default(),
+            step.action.clone(),
+        ]);
+    }
+    table.render()
+}
+
+/// The steps of a form that has a report of its own, and how long they will take.
+pub(super) fn render_told_ahead(told: &Told, width: Option<u16>) -> String {
+    let mut text = render_steps_ahead(&told.steps, width);
+    if let Some(estimate) = &told.estimate {
+        text.push_str(&render_estimate(estimate));
+    }
+    text
+}
+
+/// How long it took, part by part, and how long it was to take.
+pub(super) fn render_told(told: &Told) -> String {
+    if told.segments.is_empty() {
+        return String::new();
+    }
+    let parts = told.segments.iter();
+    let parts: Vec<String> = parts
+        .map(|s| format!("{} {}", s.name, human::seconds(s.seconds)))
+        .collect();
+    let all = told.segments.iter().map(|s| s.seconds).sum();
+    let expected = told.expected_seconds.map(about);
+    format!(
+        "took {}{}: {}\n",
+        human::seconds(all),
+        expected.map_or_else(String::new, |told| format!(" (about {told} were expected)")),
+        parts.join(", ")
+    )
 }
 
 /// No more exact than it is known.

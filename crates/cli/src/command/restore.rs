@@ -40,6 +40,11 @@ pub fn run(session: &Session, args: &RestoreArgs) -> Result<Exit> {
         return pieces::run(session, args);
     }
     if let Some(target) = &args.target {
+        if args.dry_run {
+            return Err(Failure::usage(
+                "--dry-run shows the plan of a restore onto an engine, and --target needs none: what a point holds is shown by `lifeboat ls REF -r`; leave one of them out",
+            ));
+        }
         return to_directory(session, args, &absolute(target)?);
     }
     if args.replace && args.part.stop_users {

@@ -48,6 +48,13 @@ fn a_directory_that_is_no_vault_is_10() {
 }
 
 #[test]
+fn a_plan_of_files_without_an_engine_is_what_ls_shows() {
+    let host = Host::new();
+    let line = "restore shop --target t --dry-run";
+    refused(&host, line, 2, &["--target", "lifeboat ls"]);
+}
+
+#[test]
 fn a_place_that_cannot_be_a_vault_is_named() {
     refused(
         &Host::new(),

@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
 #![allow(clippy::disallowed_methods, reason = "tests run other programs")]
 
+mod another_kind;
 mod beside;
 mod compose;
 mod copies;
@@ -31,6 +32,7 @@ mod over_apps;
 mod over_data;
 mod over_maps;
 mod over_mounts;
+mod over_quota;
 mod over_wrong;
 mod own_path;
 mod parts;
@@ -52,11 +54,13 @@ mod registry_point;
 mod registry_serve;
 mod registry_sources;
 mod registry_speed;
+mod rootless;
 mod sharing;
 mod signals;
 mod slow_vault;
 mod soak;
 mod soak_over;
+mod stand_in;
 mod stores;
 mod stores_access;
 mod stores_emulated;

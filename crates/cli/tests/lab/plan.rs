@@ -51,8 +51,11 @@ fn follow(lab: &Lab, engine: &PrivateEngine, line: &str, way: &str) -> [Value; 2
         if step["state"] == "done" && step["kind"] != "image" {
             let kind = step["kind"].as_str().unwrap().replace('_', " ");
             let name = step["name"].as_str().unwrap();
-            let said = format!("lifeboat: {}/{} {kind} {name}", at + 1, steps.len());
-            assert!(text.lines().any(|l| l == said), "no `{said}`: {text}");
+            let said = format!(" {}/{} {kind} {name}", at + 1, steps.len());
+            assert!(
+                text.lines().any(|l| l.ends_with(&said)),
+                "no `{said}`: {text}"
+            );
         }
     }
     // It is kept as it was said.
@@ -184,5 +187,81 @@ fn what_was_interrupted_is_told_as_one_plan() {
         assert!(here.contains(&step.to_owned()), "{here:?}");
     }
     assert_eq!(states(&done, "not_taken"), Vec::<String>::new());
+    engine.destroy().unwrap();
+}
+
+/// The second time it is said what the first time took.
+fn told_the_second_time(
+    lab: &Lab,
+    engine: &PrivateEngine,
+    line: &str,
+    way: &str,
+    again: impl Fn(),
+) {
+    again();
+    let [plan, _] = follow(lab, engine, line, way);
+    assert_eq!(plan["estimate"]["seconds"], Value::Null, "{plan:#}");
+    again();
+    let [plan, done] = follow(lab, engine, line, way);
+    let expected = &plan["estimate"]["seconds"];
+    assert!(expected.is_number(), "{plan:#}");
+    assert_eq!(&done["expected_seconds"], expected);
+    for step in plan["steps"].as_array().unwrap() {
+        let ahead = step["state"] == "planned";
+        assert_eq!(step["expected_seconds"].is_number(), ahead, "{step}");
+    }
+    again();
+    let words: Vec<&str> = line.split(' ').chain(["-n"]).collect();
+    let text = tiny::stdout(&lab.run(Some(engine), &words, 0));
+    assert!(
+        text.contains("STEP") && text.contains("from 2 runs here"),
+        "{text}"
+    );
+    let words: Vec<&str> = line.split(' ').collect();
+    let text = tiny::stdout(&lab.run(Some(engine), &words, 0));
+    assert!(text.contains("were expected): "), "{text}");
+}
+
+#[test]
+fn files_images_and_definitions_are_planned_and_told_as_well() {
+    let lab = Lab::new();
+    lab.init();
+    let engine = tiny::engine(&lab, "a");
+    let pair = Pair::create(&lab, &engine);
+    pair.write("first");
+    let exec = |line: &str| {
+        let api = engine.api();
+        api.exec_ok("pair-db", &["sh", "-c", line]).unwrap()
+    };
+    exec("mkdir /data/sub && echo one >/data/sub/one");
+    lab.json(Some(&engine), &["backup", "pair"], 0);
+
+    let line = "restore pair --into pair-db:/data --no-backup";
+    told_the_second_time(&lab, &engine, line, "into", || {
+        exec("rm -rf /data/sub; echo other >/data/f");
+    });
+    assert_eq!(pair.word(), "first");
+    assert_eq!(exec("cat /data/sub/one"), "one\n");
+
+    let target = lab.path("made.yaml");
+    let line = format!("restore pair --definition --target {}", target.display());
+    told_the_second_time(&lab, &engine, &line, "definition", || {
+        let _ = fs_err::remove_file(&target);
+    });
+    // In the way of the plan, too.
+    let words: Vec<&str> = line.split(' ').chain(["-n"]).collect();
+    let plan = lab.json(Some(&engine), &words, 1);
+    let told = plan["obstacles"][0].as_str().unwrap();
+    assert!(told.contains("never overwritten"), "{told}");
+
+    let image = tiny::inspect(&engine, "pair-db")["Image"].clone();
+    for name in ["pair-web", "pair-db"] {
+        tiny::remove(&engine, name);
+    }
+    let forget = || {
+        let path = format!("/images/{}?force=true", image.as_str().unwrap());
+        engine.api().delete(&path).unwrap();
+    };
+    told_the_second_time(&lab, &engine, "restore pair --images", "images", forget);
     engine.destroy().unwrap();
 }

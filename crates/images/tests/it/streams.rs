@@ -137,8 +137,27 @@ fn an_oci_stream_keeps_manifests_and_compressed_layers() {
     })
     .to_string()
     .into_bytes();
-    let absent = descriptor("manifest.v1+json", b"another platform");
-    let index = json!({"schemaVersion": 2, "manifests": [descriptor("manifest.v1+json", &manifest), absent]}).to_string().into_bytes();
+    let second = json!({"os": "linux", "variant": "v8"})
+        .to_string()
+        .into_bytes();
+    let second_manifest = json!({
+        "schemaVersion": 2, "config": descriptor("config.v1+json", &second), "layers": [descriptor("layer.v1.tar+gzip", &layer)],
+    })
+    .to_string()
+    .into_bytes();
+    let of_platform = |architecture: &str, bytes: &[u8]| {
+        let mut descriptor = descriptor("manifest.v1+json", bytes);
+        descriptor["platform"] = json!({"os": "linux", "architecture": architecture});
+        descriptor
+    };
+    let platforms = [
+        of_platform("amd64", &manifest),
+        of_platform("s390x", b"another platform"),
+        of_platform("arm64", &second_manifest),
+    ];
+    let index = json!({"schemaVersion": 2, "manifests": platforms})
+        .to_string()
+        .into_bytes();
     let mut root = descriptor("index.v1+json", &index);
     root["annotations"] = json!({"io.containerd.image.name": "docker.io/library/x:1"});
     let blob = |bytes: &[u8]| (Digest::of(bytes).path(), Member::File(bytes.to_vec()));
@@ -147,6 +166,8 @@ fn an_oci_stream_keeps_manifests_and_compressed_layers() {
         blob(&layer),
         blob(&config),
         blob(&manifest),
+        blob(&second),
+        blob(&second_manifest),
         blob(&index),
         (
             "index.json".to_owned(),
@@ -172,8 +193,11 @@ fn an_oci_stream_keeps_manifests_and_compressed_layers() {
         let layout = builder.finish().unwrap();
         let image = layout.find(&id.to_string()).unwrap();
         assert_eq!(image.manifest(), Some(Digest::of(&index)));
-        assert_eq!(image.blobs.len(), 4, "{:?}", image.blobs);
+        assert_eq!(image.blobs.len(), 6, "{:?}", image.blobs);
         let source = DirectoryLayout::new(place.path());
+        // What it only names is not there.
+        let held = image.architectures(&source).unwrap();
+        assert_eq!(held.into_iter().collect::<Vec<_>>(), ["amd64", "arm64"]);
         assert_eq!(Layout::read(&source).unwrap(), layout);
         verify(&source, &[image]).unwrap();
         assert!(image.descriptor.get("annotations").is_none());

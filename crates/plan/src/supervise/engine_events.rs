@@ -6,6 +6,7 @@
 use std::time::Duration;
 
 use super::event::{Effect, Happened, Kind, What};
+use super::facts::ASIDE;
 use super::unit::{Doing, Exit, Health, Job, Phase, Queued, Reason, Unit, Wanted};
 use super::{Moment, Seen, World};
 
@@ -320,6 +321,7 @@ impl World {
 
     /// It is gone, and somebody wanted it so; what is kept for ever comes back all the same, once nobody works on it.
     pub(super) fn removed(&mut self, at: Moment, id: &str, how: &str) {
+        self.replica_removed(at, id);
         let Some(unit) = self.units.get_mut(id) else {
             return;
         };
@@ -357,12 +359,20 @@ impl World {
         let Some(unit) = self.units.get_mut(&event.id) else {
             return;
         };
+        let was_aside = unit.name.contains(ASIDE);
         unit.name.clone_from(&event.name);
         if let Some(facts) = &mut unit.facts {
             facts.name.clone_from(&event.name);
+            if unit.doing.is_none() && event.name.contains(ASIDE) {
+                facts.rules.set_aside();
+            }
         }
         if unit.doing.is_none() {
             unit.hands_off = Some(at.plus(HANDS_OFF));
+        }
+        if was_aside {
+            // What it was taken back for, its labels say.
+            self.inspect(&event.id);
         }
     }
 

@@ -141,7 +141,7 @@ pub enum Did {
 }
 
 /// What happened.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub enum Event {
     /// All that the engine holds. `engine` tells it from another.
     Listed {
@@ -184,6 +184,15 @@ pub enum Event {
         /// What came of it.
         did: Did,
     },
+    /// One of several instances was made or taken away, or could not be.
+    Replicated {
+        /// Its name.
+        name: String,
+        /// Why it could not be.
+        failed: Option<String>,
+    },
+    /// The host was looked at.
+    Host(Box<super::host::Reading>),
     /// A person looks after an app, or after all of them, for a while.
     Maintenance {
         /// The app; all of them if none.
@@ -232,6 +241,20 @@ pub enum Effect {
         name: String,
         /// What it refers to by an id or a name that is another one now, and the id that it has.
         refers: BTreeMap<String, String>,
+    },
+    /// Make another one of it under this name, start it, and say what came of it.
+    Replicate {
+        /// Full id of the one that it is made from.
+        of: String,
+        /// Its name.
+        name: String,
+    },
+    /// Stop and remove it, and say what came of it.
+    Withdraw {
+        /// Full id.
+        id: String,
+        /// Its name.
+        name: String,
     },
     /// Find out why it does not come up.
     Diagnose {

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::Rules;
+use super::replicas::Replicas;
 use crate::inventory::Container;
 use crate::label;
 use crate::order::{Condition, depends_on};
@@ -141,6 +142,9 @@ pub struct Facts {
     pub image: String,
 }
 
+/// What is in the name of an old container that was set aside when another one took its place.
+pub const ASIDE: &str = ".lifeboat-old-";
+
 /// The app that a container with these labels belongs to.
 #[must_use]
 pub fn app_of(labels: &std::collections::BTreeMap<String, String>, name: &str) -> String {
@@ -193,6 +197,11 @@ impl Facts {
 /// The rules, with what is wrong with the probes' labels among the findings.
 fn rules(container: &Container, policy: Policy, heal_all: bool, probes: &Probes) -> Rules {
     let mut rules = Rules::of(&container.labels, policy, heal_all);
+    rules.replicas = Replicas::of(container, &mut rules.findings);
+    if container.name.contains(ASIDE) {
+        // Its labels are those of the one that took its place.
+        rules.set_aside();
+    }
     for finding in &probes.findings {
         let known = rules
             .findings

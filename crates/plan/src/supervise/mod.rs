@@ -27,10 +27,12 @@ mod consider;
 mod engine_events;
 mod event;
 mod facts;
+pub mod host;
 mod listing;
 mod moment;
 mod outcome;
 mod queue;
+pub mod replicas;
 mod rules;
 mod shutdown;
 #[cfg(test)]
@@ -41,7 +43,7 @@ mod world;
 
 pub use backoff::Backoff;
 pub use event::{Did, Effect, Event, Failed, Happened, Kind, Note, Seen, State, Trouble, What};
-pub use facts::{Facts, Need, NeedCondition, Policy, Slot, app_of, signal};
+pub use facts::{ASIDE, Facts, Need, NeedCondition, Policy, Slot, app_of, signal};
 pub use moment::Moment;
 pub use rules::{KNOWN_LABELS, OnUnhealthy, Rules};
 pub use unit::{Doing, Exit, Health, Phase, Unit, Wanted};

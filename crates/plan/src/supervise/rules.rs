@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::Policy;
+use super::replicas::Replicas;
 use crate::label;
 use crate::suggest;
 
@@ -22,7 +23,9 @@ pub const KNOWN_LABELS: &[&str] = &[
     "lifeboat.on-unhealthy",
     "lifeboat.give-up-after",
     "lifeboat.keep",
-    "lifeboat.replicas",
+    super::replicas::LABEL,
+    super::replicas::LABEL_OF,
+    super::replicas::LABEL_FROM,
     "lifeboat.start",
     "lifeboat.depends-on",
     "lifeboat.on-volume-lost",
@@ -71,6 +74,9 @@ pub struct Rules {
     pub give_up_after: Option<u32>,
     /// Seconds of grace before it is killed, where they are not the container's own.
     pub stop_grace: Option<u64>,
+    /// How many instances there are to be.
+    #[serde(default)]
+    pub replicas: Replicas,
     /// Labels that say nothing to us, and what may have been meant.
     pub findings: Vec<String>,
 }
@@ -114,6 +120,15 @@ impl Rules {
             no("no restart policy, and no label asks for it")
         };
         rules
+    }
+
+    /// It was set aside: nothing is done to it, whatever its labels ask for.
+    pub(super) fn set_aside(&mut self) {
+        self.supervised = false;
+        self.keep = false;
+        self.replicas = Replicas::default();
+        "it was set aside when another one took its place".clone_into(&mut self.because);
+        self.findings.clear();
     }
 
     fn wishes(&mut self, labels: &BTreeMap<String, String>) {

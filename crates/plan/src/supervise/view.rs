@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::host::Finding;
 use super::unit::{Health, Phase, Unit, Wanted};
 use super::{Moment, World};
 
@@ -52,6 +53,9 @@ pub struct Picture {
     pub connection_since: u64,
     /// Apps in maintenance; `*` is all.
     pub maintenance: Vec<String>,
+    /// What a person should know of the host.
+    #[serde(default)]
+    pub host: Vec<Finding>,
     /// The bad ones first, then by app and name.
     pub rows: Vec<Row>,
 }
@@ -60,7 +64,9 @@ impl Picture {
     /// Whether all is as it should be.
     #[must_use]
     pub fn is_well(&self) -> bool {
-        self.connected && self.rows.iter().all(|row| row.level != Level::Bad)
+        let host = self.host.iter().map(|found| found.level);
+        let mut all = self.rows.iter().map(|row| row.level).chain(host);
+        self.connected && all.all(|level| level != Level::Bad)
     }
 }
 
@@ -74,6 +80,7 @@ impl World {
             connected: self.connected,
             connection_since: self.connection_since.0,
             maintenance: self.maintenance.keys().cloned().collect(),
+            host: self.host_findings(),
             rows,
         }
     }
@@ -83,9 +90,10 @@ impl World {
         let rules = unit.facts.as_ref().map(|facts| &facts.rules);
         let supervised = unit.is_supervised();
         let maintained = self.in_maintenance(unit.app());
-        let findings = rules
-            .map(|rules| rules.findings.join("; "))
-            .unwrap_or_default();
+        let short = self.replicas_short(unit);
+        let findings = rules.into_iter().flat_map(|rules| &rules.findings);
+        let findings: Vec<&str> = findings.chain(&short).map(String::as_str).collect();
+        let findings = findings.join("; ");
         let notes: Vec<&str> = [note.as_str(), findings.as_str()]
             .into_iter()
             .filter(|text| !text.is_empty())

@@ -7,6 +7,8 @@ use serde::{Deserialize, Serialize};
 
 use super::event::{Effect, Event, Note};
 use super::facts::Need;
+use super::host::Host;
+use super::replicas::Replicating;
 use super::unit::{Doing, Phase, Unit};
 use super::{Moment, Slot};
 
@@ -40,6 +42,12 @@ pub struct World {
     pub released: bool,
     /// The last event of the engine that was taken: nanoseconds since 1970 by its clock.
     pub last_event: i64,
+    /// Instances that are being made or taken away.
+    #[serde(default)]
+    pub(super) replicating: Replicating,
+    /// The host that it is on.
+    #[serde(skip)]
+    pub(super) host: Host,
     /// Where chance stands.
     chance: u64,
     #[serde(skip)]
@@ -103,6 +111,8 @@ impl World {
                 why,
             } => self.probed(at, &id, kind, well, &why),
             Event::Did { id, did } => self.did(at, &id, did),
+            Event::Replicated { name, failed } => self.replicated(at, &name, failed),
+            Event::Host(reading) => self.read_host(at, &reading),
             Event::Maintenance { app, on } => self.set_maintenance(at, app, on),
             Event::Release => self.release(at),
             Event::Diagnosed { id, sentence } => self.diagnosed(at, &id, sentence),
@@ -110,6 +120,8 @@ impl World {
         }
         self.time_passed(at);
         self.dispatch(at);
+        self.keep_replicas(at);
+        self.watch_healers(at);
         std::mem::take(&mut self.effects)
     }
 
@@ -130,7 +142,12 @@ impl World {
                 .min()?;
             Some(if due > at { due } else { soon })
         };
-        self.units.values().filter_map(of_unit).min()
+        let replicas = self.replicas_due(at);
+        self.units
+            .values()
+            .filter_map(of_unit)
+            .chain(replicas)
+            .min()
     }
 
     /// Whether somebody looks after this app at the moment.

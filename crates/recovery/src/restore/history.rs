@@ -9,7 +9,7 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    report::{RestorePlan, Restored, Way},
+    report::{RestorePlan, Restored, Segment, Way},
     step::{SEGMENTS, Step, StepState, Work},
 };
 use crate::{Context, Places};
@@ -86,38 +86,50 @@ impl Estimate {
 impl RestorePlan {
     /// Says how long it and its steps will take.
     pub(super) fn estimated(mut self, ctx: &Context) -> Self {
-        let estimate = load(&ctx.places).estimate(&vault(ctx), &mut self);
-        self.estimate = Some(estimate);
+        self.estimate = Some(estimate(ctx, &self.app, self.way, &mut self.steps));
         self
     }
 }
 
+/// Tells how long steps will take, in all and each by itself.
+pub(super) fn estimate(ctx: &Context, app: &str, way: Way, steps: &mut [Step]) -> Estimate {
+    load(&ctx.places).estimate(&vault(ctx), app, way, steps)
+}
+
 /// Remembers a run. One that went on after an interruption, or is incomplete, tells nothing.
 pub(super) fn remember(ctx: &Context, plan: &RestorePlan, done: &Restored) {
-    if plan.continues || !done.incomplete.is_empty() {
-        return;
+    if !plan.continues && done.incomplete.is_empty() {
+        remember_run(ctx, (&done.app, done.way), &done.steps, &done.segments);
     }
+}
+
+/// Remembers what came whole to its end, without an interruption.
+pub(super) fn remember_run(
+    ctx: &Context,
+    (app, way): (&str, Way),
+    steps: &[Step],
+    measured: &[Segment],
+) {
     let taken = |step: &&Step| step.state == StepState::Done;
     let mut segments = Vec::new();
     for name in SEGMENTS {
-        let mut steps = done.steps.iter().filter(taken).peekable();
         let of = |s: &&Step| s.kind.segment() == name;
-        if !steps.any(|s| of(&s)) {
+        if !steps.iter().filter(taken).any(|s| of(&s)) {
             continue;
         }
-        let measured = done.segments.iter().filter(|s| s.name == name);
+        let measured = measured.iter().filter(|s| s.name == name);
         let moved = Moved {
-            bytes: bytes(done.steps.iter().filter(taken).filter(of)),
+            bytes: bytes(steps.iter().filter(taken).filter(of)),
             seconds: measured.map(|s| s.seconds).sum(),
         };
         segments.push((name.to_owned(), moved));
     }
-    let by_itself = done.steps.iter().filter(taken);
+    let by_itself = steps.iter().filter(taken);
     let by_itself = by_itself.filter(|s| !goes_by_size(s.kind.segment()));
     let run = Run {
         vault: vault(ctx),
-        app: done.app.clone(),
-        way: done.way,
+        app: app.to_owned(),
+        way,
         segments,
         steps: by_itself
             .filter_map(|s| Some((s.kind, s.name.clone(), s.seconds?)))
@@ -138,7 +150,10 @@ pub(super) fn remember(ctx: &Context, plan: &RestorePlan, done: &Restored) {
 }
 
 fn goes_by_size(segment: &str) -> bool {
-    matches!(segment, "images" | "data")
+    matches!(
+        segment,
+        "images" | "data" | "files" | "read back" | "definition"
+    )
 }
 
 fn bytes<'s>(steps: impl Iterator<Item = &'s Step>) -> u64 {
@@ -160,8 +175,8 @@ fn load(places: &Places) -> History {
 
 impl Run {
     /// One part tells nothing of another one.
-    fn is_like(&self, plan: &RestorePlan) -> bool {
-        let by_itself = plan.steps.iter().filter(|s| s.state == StepState::Planned);
+    fn is_like(&self, way: Way, steps: &[Step]) -> bool {
+        let by_itself = steps.iter().filter(|s| s.state == StepState::Planned);
         let by_itself = by_itself.filter(|s| !goes_by_size(s.kind.segment()));
         let mut wanted: Vec<_> = by_itself.map(|s| (s.kind, s.name.as_str())).collect();
         let steps = self.steps.iter();
@@ -170,7 +185,7 @@ impl Run {
             .collect();
         wanted.sort();
         was.sort();
-        plan.way != Way::Part || wanted == was
+        way != Way::Part || wanted == was
     }
 
     fn segment(&self, name: &str) -> Option<Moved> {
@@ -180,16 +195,15 @@ impl Run {
 }
 
 impl History {
-    /// Tells how long a plan will take, in all and step by step.
-    fn estimate(&self, vault: &str, plan: &mut RestorePlan) -> Estimate {
+    fn estimate(&self, vault: &str, app: &str, way: Way, steps: &mut [Step]) -> Estimate {
         let newest_first = self.runs.iter().rev();
         let runs: Vec<&Run> = newest_first.filter(|r| r.vault == vault).collect();
-        let own = |r: &&&Run| r.app == plan.app && r.way == plan.way && r.is_like(plan);
+        let own = |r: &&&Run| r.app == app && r.way == way && r.is_like(way, steps);
         let own: Vec<&Run> = runs.iter().filter(own).copied().collect();
         let mut parts = Vec::new();
         for name in SEGMENTS {
             let of = |s: &&mut Step| s.kind.segment() == name && s.state == StepState::Planned;
-            let mut steps: Vec<&mut Step> = plan.steps.iter_mut().filter(of).collect();
+            let mut steps: Vec<&mut Step> = steps.iter_mut().filter(of).collect();
             if steps.is_empty() {
                 continue;
             }
@@ -216,7 +230,7 @@ impl History {
         let downtime: Option<f64> = parts.iter().filter(down).map(|p| p.seconds).sum();
         Estimate {
             seconds: parts.iter().map(|p| p.seconds).sum(),
-            downtime_seconds: downtime.filter(|_| plan.way == Way::Replace),
+            downtime_seconds: downtime.filter(|_| way == Way::Replace),
             parts,
         }
     }
@@ -324,9 +338,13 @@ mod tests {
         }
     }
 
+    fn told_of(history: &History, plan: &mut RestorePlan) -> Estimate {
+        history.estimate("v", &plan.app, plan.way, &mut plan.steps)
+    }
+
     fn told(history: &History, images: u64, data: u64) -> (Estimate, Vec<Option<f64>>) {
         let mut plan = plan(images, data);
-        let estimate = history.estimate("v", &mut plan);
+        let estimate = told_of(history, &mut plan);
         let steps = plan.steps.iter().map(|s| s.expected_seconds).collect();
         (estimate, steps)
     }
@@ -397,7 +415,7 @@ mod tests {
         let history = History {
             runs: vec![all.clone()],
         };
-        let told = history.estimate("v", &mut plan);
+        let told = told_of(&history, &mut plan);
         assert_eq!(told.downtime_seconds, Some(5.5));
         assert_eq!(told.seconds, Some(7.5));
         // Of a part the same part tells, and no other one.
@@ -406,12 +424,12 @@ mod tests {
         let other = History {
             runs: vec![all.clone()],
         };
-        assert_eq!(other.estimate("v", &mut plan).seconds, None);
+        assert_eq!(told_of(&other, &mut plan).seconds, None);
         all.steps = plan.steps[5..]
             .iter()
             .map(|s| (s.kind, s.name.clone(), 1.0))
             .collect();
         let same = History { runs: vec![all] };
-        assert_eq!(same.estimate("v", &mut plan).seconds, Some(7.5));
+        assert_eq!(told_of(&same, &mut plan).seconds, Some(7.5));
     }
 }

@@ -60,6 +60,11 @@ pub struct Shift {
 }
 
 impl Shift {
+    /// Root of a container.
+    pub fn root(self) -> u32 {
+        self.uid
+    }
+
     /// A container's user.
     pub fn uid(self, uid: u32) -> u32 {
         back(uid, self.uid)

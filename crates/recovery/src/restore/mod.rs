@@ -13,7 +13,7 @@ mod data;
 pub mod exchange;
 mod far;
 pub mod history;
-mod ids;
+pub(crate) mod ids;
 mod images;
 pub mod interrupted;
 pub(crate) mod journal;
@@ -115,7 +115,7 @@ pub fn restore(
         journal.intend(Intent::Mapped(maps.journaled()))?;
     }
     plan.journaled(&mut journal)?;
-    let ctx = &ctx.following(&plan);
+    let ctx = &ctx.following(&plan.steps);
     watch.split("plan");
     let recovery = Recovery {
         ctx,

@@ -1,11 +1,12 @@
 //! What a recovery point says: its manifest and its raw definitions, read once.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use lifeboat_engine::{
     ApiVersion,
     recreate::{Mapping, in_dockers_words, network_create_body, volume_create_body},
 };
+use lifeboat_images::Layout;
 use lifeboat_plan::{
     manifest::{Manifest, VolumeContent, layout},
     order::{Order, order},
@@ -19,6 +20,7 @@ use serde_json::Value;
 
 use crate::{
     RecoveryError, Result,
+    layout_source::VaultLayout,
     points::{manifest_from, read_file},
 };
 
@@ -45,6 +47,8 @@ pub struct Definitions {
     pub(super) volumes: BTreeMap<String, Value>,
     /// By id.
     pub(super) images: BTreeMap<String, Value>,
+    /// Architectures of an image that the point holds, of one for several; by id.
+    pub(super) platforms: BTreeMap<String, BTreeSet<String>>,
     pub(super) fresh: BTreeMap<String, (String, String)>,
     /// What is called otherwise here than at the point; empty for an exact recovery.
     pub(super) renamed: Renamed,
@@ -83,7 +87,8 @@ impl OpenPoint {
                 id.short()
             )));
         };
-        let definitions = Definitions::read(reader, snapshot, &manifest, api)?;
+        let mut definitions = Definitions::read(reader, snapshot, &manifest, api)?;
+        definitions.find_platforms(reader, root)?;
         Ok(Self {
             id,
             time: snapshot.time.clone(),
@@ -151,6 +156,29 @@ impl Definitions {
         }
         read.find_fresh(manifest);
         Ok(read)
+    }
+
+    /// Looks into images that are for several platforms: those of containerd's store may be.
+    fn find_platforms(&mut self, reader: &Reader, root: BlobId) -> Result<()> {
+        let is_index = |raw: &Value| {
+            let kind = raw["Descriptor"]["mediaType"].as_str().unwrap_or_default();
+            kind.contains("index") || kind.contains("manifest.list")
+        };
+        if !self.images.values().any(is_index) {
+            return Ok(());
+        }
+        let source = VaultLayout::new(reader, root);
+        // What is wrong with the images is said when they are read to be loaded.
+        let Ok(layout) = Layout::read(&source) else {
+            return Ok(());
+        };
+        for id in self.images.keys() {
+            if let Some(image) = layout.find(id) {
+                let held = image.architectures(&source)?;
+                self.platforms.insert(id.clone(), held);
+            }
+        }
+        Ok(())
     }
 
     /// Anonymous volumes that only one container uses and nothing names: the engine makes them anew

@@ -26,6 +26,12 @@ pub enum Way {
     Replace,
     /// Some things of the point.
     Part,
+    /// Its images alone.
+    Images,
+    /// Files of it into a container.
+    Into,
+    /// Its compose file.
+    Definition,
 }
 
 /// What a restore will do, and what stands in its way.
@@ -104,7 +110,7 @@ pub struct Probe {
 }
 
 /// One measured part of a recovery.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Segment {
     /// `plan`, `images`, `data`, `containers`, `start`, `validate` and others: see [`super::Work::segment`].
     pub name: String,
@@ -169,6 +175,11 @@ impl Stopwatch {
         }
     }
 
+    /// The segments so far.
+    pub fn segments(&self) -> &[Segment] {
+        &self.segments
+    }
+
     /// Ends a segment and begins the next.
     pub fn split(&mut self, name: &str) {
         let now = Instant::now();
@@ -231,7 +242,7 @@ pub(super) fn report(
         ]
         .concat(),
         mappings: plan.mappings.clone(),
-        steps: ctx.steps_taken(plan),
+        steps: ctx.steps_taken(&plan.steps, plan.continues),
         probes: containers.probes,
     }
 }

@@ -36,6 +36,12 @@ pub enum Work {
     Remove,
     /// Old data is kept for a while.
     Keep,
+    /// A file or folder into a container.
+    File,
+    /// What was put somewhere is read again and compared.
+    ReadBack,
+    /// A file that says how the app is made.
+    Definition,
 }
 
 impl Work {
@@ -56,6 +62,9 @@ impl Work {
             Self::Around => "around",
             Self::Remove => "remove",
             Self::Keep => "keep",
+            Self::File => "file",
+            Self::ReadBack => "read back",
+            Self::Definition => "definition",
         }
     }
 
@@ -72,6 +81,9 @@ impl Work {
             Self::Probe => "validate",
             Self::Around => "around",
             Self::Remove | Self::Keep => "finish",
+            Self::File => "files",
+            Self::ReadBack => "read back",
+            Self::Definition => "definition",
         }
     }
 }
@@ -83,10 +95,13 @@ impl fmt::Display for Work {
 }
 
 /// Segments that steps belong to, in the order in which they come.
-pub(super) const SEGMENTS: [&str; 10] = [
+pub(super) const SEGMENTS: [&str; 13] = [
     "safety point",
     "images",
     "data",
+    "files",
+    "read back",
+    "definition",
     "containers",
     "stop",
     "exchange",

@@ -17,6 +17,7 @@
 mod newest;
 mod podman;
 mod process;
+mod rootless;
 mod start;
 
 use std::net::IpAddr;
@@ -32,6 +33,7 @@ use crate::{Error, Result};
 
 pub use newest::newest;
 pub use podman::{PODMAN_PACKAGES, PrivatePodman};
+pub use rootless::{ROOTLESS_IDS, ROOTLESS_PACKAGES, RootlessEngine};
 
 /// What an engine of our own needs from the distribution.
 pub const PACKAGES: &[(&str, &str)] = &[

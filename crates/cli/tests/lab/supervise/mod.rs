@@ -2,7 +2,10 @@
 
 mod basics;
 mod crash;
+mod host;
 mod others;
+mod recreated;
+mod replicas;
 mod together;
 
 use std::{

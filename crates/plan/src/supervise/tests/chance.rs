@@ -55,6 +55,7 @@ impl Engine {
             .map(|n| {
                 let mut one = facts(&Self::name(n), Policy::No);
                 one.has_check = n % 2 == 0;
+                one.rules.replicas.wanted = (n == 1).then_some(2);
                 if n > 0 {
                     one.needs = vec![need(&Self::name(n / 2), NeedCondition::Ready)];
                     one.needs[0].namespace = n % 3 == 0;
@@ -99,6 +100,21 @@ impl Engine {
                         facts: Box::new(facts),
                         state,
                     });
+                    continue;
+                }
+                Effect::Replicate { name, .. } => {
+                    let world = &self.play.world;
+                    assert!(
+                        world.connected && world.maintenance.is_empty(),
+                        "{effect:?}"
+                    );
+                    let failed = self
+                        .running
+                        .len()
+                        .is_multiple_of(2)
+                        .then(|| "no".to_owned());
+                    let name = name.clone();
+                    self.play.event(Event::Replicated { name, failed });
                     continue;
                 }
                 _ => continue,

@@ -2,6 +2,8 @@
 
 mod chance;
 mod histories;
+mod host;
+mod replicas;
 
 use super::*;
 use crate::supervise::facts::NeedCondition;

@@ -314,8 +314,8 @@ pub fn restore(
     let mut journal = RestoreJournal::open(ctx, &copy.subject, id)?;
     journal.intend(Intent::Beside(wanted.options()))?;
     plan.journaled(&mut journal)?;
-    let ctx = &ctx.following(&plan);
-    copies::make_folder(&ctx.places)?;
+    let ctx = &ctx.following(&plan.steps);
+    copies::make_folder(&ctx.places, engine)?;
     copy.folders()?;
     watch.split("plan");
     let recovery = Recovery {

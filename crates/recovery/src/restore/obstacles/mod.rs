@@ -18,7 +18,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use lifeboat_engine::HostNetwork;
 use lifeboat_plan::{inventory::Inventory, manifest::Manifest};
 
-pub use self::path_state::PathState;
+pub use self::{path_state::PathState, platform::foreign};
 use super::{journal::Intent, point::Definitions};
 
 /// What is looked at.
@@ -65,5 +65,7 @@ pub fn obstacles(on: &Ground<'_>) -> Vec<String> {
 
 /// What will be otherwise on this engine and stops nobody.
 pub fn notes(on: &Ground<'_>) -> Vec<String> {
-    api::lost(on)
+    let mut said = platform::emulated(on);
+    said.extend(api::lost(on));
+    said
 }

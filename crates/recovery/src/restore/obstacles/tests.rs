@@ -17,7 +17,7 @@ use lifeboat_plan::{
 };
 use serde_json::{Value, json};
 
-use super::{Ground, PathState, notes, obstacles};
+use super::{Ground, PathState, notes, obstacles, platform};
 use crate::restore::point::Definitions;
 
 /// What is found, and the words by which its sentence is known.
@@ -63,6 +63,10 @@ const FINDINGS: &[(&str, &str)] = &[
 
 /// What stops nobody, and is said.
 const NOTES: &[(&str, &str)] = &[
+    (
+        "An image for another architecture, which ran there as it will here",
+        "by emulation",
+    ),
     ("An older API: annotations", "annotations"),
     ("An older API: a start interval", "start interval"),
     ("An older API: gateway priority", "gateway priority"),
@@ -119,10 +123,12 @@ fn definitions() -> Definitions {
             "80/tcp": [{"HostIp": "", "HostPort": "8080"}], "443/tcp": [{"HostIp": "", "HostPort": "8443"}],
         }},
     });
+    let image = json!({"Architecture": "arm64"});
     let back = json!({"Name": "shop_back", "IPAM": {"Config": [{"Subnet": "10.9.0.0/24"}]}});
     Definitions {
         containers: [("shop-db-1".to_owned(), db), ("shop-web-1".to_owned(), web)].into(),
         networks: [("shop_back".to_owned(), back)].into(),
+        images: [(format!("sha256:{}", "a".repeat(64)), image)].into(),
         ..Definitions::default()
     }
 }
@@ -223,6 +229,20 @@ fn everything_is_found_at_once_and_the_book_has_each_sentence() {
     let new: Vec<String> = new.collect();
     assert_eq!(new.len(), 1, "{new:?}");
     wrong.extend(new);
+    // Where the engine is the same kind, what ran there is not refused here.
+    let mut same = manifest();
+    "amd64".clone_into(&mut same.engine.architecture);
+    let (none, more) = found(&same, &here());
+    assert!(
+        none.iter().all(|s| !s.contains("images are for")),
+        "{none:?}"
+    );
+    let mut notes = notes;
+    notes.extend(
+        more.into_iter()
+            .filter(|s| !notes.contains(s))
+            .collect::<Vec<_>>(),
+    );
     let (wrong, notes) = (table(FINDINGS, &wrong), table(NOTES, &notes));
     for sentence in wrong.values() {
         let way_out = sentence.split_once("; ").map(|(_, way_out)| way_out);
@@ -297,4 +317,32 @@ fn the_other_sentences_of_the_book_stand_in_the_code() {
             }
         }
     }
+}
+
+#[test]
+fn it_is_the_images_own_architecture_that_counts() {
+    let (manifest, here) = (manifest(), here());
+    let id = manifest.images[0].id.clone();
+    let found = |definitions: &Definitions, here: &Inventory| {
+        platform::foreign(definitions, &manifest, &here.engine)
+    };
+    let arm = BTreeMap::from([("arm64".to_owned(), vec!["postgres:16".to_owned()])]);
+    assert_eq!(found(&definitions(), &here), arm);
+    // What it does not say, the engine of the point says.
+    assert_eq!(found(&Definitions::default(), &here), arm);
+    // An image for this engine may come from an engine of another kind, and 32 bits run on 64.
+    for fits in ["amd64", "386"] {
+        let mut definitions = definitions();
+        definitions.images = [(id.clone(), json!({"Architecture": fits}))].into();
+        assert_eq!(found(&definitions, &here), BTreeMap::new());
+    }
+    // One for several platforms, of which this one is in the point: where the engine chooses.
+    let mut several = definitions();
+    let both = BTreeSet::from(["amd64".to_owned(), "arm64".to_owned()]);
+    several.platforms.insert(id, both);
+    assert_eq!(found(&several, &here), arm);
+    let mut newer = here;
+    newer.engine.raw["DriverStatus"] = json!([["driver-type", "io.containerd.snapshotter.v1"]]);
+    assert_eq!(found(&several, &newer), BTreeMap::new());
+    assert_eq!(found(&definitions(), &newer), arm);
 }

@@ -254,7 +254,7 @@ pub fn restore(
     let plan = steps::planned(ctx, engine, point, &reach, seen, options, &before)?;
     let mut plan = plan.mapped(opened.applied.clone(), maps, Some(&before));
     plan.journaled(&mut journal)?;
-    let ctx = &ctx.following(&plan);
+    let ctx = &ctx.following(&plan.steps);
     watch.split("plan");
     let over = Over {
         ctx,

@@ -17,8 +17,11 @@ use lifeboat_vault::{Reader, id::SnapshotId, snapshot::Snapshot};
 use serde::Serialize;
 use serde_json::Value;
 
+use super::told::Told;
 use crate::{
-    Context, RecoveryError, Result, points::read_file, restore::point::OpenPoint,
+    Context, RecoveryError, Result,
+    points::read_file,
+    restore::{Step, Way, Work, kept, point::OpenPoint, report::Stopwatch},
     setup::write_private,
 };
 
@@ -51,6 +54,8 @@ pub struct Definition {
     pub app: String,
     /// The point.
     pub id: SnapshotId,
+    /// When its capture began.
+    pub time: String,
     /// Made from the containers.
     pub made: bool,
     /// Compose files, in the order in which Compose reads them.
@@ -61,8 +66,89 @@ pub struct Definition {
     pub notes: Vec<String>,
 }
 
+/// What will be printed or written, or was. Holds no secret.
+#[derive(Debug, Clone, Serialize)]
+pub struct Delivered {
+    /// `site/host/app`.
+    pub app: String,
+    /// The point.
+    pub id: SnapshotId,
+    /// When its capture began.
+    pub time: String,
+    /// Made from the containers.
+    pub made: bool,
+    /// Steps and times.
+    #[serde(flatten)]
+    pub told: Told,
+    /// Files that were written.
+    pub written: Vec<PathBuf>,
+    /// What stands in the way. Not empty: it is refused.
+    pub obstacles: Vec<String>,
+    /// What is not in the files, or differs.
+    pub notes: Vec<String>,
+}
+
+/// Where it goes.
+pub enum To<'a> {
+    /// To whoever asks.
+    Out,
+    /// Into this file or folder.
+    Place(&'a Path),
+}
+
+/// Says what would be printed or written, and writes nothing.
+pub fn plan(
+    ctx: &Context,
+    id: SnapshotId,
+    snapshot: &Snapshot,
+    which: Which,
+    to: &To<'_>,
+) -> Result<Delivered> {
+    let found = definition(ctx, id, snapshot, which)?;
+    let mut ahead = found.ahead(ctx, to);
+    if let To::Place(target) = to
+        && let Err(why) = found.places(target)
+    {
+        ahead.obstacles.push(why.to_string());
+    }
+    Ok(ahead)
+}
+
+/// Prints or writes it, with a report.
+pub fn deliver(
+    ctx: &Context,
+    id: SnapshotId,
+    snapshot: &Snapshot,
+    which: Which,
+    to: &To<'_>,
+) -> Result<(Definition, Delivered)> {
+    let mut watch = Stopwatch::start();
+    let found = definition(ctx, id, snapshot, which)?;
+    let mut done = found.ahead(ctx, to);
+    let ctx = &ctx.following(&done.told.steps);
+    match to {
+        To::Out => {
+            for file in found.wanted(to) {
+                ctx.take(Work::Definition, &file.path);
+            }
+        }
+        To::Place(target) => {
+            let each = |path: &str| ctx.take(Work::Definition, path);
+            done.written = found.write(target, &each)?;
+        }
+    }
+    ctx.taken();
+    // Reading them from the vault is what takes time.
+    watch.split("definition");
+    done.told.ended(ctx, &done.app, &watch, true);
+    if !done.written.is_empty() {
+        kept::keep(ctx, &done.app, &done);
+    }
+    Ok((found, done))
+}
+
 /// Reads it from a point.
-pub fn definition(
+fn definition(
     ctx: &Context,
     id: SnapshotId,
     snapshot: &Snapshot,
@@ -74,6 +160,7 @@ pub fn definition(
     let empty = |made| Definition {
         app: app.clone(),
         id,
+        time: point.time.clone(),
         made,
         files: Vec::new(),
         environment: Vec::new(),
@@ -189,6 +276,38 @@ fn make(
 }
 
 impl Definition {
+    fn ahead(&self, ctx: &Context, to: &To<'_>) -> Delivered {
+        let action = match (to, self.made) {
+            (To::Out, false) => "print".to_owned(),
+            (To::Out, true) => "make from the containers, and print".to_owned(),
+            (To::Place(at), false) => format!("write to {}", at.display()),
+            (To::Place(at), true) => {
+                format!("make from the containers, and write to {}", at.display())
+            }
+        };
+        let steps = self.wanted(to).map(|file| {
+            let step = Step::new(Work::Definition, &file.path, &action);
+            step.bytes(file.content.len() as u64)
+        });
+        Delivered {
+            app: self.app.clone(),
+            id: self.id,
+            time: self.time.clone(),
+            made: self.made,
+            told: Told::ahead(ctx, &self.app, Way::Definition, steps.collect()),
+            written: Vec::new(),
+            obstacles: Vec::new(),
+            notes: self.notes.clone(),
+        }
+    }
+
+    /// The files that go there: env files where each file has a name of its own.
+    fn wanted(&self, to: &To<'_>) -> impl Iterator<Item = &DefinitionFile> {
+        let with_environment = matches!(to, To::Place(at) if at.is_dir());
+        let environment = self.environment.iter().filter(move |_| with_environment);
+        self.files.iter().chain(environment)
+    }
+
     /// The compose files as one: the file itself where there is one, else its documents one after
     /// another, which Compose reads as it reads several files.
     pub fn text(&self) -> Vec<u8> {
@@ -210,17 +329,34 @@ impl Definition {
     }
 
     /// Writes it, for its owner alone, never over what is there: into the file `target`, or under
-    /// their own names into the folder `target`, there with the env files that go with them.
-    pub fn write(&self, target: &Path) -> Result<Vec<PathBuf>> {
+    /// their own names into the folder `target`, there with the env files that go with them. `each` hears
+    /// of each file before it is written.
+    fn write(&self, target: &Path, each: &dyn Fn(&str)) -> Result<Vec<PathBuf>> {
+        let places = self.places(target)?;
+        if let [only] = places.as_slice()
+            && only == target
+        {
+            self.files.iter().for_each(|file| each(&file.path));
+            write_private(target, &self.text(), false)?;
+            return Ok(places);
+        }
+        for (file, place) in self.wanted(&To::Place(target)).zip(&places) {
+            each(&file.path);
+            write_private(place, &file.content, false)?;
+        }
+        Ok(places)
+    }
+
+    /// Where it would be written, unless something is there.
+    fn places(&self, target: &Path) -> Result<Vec<PathBuf>> {
         if !target.is_dir() {
             if fs_err::symlink_metadata(target).is_ok() {
                 return Err(is_there(target));
             }
-            write_private(target, &self.text(), false)?;
             return Ok(vec![target.to_owned()]);
         }
-        let mut places: BTreeMap<PathBuf, &[u8]> = BTreeMap::new();
-        for file in self.files.iter().chain(&self.environment) {
+        let mut places = Vec::new();
+        for file in self.wanted(&To::Place(target)) {
             let name = path::clean(&file.path).unwrap_or_else(|| file.path.clone());
             let name = name.rsplit('/').next().unwrap_or_default();
             if name.is_empty() || name == "." || name == ".." || name.contains('\0') {
@@ -230,7 +366,7 @@ impl Definition {
                 )));
             }
             let place = target.join(name);
-            if places.insert(place.clone(), &file.content).is_some() {
+            if places.contains(&place) {
                 return Err(RecoveryError::Refused(format!(
                     "two of the files are called {name}; give a file as --target, which gets them one after another"
                 )));
@@ -238,11 +374,9 @@ impl Definition {
             if fs_err::symlink_metadata(&place).is_ok() {
                 return Err(is_there(&place));
             }
+            places.push(place);
         }
-        for (place, content) in &places {
-            write_private(place, content, false)?;
-        }
-        Ok(places.into_keys().collect())
+        Ok(places)
     }
 }
 
@@ -280,6 +414,7 @@ mod tests {
         Definition {
             app: "default/web1/shop".to_owned(),
             id: SnapshotId([0x6f; 32]),
+            time: String::new(),
             made: false,
             files: all.collect(),
             environment: vec![file("/srv/shop/.env", b"A=1\n".to_vec())],
@@ -301,20 +436,20 @@ mod tests {
         use std::os::unix::fs::PermissionsExt;
         let dir = tempfile::tempdir().unwrap();
         let two = definition(&[("/srv/shop/a.yml", "a: 1"), ("/srv/shop/b.yml", "b: 2")]);
-        let written = two.write(dir.path()).unwrap();
+        let written = two.write(dir.path(), &|_| {}).unwrap();
         assert_eq!(written.len(), 3);
         let dotenv = fs_err::metadata(dir.path().join(".env")).unwrap();
         assert_eq!(dotenv.permissions().mode() & 0o777, 0o600);
         fs_err::remove_file(dir.path().join("a.yml")).unwrap();
         for target in [dir.path().to_owned(), dir.path().join("b.yml")] {
-            let refused = two.write(&target).unwrap_err().to_string();
+            let refused = two.write(&target, &|_| {}).unwrap_err().to_string();
             assert!(refused.contains("never overwritten"), "{refused}");
         }
         assert!(!dir.path().join("a.yml").exists());
         let same = definition(&[("/x/a.yml", ""), ("/y/a.yml", "")]);
-        same.write(dir.path()).unwrap_err();
+        same.write(dir.path(), &|_| {}).unwrap_err();
         let up = definition(&[("/x/..", "")]);
-        up.write(dir.path()).unwrap_err();
+        up.write(dir.path(), &|_| {}).unwrap_err();
         assert!(!dir.path().join("a.yml").exists());
     }
 }

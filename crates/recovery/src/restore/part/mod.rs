@@ -6,4 +6,5 @@ pub mod images;
 pub mod into;
 pub(super) mod narrow;
 pub mod pieces;
+pub mod told;
 pub mod volume_copy;

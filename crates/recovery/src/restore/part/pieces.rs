@@ -239,7 +239,7 @@ pub fn restore(
         journal.intend(Intent::Around(name.clone()))?;
     }
     plan.journaled(&mut journal)?;
-    let ctx = &ctx.following(&plan);
+    let ctx = &ctx.following(&plan.steps);
     watch.split("plan");
     let point = &scene.narrowed.point;
     let recovery = Recovery {

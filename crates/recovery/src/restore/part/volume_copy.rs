@@ -75,8 +75,8 @@ fn work(
     let mut journal = RestoreJournal::open(ctx, &subject, id)?;
     journal.intend(Intent::Beside(format!("volume {old}")))?;
     plan.journaled(&mut journal)?;
-    let ctx = &ctx.following(&plan);
-    copies::make_folder(&ctx.places)?;
+    let ctx = &ctx.following(&plan.steps);
+    copies::make_folder(&ctx.places, engine)?;
     watch.split("plan");
     let recovery = Recovery {
         ctx,

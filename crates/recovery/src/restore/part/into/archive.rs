@@ -17,7 +17,10 @@ use super::{
     compare::{Entry, Look, There, Todo, Walk, patterns},
     kept::Kept,
 };
-use crate::{Context, RecoveryError, Result, restore::layers::append};
+use crate::{
+    Context, RecoveryError, Result,
+    restore::{Work, layers::append, report::Stopwatch},
+};
 
 /// As much as goes through the engine at once.
 const MOST: u64 = 64 << 20;
@@ -169,8 +172,7 @@ pub fn run(
     engine: &dyn Engine,
     reader: &Reader,
     target: &Target,
-    todo: &[&Entry],
-    kept: &mut Kept,
+    (todo, kept, watch): (&[&Entry], &mut Kept, &mut Stopwatch),
     done: &mut Into,
 ) -> Result<()> {
     let mut tar = Builder::new(Vec::new());
@@ -189,6 +191,10 @@ pub fn run(
     ctx.stop_if_cancelled()?;
     engine.archive_put(&target.id, "/", &mut bytes.as_slice())?;
     done.bytes += todo.iter().map(|e| e.bytes).sum::<u64>();
+    // All of them are one stream, so none has a time of its own.
+    ctx.done_together(Work::File);
+    watch.split("files");
+    ctx.take(Work::ReadBack, &target.name);
     ctx.progress.step("into-check");
     let look = InLayer {
         ctx,

@@ -21,7 +21,10 @@ use super::{
     kept::Kept,
     target::Place,
 };
-use crate::{Context, Result, restore::layers::as_path};
+use crate::{
+    Context, Result,
+    restore::{Work, layers::as_path, report::Stopwatch},
+};
 
 /// Compares what is wanted with what is there.
 pub fn look(
@@ -152,8 +155,7 @@ pub fn run(
     ctx: &Context,
     reader: &Reader,
     target: &Target,
-    todo: &[&Entry],
-    kept: &mut Kept,
+    (todo, kept, watch): (&[&Entry], &mut Kept, &mut Stopwatch),
     done: &mut Into,
 ) -> Result<()> {
     let Place::Local { root, .. } = &target.place else {
@@ -163,11 +165,13 @@ pub fn run(
     let mut staged: Vec<(&Entry, PathBuf)> = Vec::new();
     for (index, entry) in todo.iter().enumerate() {
         ctx.stop_if_cancelled()?;
+        ctx.take(Work::File, &entry.shown);
         let at = kept.staged(index);
         if stage(ctx, reader, entry, &at, done)? {
             staged.push((entry, at));
         }
     }
+    ctx.taken();
     syncfs(root)?;
     ctx.progress.step("into-staged");
     // The last place to turn back: from here on it is a rename for each.
@@ -180,6 +184,8 @@ pub fn run(
         }
     }
     syncfs(root)?;
+    watch.split("files");
+    ctx.take(Work::ReadBack, &target.name);
     ctx.progress.step("into-check");
     check(ctx, reader, &root_fd, &staged, done)
 }

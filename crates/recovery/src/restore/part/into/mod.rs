@@ -25,9 +25,12 @@ use std::path::PathBuf;
 use lifeboat_vault::{id::SnapshotId, snapshot::Snapshot};
 use serde::Serialize;
 
+use super::told::Told;
 use crate::{
     Context, RecoveryError, Result,
-    restore::{point::OpenPoint, reach::Reach},
+    restore::{
+        Step, Way, Work, kept as reports, point::OpenPoint, reach::Reach, report::Stopwatch,
+    },
 };
 
 use self::{
@@ -118,6 +121,9 @@ pub struct Into {
     pub target: String,
     /// Path by path.
     pub lines: Vec<Line>,
+    /// Steps and times.
+    #[serde(flatten)]
+    pub told: Told,
     /// What stands in the way. Not empty: it is refused.
     pub obstacles: Vec<String>,
     /// Where what was overwritten is kept.
@@ -152,6 +158,7 @@ fn work(
     wanted: &Wanted,
     run: bool,
 ) -> Result<Into> {
+    let mut watch = Stopwatch::start();
     let engine = ctx.engine()?.as_ref();
     let reader = ctx.vault.reader()?;
     let point = OpenPoint::open(&reader, id, snapshot, engine.api())?;
@@ -170,6 +177,7 @@ fn work(
         from: source.place.clone(),
         target: target.place.to_string(),
         lines: Vec::new(),
+        told: Told::ahead(ctx, "", Way::Into, Vec::new()),
         obstacles: Vec::new(),
         kept_in: None,
         bytes: 0,
@@ -190,6 +198,7 @@ fn work(
         )));
     }
     done.lines = entries.iter().map(|e| e.line(&target)).collect();
+    done.told = Told::ahead(ctx, &done.app, Way::Into, steps(&done.lines, &target.name));
     if !run {
         return Ok(done);
     }
@@ -201,20 +210,51 @@ fn work(
         )));
     }
     let todo: Vec<&Entry> = entries.iter().filter(|e| e.todo != Todo::Right).collect();
+    let ctx = &ctx.following(&done.told.steps);
+    watch.split("plan");
     if todo.is_empty() {
+        done.told.ended(ctx, &done.app, &watch, false);
+        reports::keep(ctx, &done.app, &done);
         return Ok(done);
     }
     let mut kept = kept::Kept::begin(ctx, &target, wanted)?;
     ctx.progress.step("into-begin");
     let outcome = match &target.place {
-        Place::Local { .. } => local::run(ctx, &reader, &target, &todo, &mut kept, &mut done),
+        Place::Local { .. } => {
+            let work = (&todo[..], &mut kept, &mut watch);
+            local::run(ctx, &reader, &target, work, &mut done)
+        }
         Place::Engine(_) => {
-            archive::run(ctx, engine, &reader, &target, &todo, &mut kept, &mut done)
+            let work = (&todo[..], &mut kept, &mut watch);
+            archive::run(ctx, engine, &reader, &target, work, &mut done)
         }
     };
     done.kept_in = kept.end()?;
     outcome?;
+    watch.split("read back");
+    let whole = done.problems.is_empty();
+    done.told.ended(ctx, &done.app, &watch, whole);
+    reports::keep(ctx, &done.app, &done);
     Ok(done)
+}
+
+/// A step for each path; then everything that was put there is read again.
+fn steps(lines: &[Line], container: &str) -> Vec<Step> {
+    let step = |line: &Line| {
+        let step = |action| Step::new(Work::File, &line.path, action).bytes(line.bytes);
+        match line.action {
+            Action::Create => step("create"),
+            Action::Overwrite => step("overwrite"),
+            Action::Right => step("is right already").there(),
+        }
+    };
+    let mut steps: Vec<Step> = lines.iter().map(step).collect();
+    let todo = lines.iter().filter(|l| l.action != Action::Right);
+    if todo.clone().next().is_some() {
+        let read_back = Step::new(Work::ReadBack, container, "compare with the point");
+        steps.push(read_back.bytes(todo.map(|l| l.bytes).sum()));
+    }
+    steps
 }
 
 #[cfg(test)]
