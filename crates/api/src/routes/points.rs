@@ -113,7 +113,6 @@ pub async fn content(
     Named(id): Named<String>,
     Asked(folder): Asked<Folder>,
 ) -> Result<Json<serde_json::Value>, Problem> {
-    let point = find(&shared, &id).await?;
     let path = folder.path.unwrap_or_default();
     let climbs = path.split('/').any(|part| part == "..");
     if climbs || path.chars().any(char::is_control) {
@@ -121,6 +120,7 @@ pub async fn content(
             "the path climbs (`..`) or holds control characters",
         ));
     }
+    let point = find(&shared, &id).await?;
     let keeper = shared.keeper()?.clone();
     let said = tokio::task::spawn_blocking(move || {
         let within = format!("/{}", path.trim_matches('/'));

@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
 #![allow(clippy::disallowed_methods, reason = "tests run other programs")]
 
+mod api;
 mod beside;
 mod compose;
 mod copies;
