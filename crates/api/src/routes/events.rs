@@ -37,7 +37,7 @@ pub async fn list(
 #[utoipa::path(
     get, path = "/api/v1/events/stream", operation_id = "follow_events", tag = "looking",
     params(("Last-Event-ID" = Option<u64>, Header, description = "Number of the last event that was seen")),
-    responses((status = 200, body = String, content_type = "text/event-stream"), Problems)
+    responses((status = 200, body = stream::Told, content_type = "text/event-stream"), Problems)
 )]
 pub async fn follow(
     viewer: Viewer,

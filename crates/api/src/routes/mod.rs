@@ -20,7 +20,11 @@ use utoipa::{
 };
 use utoipa_axum::{router::OpenApiRouter, routes};
 
-use crate::{gate, problem::Problem, shared::Shared};
+use crate::{
+    gate,
+    problem::{Overruled, Problem},
+    shared::Shared,
+};
 
 /// What any request can be answered with.
 #[derive(IntoResponses)]
@@ -83,6 +87,7 @@ impl Modify for Token {
         description = "The API of `lifeboat agent`: how containers and objectives are, and what is to be done. Roles: viewer, operator, admin; each may what the one before may. Times are milliseconds since 1970, lengths of time milliseconds. A POST with an Idempotency-Key is done once in a day, however often it is sent.",
         license(name = "Apache-2.0", identifier = "Apache-2.0")
     ),
+    components(schemas(Problem, Overruled)),
     modifiers(&Token),
     security(("token" = []), ()),
     tags(

@@ -111,7 +111,7 @@ pub async fn one(
 }
 
 /// Follows it by server-sent events, each a job, until it is over
-#[utoipa::path(get, path = "/api/v1/operations/{id}/events", operation_id = "follow_operation", tag = "doing", params(("id" = u64, Path, description = "Its number")), responses((status = 200, body = String, content_type = "text/event-stream"), Problems))]
+#[utoipa::path(get, path = "/api/v1/operations/{id}/events", operation_id = "follow_operation", tag = "doing", params(("id" = u64, Path, description = "Its number")), responses((status = 200, body = stream::Told, content_type = "text/event-stream"), Problems))]
 pub async fn events(
     viewer: Viewer,
     State(shared): State<Arc<Shared>>,

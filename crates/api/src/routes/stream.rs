@@ -19,6 +19,18 @@ static ROOM: Semaphore = Semaphore::const_new(MOST);
 /// A sign of life, so that what stands between keeps the connection.
 const ALIVE: Duration = Duration::from_secs(15);
 
+/// One server-sent event, as the document has it.
+#[derive(utoipa::ToSchema)]
+#[allow(dead_code, reason = "of the document")]
+pub struct Told {
+    /// `progress` or `ended`; `event`.
+    event: String,
+    /// JSON: a job, or an event.
+    data: String,
+    /// Where to go on from.
+    id: Option<String>,
+}
+
 /// Where events go.
 pub struct Out(mpsc::Sender<Event>);
 

@@ -28,6 +28,14 @@ fn every_operation_says_what_it_does_and_what_can_go_wrong() {
     assert_eq!(document["openapi"], "3.1.0");
     let paths = document["paths"].as_object().unwrap();
     assert!(paths.len() > 15);
+    let text = document.to_string();
+    let names = text.split("#/components/schemas/").skip(1);
+    for name in names.filter_map(|rest| rest.split('"').next()) {
+        assert!(
+            document["components"]["schemas"][name].is_object(),
+            "{name}"
+        );
+    }
     for (path, operations) in paths {
         for (method, operation) in operations.as_object().unwrap() {
             let summary = operation["summary"].as_str().unwrap_or_default();
