@@ -120,7 +120,7 @@ pub async fn events(
     let all = viewer.sees_all();
     let first = jobs::job(&shared, id, all).await?;
     let served = Arc::clone(&shared);
-    let stream = stream::of(&served, async move |out| {
+    stream::of(&served, async move |out| {
         let mut shown = first;
         loop {
             let name = if shown.is_over() { "ended" } else { "progress" };
@@ -137,8 +137,7 @@ pub async fn events(
                 }
             }
         }
-    });
-    stream
+    })
 }
 
 /// Who is to be left alone, or not any more.

@@ -108,8 +108,10 @@ fn shown(status: &Status, nag: bool, width: Option<u16>) -> String {
         line("!!", &format!("the engine does not answer, since {since}"));
     }
     let objectives = &status.objectives;
+    // Who has no vault wants containers looked after and no more: said, and not red.
+    let mark = if objectives.kept { "!!" } else { "!" };
     for why in &objectives.troubles {
-        line("!!", why);
+        line(mark, why);
     }
     for place in &objectives.unheard {
         let (lost, why) = (human::plural(place.lost, "message"), &place.why);
