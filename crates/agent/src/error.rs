@@ -21,22 +21,6 @@ pub enum Error {
         /// Its state directory.
         state: PathBuf,
     },
-    /// Nobody answers.
-    #[error("no agent answers at {} ({source}); start it with `lifeboat agent`", .socket.display())]
-    NotRunning {
-        /// Its socket.
-        socket: PathBuf,
-        /// What the system said.
-        source: io::Error,
-    },
-    /// The agent answered, and not as it should.
-    #[error("the agent answered {status}: {message}")]
-    Refused {
-        /// HTTP status.
-        status: u16,
-        /// Its words.
-        message: String,
-    },
     /// A file of the agent's cannot be used.
     #[error("{context}: {source}")]
     File {

@@ -1,4 +1,4 @@
-//! What runs all the time on a host: here the supervisor, and the socket that it is asked through.
+//! What runs all the time on a host: here the supervisor. It is asked through a [`Handle`].
 //!
 //! Decisions are [`lifeboat_plan::supervise`]'s, which does no I/O; this crate brings it what happens and does what it
 //! says. One owner for each thing, and one way to end:
@@ -10,17 +10,16 @@
 //! | `hands` | `agent-look` (2), `agent-start` (4), `agent-stop` (8) | what is done at the engine |
 //! | `probing` | `agent-probes` and the prober's own | the probes |
 //! | `upkeep`, `host` | `agent-upkeep`, `agent-pulse` | what has to be done now and then; how the host is |
-//! | `api` | `agent-api` | the socket |
 //!
 //! They talk to `run` through one channel. [`Stopper::stop`] ends them: the stream first, then the hands, which finish
-//! what they began, then the socket, and last the state is written.
+//! what they began, and last the state is written.
 //!
 //! **Crashes.** The world is written, durably, before anything is done. What was under way at a crash is looked at again
 //! after the first listing; a container that lies between our stop and our start is started. The event log may lose its
 //! last lines; nothing depends on it. Only one agent runs in a state directory ([`Error::Running`]).
 
-pub mod api;
 mod asides;
+mod ask;
 mod clock;
 mod definitions;
 mod diagnose;
@@ -39,6 +38,7 @@ mod state;
 mod translate;
 mod upkeep;
 
+pub use ask::{Handle, Refused, Status};
 pub use clock::Clock;
 pub use error::{Error, Result};
 pub use options::{Connect, Options};

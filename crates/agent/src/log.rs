@@ -136,6 +136,11 @@ impl Log {
         Ok(())
     }
 
+    /// The number of the newest.
+    pub(crate) fn newest(&self) -> u64 {
+        self.next - 1
+    }
+
     /// Those after this number, the newest of them if there are more than `most`.
     pub(crate) fn after(&self, seq: u64, most: usize) -> Vec<Entry> {
         let later: Vec<Entry> = self

@@ -1,15 +1,14 @@
 //! The agent: one loop that takes what happens, asks the supervisor, and has done what it says.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, unbounded};
-use fs_err as fs;
 use lifeboat_plan::supervise::{Effect, Event, Moment, Note, World};
 
-use crate::api::{self, Ask, Reply};
 use crate::asides::Asides;
+use crate::ask::{Ask, Handle, Refused, Status};
 use crate::definitions::Definitions;
 use crate::follow::{Current, Follower};
 use crate::hands::{Hands, Reach};
@@ -33,7 +32,7 @@ pub(crate) enum Message {
     /// Something to be written down.
     Note(Note),
     /// Somebody asks.
-    Ask(Ask, Sender<Reply>),
+    Ask(Ask),
     /// The agent is to end.
     Stop,
 }
@@ -61,6 +60,7 @@ pub struct Agent {
     file: StateFile,
     log: Log,
     from: Receiver<Message>,
+    newest: Arc<AtomicU64>,
     stopper: Stopper,
     _lock: Lock,
 }
@@ -82,10 +82,12 @@ impl Agent {
         let file = StateFile::new(&folder);
         let world = file.load(options.seed, options.clock.now());
         let (to, from) = unbounded();
+        let log = Log::open(&folder)?;
         Ok(Self {
             world,
             file,
-            log: Log::open(&folder)?,
+            newest: Arc::new(AtomicU64::new(log.newest())),
+            log,
             from,
             stopper: Stopper {
                 to,
@@ -102,10 +104,19 @@ impl Agent {
         self.stopper.clone()
     }
 
+    /// What others ask it through while it runs.
+    #[must_use]
+    pub fn handle(&self) -> Handle {
+        Handle {
+            to: self.stopper.to.clone(),
+            newest: Arc::clone(&self.newest),
+        }
+    }
+
     /// Runs until it is stopped.
     ///
     /// # Errors
-    /// The socket or a thread cannot be made. Nothing that happens later ends it.
+    /// A thread cannot be made. Nothing that happens later ends it.
     pub fn run(mut self) -> Result<()> {
         let folder = Options::folder(&self.options.state);
         let current = Current::default();
@@ -124,7 +135,6 @@ impl Agent {
             to: to.clone(),
             heal_all: self.options.heal_all,
         };
-        let server = api::Server::start(&Options::socket(&self.options.state), to.clone())?;
         let thread = || Error::file("start a thread");
         let hands = Hands::start(&reach).map_err(thread())?;
         let upkeep = Upkeep {
@@ -165,10 +175,8 @@ impl Agent {
         hands.finish();
         probing.finish();
         self.last_words();
-        server.finish();
         self.tell("agent", "the agent ends".to_owned());
         self.save(true);
-        let _ = fs::remove_file(Options::socket(&self.options.state));
         Ok(())
     }
 
@@ -196,11 +204,7 @@ impl Agent {
                         effects.extend(self.world.step(at, event));
                     }
                     Some(Message::Note(note)) => effects.push(Effect::Tell(note)),
-                    Some(Message::Ask(ask, reply)) => {
-                        let answer = self.answer(ask, &mut effects);
-                        // Whoever asked may have gone.
-                        let _ = reply.send(answer);
-                    }
+                    Some(Message::Ask(ask)) => self.answer(ask, &mut effects),
                 }
                 next = self.from.try_recv().ok();
             }
@@ -230,7 +234,7 @@ impl Agent {
         self.save(acts);
         for effect in effects {
             match effect {
-                Effect::Tell(note) => self.log.add(note),
+                Effect::Tell(note) => self.add(note),
                 other => hands.give(other),
             }
         }
@@ -243,7 +247,7 @@ impl Agent {
                 let at = self.options.clock.now();
                 for effect in self.world.step(at, event) {
                     if let Effect::Tell(note) = effect {
-                        self.log.add(note);
+                        self.add(note);
                     }
                 }
             }
@@ -257,9 +261,14 @@ impl Agent {
         }
     }
 
+    fn add(&mut self, note: Note) {
+        self.log.add(note);
+        self.newest.store(self.log.newest(), Ordering::Release);
+    }
+
     fn tell(&mut self, kind: &str, text: String) {
         let at: Moment = self.options.clock.now();
-        self.log.add(Note {
+        self.add(Note {
             at,
             app: String::new(),
             container: String::new(),
@@ -268,29 +277,32 @@ impl Agent {
         });
     }
 
-    fn answer(&mut self, ask: Ask, effects: &mut Vec<Effect>) -> Reply {
+    fn answer(&mut self, ask: Ask, effects: &mut Vec<Effect>) {
         let at = self.options.clock.now();
+        // Whoever asked may have gone.
         match ask {
-            Ask::Status => Reply::Status(Box::new(api::Status {
+            Ask::Status(reply) => drop(reply.send(Status {
                 now: at.0,
                 pid: std::process::id(),
                 picture: self.world.picture(at),
             })),
-            Ask::Events { after, most } => Reply::Events(self.log.after(after, most)),
-            Ask::Maintenance { app, on } => {
+            Ask::Events { after, most, reply } => drop(reply.send(self.log.after(after, most))),
+            Ask::Maintenance { app, on, reply } => {
                 let known = |name: &str| self.world.units.values().any(|unit| unit.app() == name);
                 if let Some(name) = app.as_deref().filter(|name| on && !known(name)) {
                     let names = self.world.units.values().map(|unit| unit.app());
                     let meant = lifeboat_plan::suggest::suggest(name, names);
                     let hint = lifeboat_plan::suggest::sentence(&meant);
-                    return Reply::NoSuchApp(format!("there is no app `{name}` here{hint}"));
+                    let why = format!("there is no app `{name}` here{hint}");
+                    let _ = reply.send(Err(Refused::NoSuchApp(why)));
+                    return;
                 }
                 effects.extend(self.world.step(at, Event::Maintenance { app, on }));
-                Reply::Done
+                let _ = reply.send(Ok(()));
             }
-            Ask::Release => {
+            Ask::Release(reply) => {
                 effects.extend(self.world.step(at, Event::Release));
-                Reply::Done
+                let _ = reply.send(());
             }
         }
     }

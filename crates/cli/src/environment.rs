@@ -48,6 +48,10 @@ pub const SSH: &str = "LIFEBOAT_SSH";
 pub const MACHINE_IDENTITY: &str = "LIFEBOAT_MACHINE_IDENTITY";
 /// What stands before a variable's name where it is for the vault that is copied to.
 pub const OTHER: &str = "LIFEBOAT_TO_";
+/// File that a job of the agent says its progress in.
+pub const PROGRESS: &str = lifeboat_objectives::progress::VARIABLE;
+/// Set to anything: no colours.
+pub const NO_COLOR: &str = "NO_COLOR";
 /// Crash tests: the step, `STEP[:N]`, at which the program kills itself.
 #[cfg(debug_assertions)]
 pub const TEST_KILL_AT: &str = "LIFEBOAT_TEST_KILL_AT";
@@ -86,6 +90,16 @@ pub fn docker() -> DockerEnvironment {
         cert_path: var(CERT_PATH).map(PathBuf::from),
         config: var(DOCKER_CONFIG).map(PathBuf::from).or_else(home),
     }
+}
+
+/// File that a job says its progress in, if it is one of an agent.
+pub fn progress() -> Option<PathBuf> {
+    var(PROGRESS).map(PathBuf::from)
+}
+
+/// Whether colours are wanted.
+pub fn colours() -> bool {
+    var(NO_COLOR).is_none()
 }
 
 /// Where a cache lies unless something else is said: the user's folder for it.

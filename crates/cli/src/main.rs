@@ -19,6 +19,7 @@ mod progress;
 mod session;
 mod signals;
 mod table;
+mod trail;
 mod which_engine;
 
 use std::{

@@ -11,6 +11,7 @@ use crate::{
     Settings,
     keeper::{Connect, Msg},
     policies::{self, Where},
+    wishes::ApiWishes,
 };
 
 const WAIT: Duration = Duration::from_millis(200);
@@ -23,6 +24,7 @@ pub(crate) struct Follow {
     pub connect: Connect,
     pub file: PathBuf,
     pub at: Where,
+    pub wishes: ApiWishes,
     pub to: Sender<Msg>,
     pub stop: Arc<AtomicBool>,
 }
@@ -59,6 +61,7 @@ impl Follow {
         let mut events = engine.events(None).map_err(|e| e.to_string())?;
         let mut looked: Option<Instant> = None;
         let mut changed: Option<Instant> = None;
+        let mut set = self.wishes.changes();
         while !self.stop.load(Ordering::Relaxed) {
             let event = events.next(WAIT).map_err(|e| e.to_string())?;
             let relevant = event.as_ref().is_some_and(|event| {
@@ -85,14 +88,24 @@ impl Follow {
                 changed.get_or_insert_with(Instant::now);
             }
             let quiet = event.is_none();
+            if self.wishes.changes() != set {
+                set = self.wishes.changes();
+                changed.get_or_insert_with(Instant::now);
+            }
             let due = changed.is_some_and(|since| quiet || since.elapsed() >= LONGEST)
                 || looked.is_none_or(|at| at.elapsed() >= ANYWAY);
             if due {
                 changed = None;
                 looked = Some(Instant::now());
-                let seen = policies::policies(engine.as_ref(), &self.at, &settings.policies)
-                    .map_err(|e| e.to_string())?;
-                let _ = self.to.send(Msg::Seen(seen, Arc::clone(settings)));
+                let heeded = self.wishes.changes();
+                let seen = policies::policies(
+                    engine.as_ref(),
+                    &self.at,
+                    &settings.policies,
+                    &self.wishes.all(),
+                )
+                .map_err(|e| e.to_string())?;
+                let _ = self.to.send(Msg::Seen(seen, Arc::clone(settings), heeded));
             }
         }
         Ok(())

@@ -1,5 +1,6 @@
 //! The loop that keeps objectives.
 
+mod handle;
 mod jobs;
 mod points;
 
@@ -15,9 +16,11 @@ use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, unbounded};
 use lifeboat_engine::Engine;
 use lifeboat_plan::schedule::{
     AlertKind, Effect, Ended, Event, Job, JobEvent, Limits, Outcome, Plan, Scheduler, Task, Time,
-    job::Owner,
+    Work, job::Owner,
 };
 use parking_lot::Mutex;
+
+pub use handle::{Handle, Refused};
 
 use crate::{
     Records, Result, Settings, commands,
@@ -27,6 +30,7 @@ use crate::{
     policies::{AppPolicy, Where},
     serve,
     view::{AppView, View},
+    wishes::ApiWishes,
 };
 
 /// Connects to the engine; asked again after each loss.
@@ -54,7 +58,8 @@ pub struct Options {
 }
 
 pub(crate) enum Msg {
-    Seen(Vec<AppPolicy>, Arc<Settings>),
+    /// With the number of the API's last change that it heeds.
+    Seen(Vec<AppPolicy>, Arc<Settings>, u64),
     Blind(String),
     Unsettled(String),
     Points(std::result::Result<Vec<Point>, String>),
@@ -63,6 +68,7 @@ pub(crate) enum Msg {
     Exited(u64, Option<i32>),
     /// The app is being captured by a job of an agent before this one.
     Busy(u64),
+    Ask(handle::Ask),
     Stop,
 }
 
@@ -78,7 +84,7 @@ pub(crate) struct Point {
 pub struct Keeper {
     to: Sender<Msg>,
     stop: Arc<AtomicBool>,
-    view: Arc<Mutex<View>>,
+    handle: Handle,
     thread: Option<JoinHandle<()>>,
 }
 
@@ -88,6 +94,7 @@ impl Keeper {
         let (to, from) = unbounded();
         let stop = Arc::new(AtomicBool::new(false));
         let view = Arc::new(Mutex::new(View::default()));
+        let wishes = ApiWishes::open(&options.state)?;
         let mut work = Loop::new(
             options.clone(),
             to.clone(),
@@ -98,30 +105,34 @@ impl Keeper {
             connect: Arc::clone(&options.connect),
             file: options.file.clone(),
             at: options.at.clone(),
+            wishes: wishes.clone(),
             to: to.clone(),
             stop: Arc::clone(&stop),
         };
         let thread = |name: &str| std::thread::Builder::new().name(name.to_owned());
         thread("objectives-look").spawn(move || follow.run())?;
         let thread = thread("objectives").spawn(move || work.run(&from))?;
+        let folder = options.state.join("objectives");
+        let handle = Handle {
+            to: to.clone(),
+            view,
+            wishes,
+            folder,
+            program: options.program.clone(),
+            lookups: Arc::default(),
+        };
         Ok(Self {
             to,
             stop,
-            view,
+            handle,
             thread: Some(thread),
         })
     }
 
-    /// What it knows now.
+    /// What others ask it through.
     #[must_use]
-    pub fn view(&self) -> View {
-        self.view.lock().clone()
-    }
-
-    /// Figures for Prometheus.
-    #[must_use]
-    pub fn metrics(&self) -> String {
-        metrics::text(&self.view.lock(), now())
+    pub fn handle(&self) -> Handle {
+        self.handle.clone()
     }
 
     /// Ends it. Jobs under way go on in their own processes; the next keeper finds them.
@@ -161,7 +172,10 @@ struct Loop {
     apps: Vec<AppPolicy>,
     /// What was seen before anything could be planned.
     waiting: Option<(Vec<AppPolicy>, Arc<Settings>)>,
+    changes: u64,
     jobs: BTreeMap<u64, Job>,
+    /// Asked of an agent before this one, and not begun.
+    queued: Vec<(u64, Work)>,
     /// The newest usable point of each app, and how long its capture took.
     known: BTreeMap<String, (Time, Option<u64>)>,
     planned: BTreeSet<String>,
@@ -204,7 +218,9 @@ impl Loop {
             settings: Arc::default(),
             apps: Vec::new(),
             waiting: None,
+            changes: 0,
             jobs: BTreeMap::new(),
+            queued: Vec::new(),
             known: BTreeMap::new(),
             planned: BTreeSet::new(),
             told: BTreeMap::new(),
@@ -267,11 +283,12 @@ impl Loop {
 
     fn take(&mut self, msg: Msg) {
         match msg {
-            Msg::Seen(apps, settings) => {
+            Msg::Seen(apps, settings, changes) => {
                 let mut view = self.view.lock();
                 view.blind = None;
                 view.unsettled = None;
                 drop(view);
+                self.changes = changes;
                 self.waiting = Some((apps, settings));
             }
             Msg::Blind(why) => self.view.lock().blind = Some(why),
@@ -309,6 +326,7 @@ impl Loop {
                 job,
                 ended: Ended::Cancelled,
             }),
+            Msg::Ask(ask) => self.answer(ask),
             Msg::Stop => {}
         }
     }
@@ -349,6 +367,12 @@ impl Loop {
             }
         }
         for gone in self.planned.difference(&there).cloned().collect::<Vec<_>>() {
+            let work = Work::Capture {
+                app: gone.as_str().into(),
+            };
+            if let Some(job) = self.scheduler.asked(&work) {
+                self.close_queued(job, "the app is gone, or opted out");
+            }
             self.planned.remove(&gone);
             self.told.remove(&gone);
             self.step(Event::Gone {
@@ -357,6 +381,7 @@ impl Loop {
         }
         self.apps = apps;
         self.upkeep();
+        self.ask_again();
         self.serve();
     }
 
@@ -452,6 +477,11 @@ impl Loop {
         view.apps = apps;
         view.jobs = jobs.collect();
         view.knows_points = self.knows_points;
+        if self.waiting.is_none() {
+            view.changes = self.changes;
+        }
+        view.copies = self.settings.copies.keys().cloned().collect();
+        view.registries = self.settings.registries.keys().cloned().collect();
         view.troubles = self.sender.troubles();
     }
 }

@@ -37,8 +37,14 @@ pub struct Where {
 }
 
 /// Looks at the engine and resolves every app's policy; copies that `restore --as` made have none.
-pub fn policies(engine: &dyn Engine, at: &Where, file: &Settings) -> Result<Vec<AppPolicy>> {
-    of_inventory(&engine.inventory()?, at, file, jiff::Timestamp::now())
+pub fn policies(
+    engine: &dyn Engine,
+    at: &Where,
+    file: &Settings,
+    api: &Settings,
+) -> Result<Vec<AppPolicy>> {
+    let now = jiff::Timestamp::now();
+    of_inventory(&engine.inventory()?, at, file, api, now)
 }
 
 /// The same of an inventory.
@@ -46,6 +52,7 @@ pub fn of_inventory(
     inventory: &Inventory,
     at: &Where,
     file: &Settings,
+    api: &Settings,
     now: jiff::Timestamp,
 ) -> Result<Vec<AppPolicy>> {
     let name = |e: lifeboat_plan::name::NameError| Error::Settings(e.to_string());
@@ -71,7 +78,7 @@ pub fn of_inventory(
             labelled: &labelled,
             holds_data: &holds_data,
             file,
-            api: None,
+            api: api.get(&identity.to_string()),
             zone: &zone,
             now,
         });

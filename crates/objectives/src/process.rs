@@ -8,6 +8,7 @@ use std::ffi::OsString;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
+use crate::{progress, run::Files};
 use lifeboat_plan::schedule::job::Owner;
 use rustix::process::{Pid, Signal, kill_process};
 
@@ -52,8 +53,7 @@ pub fn ask_to_stop(of: Owner) -> bool {
 pub(crate) fn start(
     program: &[OsString],
     args: &[OsString],
-    out: &Path,
-    err: &Path,
+    files: &Files,
 ) -> std::io::Result<Child> {
     let append = |path: &Path| {
         let file = fs_err::OpenOptions::new()
@@ -69,8 +69,9 @@ pub(crate) fn start(
         .args(before)
         .args(args)
         .stdin(Stdio::null())
-        .stdout(append(out)?)
-        .stderr(append(err)?)
+        .env(progress::VARIABLE, &files.progress)
+        .stdout(append(&files.out)?)
+        .stderr(append(&files.err)?)
         .spawn()
 }
 

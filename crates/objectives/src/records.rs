@@ -147,6 +147,18 @@ impl Records {
         )
     }
 
+    /// So many records before that number (or the newest), the newest first.
+    pub fn page(&self, before: Option<u64>, most: usize) -> Result<Vec<Job>> {
+        let mut statement = self
+            .db
+            .prepare_cached("select record from job where id < ?1 order by id desc limit ?2")?;
+        let most = i64::try_from(most).unwrap_or(i64::MAX);
+        let texts = statement.query_map([before.map_or(i64::MAX, signed), most], |row| {
+            row.get::<_, String>(0)
+        })?;
+        texts.map(|text| read(&text?)).collect()
+    }
+
     /// Those that are not over.
     pub fn open_jobs(&self) -> Result<Vec<Job>> {
         self.select(

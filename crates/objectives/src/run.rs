@@ -18,13 +18,19 @@ const ANSWER: u64 = 16 << 20;
 pub(crate) struct Files {
     pub out: PathBuf,
     pub err: PathBuf,
+    pub progress: PathBuf,
 }
 
 impl Files {
     pub fn of(folder: &Path, job: u64) -> Self {
+        Self::named(folder, &job.to_string())
+    }
+
+    pub fn named(folder: &Path, name: &str) -> Self {
         Self {
-            out: folder.join(format!("{job}.out")),
-            err: folder.join(format!("{job}.log")),
+            out: folder.join(format!("{name}.out")),
+            err: folder.join(format!("{name}.log")),
+            progress: folder.join(format!("{name}.progress")),
         }
     }
 
@@ -57,7 +63,7 @@ impl Files {
     }
 
     pub fn remove(&self) {
-        for file in [&self.out, &self.err] {
+        for file in [&self.out, &self.err, &self.progress] {
             let _ = fs_err::remove_file(file);
         }
     }
@@ -74,7 +80,7 @@ pub(crate) fn run(
     let work = move || {
         let mut worst = Some(0);
         for command in &commands {
-            let child = process::start(&program, command, &files.out, &files.err);
+            let child = process::start(&program, command, &files);
             let mut child = match child {
                 Ok(child) => child,
                 Err(why) => {

@@ -24,6 +24,12 @@ pub struct View {
     pub unsettled: Option<String>,
     /// Whether the vault's points were read.
     pub knows_points: bool,
+    /// The number of the API's last change of a policy that is heeded.
+    pub changes: u64,
+    /// Names of further vaults.
+    pub copies: Vec<String>,
+    /// Addresses of registries.
+    pub registries: Vec<String>,
     /// Places that did not take what they were sent.
     pub troubles: Vec<Trouble>,
 }

@@ -1,4 +1,6 @@
-use clap::{Args, Subcommand};
+use std::{net::SocketAddr, path::PathBuf};
+
+use clap::{Args, Subcommand, ValueHint};
 
 /// Looks after the containers of this host: what dies, hangs or vanishes is back within seconds
 ///
@@ -12,6 +14,8 @@ use clap::{Args, Subcommand};
 
 Examples:
   lifeboat agent                    in the foreground, as a service manager runs it
+  lifeboat agent --api-listen 0.0.0.0:8443 --api-cert cert.pem --api-key key.pem
+  lifeboat agent --api-socket /run/lifeboat/api --api-operators docker
   lifeboat agent release            restart policies go back to what they were, before Lifeboat is removed
   lifeboat maintenance on shop      leaves `shop` alone for a while"
 )]
@@ -22,6 +26,38 @@ pub struct AgentArgs {
     /// Every container is looked after, as AUTOHEAL_CONTAINER_LABEL=all says it for autoheal
     #[arg(long)]
     pub all: bool,
+
+    #[command(flatten)]
+    pub api: ApiArgs,
+}
+
+/// Where the agent is asked, beside its own socket.
+#[derive(Debug, Clone, Args)]
+#[command(next_help_heading = "API")]
+pub struct ApiArgs {
+    /// Answer on the network too, by TLS to those who have a token (`lifeboat token`)
+    #[arg(long, value_name = "ADDRESS:PORT", requires = "api_cert")]
+    pub api_listen: Option<SocketAddr>,
+
+    /// Certificate of the API (PEM), with those that vouch for it
+    #[arg(long, value_name = "FILE", requires_all = ["api_listen", "api_key"], value_hint = ValueHint::FilePath)]
+    pub api_cert: Option<PathBuf>,
+
+    /// Its key (PEM, without a password)
+    #[arg(long, value_name = "FILE", requires = "api_cert", value_hint = ValueHint::FilePath)]
+    pub api_key: Option<PathBuf>,
+
+    /// A second socket, for the members of groups; it lies in a folder that they can enter
+    #[arg(long, value_name = "PATH", value_hint = ValueHint::FilePath)]
+    pub api_socket: Option<PathBuf>,
+
+    /// Group whose members may look; can be given again
+    #[arg(long, value_name = "GROUP", requires = "api_socket")]
+    pub api_viewers: Vec<String>,
+
+    /// Group whose members may have things done; can be given again
+    #[arg(long, value_name = "GROUP", requires = "api_socket")]
+    pub api_operators: Vec<String>,
 }
 
 /// What is asked of the agent that runs.
@@ -31,7 +67,7 @@ pub enum AgentCommand {
     Release,
 }
 
-/// Shows how all containers are, the bad ones first
+/// Shows how all containers and objectives are, the bad ones first
 ///
 /// The exit code is 0 when all is well and 20 when not, so that a script can ask.
 #[derive(Debug, Args)]

@@ -1,5 +1,6 @@
 //! The command line: what can be said, with help and examples. One file a command.
 
+mod access;
 mod agent;
 mod apps;
 mod backup;
@@ -36,7 +37,8 @@ use clap::{ArgAction, Args, Parser, Subcommand, ValueHint};
 use crate::{environment, human, output::Format};
 
 pub use self::{
-    agent::{AgentArgs, AgentCommand, EventsArgs, MaintenanceArgs, StatusArgs},
+    access::{Audit, AuditArgs, Token, TokenArgs},
+    agent::{AgentArgs, AgentCommand, ApiArgs, EventsArgs, MaintenanceArgs, StatusArgs},
     apps::AppsArgs,
     backup::BackupArgs,
     cache::CacheArgs,
@@ -274,6 +276,8 @@ pub enum Command {
     Status(StatusArgs),
     Events(EventsArgs),
     Maintenance(MaintenanceArgs),
+    Token(TokenArgs),
+    Audit(AuditArgs),
     Completion(CompletionArgs),
     #[command(hide = true, alias = "__man")]
     Man(ManArgs),
@@ -398,6 +402,13 @@ mod tests {
             "registry serve --point x --at 2026-10-01",
             "registry serve --at yesterday",
             "agent retire",
+            "agent --api-listen 0.0.0.0:8443",
+            "agent --api-listen here --api-cert c --api-key k",
+            "agent --api-cert c --api-key k",
+            "agent --api-viewers look",
+            "token add x",
+            "token add x --role king",
+            "audit mend",
             "agent --all release",
             "maintenance",
             "maintenance maybe shop",

@@ -3,37 +3,43 @@
 use std::{path::PathBuf, sync::Arc, time::Duration};
 
 use lifeboat_agent::{
-    Agent, Clock, Options, api,
-    api::Status,
+    Agent, Clock, Options,
     log::{self, Entry},
 };
-use lifeboat_plan::supervise::view::Level;
+use lifeboat_api::{
+    Parts, Shared,
+    client::Client,
+    guard::{Groups, Role},
+    serve::{Places, Server, Tls},
+};
 use serde_json::json;
 
 use crate::{
-    args::{AgentArgs, AgentCommand, EventsArgs, MaintenanceArgs, StatusArgs},
+    args::{AgentArgs, AgentCommand, ApiArgs, EventsArgs, MaintenanceArgs},
     exit::{Exit, Failure, Result},
     session::Session,
     signals,
-    table::{Align, Table},
 };
 
-/// Between two looks of `--watch` and `--follow`.
-const AGAIN: Duration = Duration::from_secs(2);
+/// Between two looks of `--follow`.
 const FOLLOW: Duration = Duration::from_millis(500);
 
 fn failed(error: lifeboat_agent::Error) -> Failure {
     Failure::new(error.to_string())
 }
 
-fn socket(session: &Session) -> PathBuf {
+fn unserved(error: lifeboat_api::Error) -> Failure {
+    Failure::new(error.to_string())
+}
+
+pub(super) fn socket(session: &Session) -> PathBuf {
     Options::socket(&session.places.state)
 }
 
 /// Runs the agent, or asks it for something.
 pub fn agent(session: &Session, args: &AgentArgs) -> Result<Exit> {
     if let Some(AgentCommand::Release) = args.what {
-        api::release(&socket(session)).map_err(failed)?;
+        Client::at(&socket(session)).release().map_err(unserved)?;
         session.reporter.note(
             "restart policies are what they were; the agent leaves them so until it is started again",
             session.global.quiet,
@@ -50,32 +56,67 @@ pub fn agent(session: &Session, args: &AgentArgs) -> Result<Exit> {
         heal_all: args.all,
         probes: probes(session)?,
     };
+    let places = places(session, &args.api)?;
     let agent = Agent::open(options).map_err(failed)?;
     let stopper = agent.stopper();
     signals::on_first(move || stopper.stop())?;
     let keeper = keeper(session);
+    let shared = Shared::new(Parts {
+        agent: agent.handle(),
+        keeper: keeper
+            .as_ref()
+            .map(lifeboat_objectives::Keeper::handle)
+            .map_err(Clone::clone),
+        state: session.places.state.clone(),
+        config: session.places.config.clone(),
+        host: super::objectives::place(session).host,
+    });
+    let server = shared
+        .and_then(|shared| Server::start(places, shared))
+        .map_err(unserved)?;
+    if let Some(at) = server.at() {
+        tracing::info!("the API is served at https://{at}/api/v1");
+    }
     agent.run().map_err(failed)?;
-    if let Some(keeper) = keeper {
+    server.finish();
+    if let Ok(keeper) = keeper {
         keeper.stop();
     }
     Ok(Exit::Done)
 }
 
-/// What keeps objectives, once there is a vault. Containers are looked after in any case.
-fn keeper(session: &Session) -> Option<lifeboat_objectives::Keeper> {
-    if session.settings.vault.is_none() && session.named_vault().is_none() {
-        tracing::warn!(
-            "there is no vault, so nothing is protected: `lifeboat init` makes one; then start the agent again"
-        );
-        return None;
-    }
-    match super::objectives::keeper(session) {
-        Ok(keeper) => Some(keeper),
-        Err(why) => {
-            tracing::error!("objectives are not kept: {why}");
-            None
+/// Where the API is served. What cannot be served is said before anything begins.
+fn places(session: &Session, args: &ApiArgs) -> Result<Places> {
+    let network = match (args.api_listen, &args.api_cert, &args.api_key) {
+        (Some(at), Some(cert), Some(key)) => {
+            Some((at, Tls::from_files(cert, key).map_err(unserved)?))
         }
+        _ => None,
+    };
+    let of = |groups: &[String], role| -> Vec<(String, Role)> {
+        groups.iter().map(|name| (name.clone(), role)).collect()
+    };
+    let mut roles = of(&args.api_viewers, Role::Viewer);
+    roles.extend(of(&args.api_operators, Role::Operator));
+    let open = args.api_socket.as_ref();
+    Ok(Places {
+        socket: socket(session),
+        open: open.map(|path| (path.clone(), Groups::of_this_machine(roles))),
+        network,
+    })
+}
+
+/// What keeps objectives, once there is a vault. Containers are looked after in any case.
+fn keeper(session: &Session) -> std::result::Result<lifeboat_objectives::Keeper, String> {
+    if session.settings.vault.is_none() && session.named_vault().is_none() {
+        let why = "there is no vault, so nothing is protected: `lifeboat init` makes one; then start the agent again";
+        tracing::warn!("{why}");
+        return Err(why.to_owned());
     }
+    super::objectives::keeper(session).map_err(|why| {
+        tracing::error!("objectives are not kept: {why}");
+        why.to_string()
+    })
 }
 
 /// Probes that stand in `lifeboat.toml` beside the settings.
@@ -101,118 +142,6 @@ fn probes(session: &Session) -> Result<lifeboat_plan::probe::Settings> {
         ))
     })?;
     Ok(file.probes)
-}
-
-/// Shows how all containers are.
-pub fn status(session: &Session, args: &StatusArgs) -> Result<Exit> {
-    loop {
-        let mut status = api::status(&socket(session)).map_err(failed)?;
-        if let Some(app) = &args.app {
-            let names: Vec<String> = status
-                .picture
-                .rows
-                .iter()
-                .map(|row| row.app.clone())
-                .collect();
-            status.picture.rows.retain(|row| row.app == *app);
-            if status.picture.rows.is_empty() {
-                let meant = lifeboat_plan::suggest::suggest(app, names.iter().map(String::as_str));
-                let hint = lifeboat_plan::suggest::sentence(&meant);
-                return Err(Failure::new(format!("there is no app `{app}` here{hint}")));
-            }
-        }
-        let well = status.picture.is_well();
-        if session.out.is_json() {
-            session.out.json(&status)?;
-        } else if !session.global.quiet {
-            let clear = if args.watch && session.out.is_terminal() {
-                "\u{1b}[2J\u{1b}[H"
-            } else {
-                ""
-            };
-            session
-                .out
-                .text(&format!("{clear}{}", shown(session, &status)))?;
-        }
-        if !args.watch || session.out.is_closed() {
-            return Ok(if well { Exit::Done } else { Exit::NotWell });
-        }
-        std::thread::sleep(AGAIN);
-    }
-}
-
-fn shown(session: &Session, status: &Status) -> String {
-    let columns = [
-        ("", Align::Left),
-        ("APP", Align::Left),
-        ("CONTAINER", Align::Left),
-        ("STATE", Align::Left),
-        ("SINCE", Align::Right),
-        ("RESTARTS", Align::Right),
-        ("NOTE", Align::Left),
-    ];
-    let mut table = Table::new(&columns, session.out.width());
-    for row in &status.picture.rows {
-        let mark = match row.level {
-            Level::Bad => "!!",
-            Level::Note => "!",
-            Level::Well => "",
-        };
-        let note = if row.supervised || row.because.is_empty() {
-            row.note.clone()
-        } else if row.note.is_empty() {
-            format!("not looked after: {}", row.because)
-        } else {
-            format!("{} (not looked after: {})", row.note, row.because)
-        };
-        table.row([
-            mark.to_owned(),
-            row.app.clone(),
-            row.container.clone(),
-            row.state.clone(),
-            ago(status.now.saturating_sub(row.since)),
-            row.restarts.to_string(),
-            note,
-        ]);
-    }
-    let mut text = String::new();
-    if !status.picture.connected {
-        let since = ago(status.now.saturating_sub(status.picture.connection_since));
-        text.push_str(&format!("!! the engine does not answer, since {since}\n"));
-    }
-    for found in &status.picture.host {
-        let mark = if found.level == Level::Bad {
-            "!!"
-        } else {
-            "! "
-        };
-        let since = ago(status.now.saturating_sub(found.since));
-        text.push_str(&format!(
-            "{mark} host: {} (since {since})\n",
-            crate::human::escape(found.text.as_bytes())
-        ));
-    }
-    for app in &status.picture.maintenance {
-        let whose = if app == "*" {
-            "everything"
-        } else {
-            app.as_str()
-        };
-        text.push_str(&format!("!  in maintenance: {whose}\n"));
-    }
-    text.push_str(&table.render());
-    text
-}
-
-/// A time in the past, as people say it.
-fn ago(millis: u64) -> String {
-    let secs = millis / 1000;
-    match secs {
-        0..60 => format!("{secs} s"),
-        60..3600 => format!("{} min", secs / 60),
-        3600..172_800 => format!("{} h", secs / 3600),
-        _ => format!("{} d", secs / 86_400),
-    }
 }
 
 /// Shows what happened.
@@ -275,7 +204,9 @@ fn line(entry: &Entry) -> String {
 /// Begins or ends maintenance.
 pub fn maintenance(session: &Session, args: &MaintenanceArgs) -> Result<Exit> {
     let on = args.word == "on";
-    api::maintenance(&socket(session), args.app.as_deref(), on).map_err(failed)?;
+    Client::at(&socket(session))
+        .maintenance(args.app.as_deref(), on)
+        .map_err(unserved)?;
     if session.out.is_json() {
         session.out.json(&json!({"app": args.app, "on": on}))?;
         return Ok(Exit::Done);

@@ -1,5 +1,6 @@
 //! What each command does: calls the use case, shows what came of it. One file a command.
 
+mod access;
 mod agent;
 mod apps;
 mod asides;
@@ -32,6 +33,7 @@ mod registry;
 mod repair;
 mod restore;
 mod rm;
+mod screen;
 mod stats;
 mod tools;
 
@@ -43,44 +45,59 @@ use crate::{
     output::Output,
     progress::Reporter,
     session::Session,
+    trail,
 };
 
 /// Runs the command.
 pub fn run(cli: Cli, reporter: &Arc<Reporter>) -> Result<Exit> {
     let out = Output::new(cli.global.output);
-    let session = |out| Session::new(cli.global.clone(), out, Arc::clone(reporter));
     match &cli.command {
-        Command::Apps(args) => apps::run(&session(out)?, args),
-        Command::Init(args) => init::run(&session(out)?, args),
-        Command::Backup(args) => backup::run(&session(out)?, args),
-        Command::Points(args) => points::run(&session(out)?, args),
-        Command::Restore(args) => restore::run(&session(out)?, args),
-        Command::Ports(args) => ports::run(&session(out)?, args),
-        Command::Rm(args) => rm::run(&session(out)?, args),
-        Command::Ls(args) => ls::run(&session(out)?, args),
-        Command::Find(args) => find::run(&session(out)?, args),
-        Command::Mount(args) => mount::run(&session(out)?, args),
-        Command::Dump(args) => dump::run(&session(out)?, args),
-        Command::Diff(args) => diff::run(&session(out)?, args),
-        Command::Stats(args) => stats::run(&session(out)?, args),
-        Command::Copy(args) => copy::run(&session(out)?, args),
-        Command::Forget(args) => forget::run(&session(out)?, args),
-        Command::Prune(args) => prune::run(&session(out)?, args),
-        Command::Pin(args) => pin::pin(&session(out)?, args),
-        Command::Unpin(args) => pin::unpin(&session(out)?, args),
-        Command::Key(args) => key::run(&session(out)?, args),
-        Command::Check(args) => check::run(&session(out)?, args),
-        Command::Registry(args) => registry::run(&session(out)?, args),
-        Command::Repair(args) => repair::run(&session(out)?, args),
-        Command::Cache(args) => cache::run(&session(out)?, args),
-        Command::Jobs(args) => objectives::jobs(&session(out)?, args),
-        Command::Policy(args) => objectives::policy(&session(out)?, args),
-        Command::Notify(args) => objectives::notify(&session(out)?, args),
-        Command::Agent(args) => agent::agent(&session(out)?, args),
-        Command::Status(args) => agent::status(&session(out)?, args),
-        Command::Events(args) => agent::events(&session(out)?, args),
-        Command::Maintenance(args) => agent::maintenance(&session(out)?, args),
         Command::Completion(args) => tools::completion(&out, args),
+        Command::Man(args) => tools::man(args),
+        command => {
+            let session = Session::new(cli.global.clone(), out, Arc::clone(reporter))?;
+            let ended = with(&session, command);
+            trail::leave(&session, command, &ended);
+            ended
+        }
+    }
+}
+
+fn with(session: &Session, command: &Command) -> Result<Exit> {
+    match command {
+        Command::Apps(args) => apps::run(session, args),
+        Command::Init(args) => init::run(session, args),
+        Command::Backup(args) => backup::run(session, args),
+        Command::Points(args) => points::run(session, args),
+        Command::Restore(args) => restore::run(session, args),
+        Command::Ports(args) => ports::run(session, args),
+        Command::Rm(args) => rm::run(session, args),
+        Command::Ls(args) => ls::run(session, args),
+        Command::Find(args) => find::run(session, args),
+        Command::Mount(args) => mount::run(session, args),
+        Command::Dump(args) => dump::run(session, args),
+        Command::Diff(args) => diff::run(session, args),
+        Command::Stats(args) => stats::run(session, args),
+        Command::Copy(args) => copy::run(session, args),
+        Command::Forget(args) => forget::run(session, args),
+        Command::Prune(args) => prune::run(session, args),
+        Command::Pin(args) => pin::pin(session, args),
+        Command::Unpin(args) => pin::unpin(session, args),
+        Command::Key(args) => key::run(session, args),
+        Command::Check(args) => check::run(session, args),
+        Command::Registry(args) => registry::run(session, args),
+        Command::Repair(args) => repair::run(session, args),
+        Command::Cache(args) => cache::run(session, args),
+        Command::Jobs(args) => objectives::jobs(session, args),
+        Command::Policy(args) => objectives::policy(session, args),
+        Command::Notify(args) => objectives::notify(session, args),
+        Command::Agent(args) => agent::agent(session, args),
+        Command::Status(args) => screen::status(session, args),
+        Command::Events(args) => agent::events(session, args),
+        Command::Maintenance(args) => agent::maintenance(session, args),
+        Command::Token(args) => access::token(session, args),
+        Command::Audit(args) => access::audit(session, args),
+        Command::Completion(args) => tools::completion(&session.out, args),
         Command::Man(args) => tools::man(args),
     }
 }

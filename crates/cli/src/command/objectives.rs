@@ -2,12 +2,12 @@
 
 use std::{ffi::OsString, sync::Arc};
 
+use lifeboat_api::client::Client;
 use lifeboat_engine::DockerEngine;
-use lifeboat_notify::{Level, Message, Sender};
 use lifeboat_objectives::{
     Keeper, Options, Records, Settings, commands,
     policies::{self, AppPolicy, Where},
-    process,
+    process, try_targets,
 };
 use lifeboat_plan::{
     schedule::{Job, JobState, Outcome, Time},
@@ -24,6 +24,10 @@ use crate::{
     table::{Align, Table},
     which_engine::{Asked, which},
 };
+
+fn agent_socket(session: &Session) -> std::path::PathBuf {
+    lifeboat_agent::Options::socket(&session.places.state)
+}
 
 fn failed(error: lifeboat_objectives::Error) -> Failure {
     Failure::new(error.to_string())
@@ -54,7 +58,7 @@ fn file(session: &Session) -> std::path::PathBuf {
     session.places.config.join("lifeboat.toml")
 }
 
-fn place(session: &Session) -> Where {
+pub fn place(session: &Session) -> Where {
     let given = |flag: &Option<String>, remembered: &Option<String>| {
         let flag = flag.clone().filter(|name| !name.is_empty());
         flag.or_else(|| remembered.clone())
@@ -200,6 +204,21 @@ fn show(session: &Session, job: &Job) -> Result<Exit> {
     line("what", human::escape(commands::shown(&job.work).as_bytes()));
     line("state", state(job));
     line("queued", time(job.queued));
+    if !job.is_over()
+        && let Ok(now) = Client::at(&agent_socket(session)).job(job.id)
+        && let Some(phase) = now.phase
+    {
+        let of = now
+            .of
+            .map_or_else(String::new, |of| format!(" of {}", human::size(of)));
+        let far = format!(
+            "{}: {}{of}, {}",
+            human::escape(phase.as_bytes()),
+            human::size(now.bytes),
+            human::plural(now.files, "file")
+        );
+        line("now", far);
+    }
     if let Some(began) = job.began {
         line("began", time(began));
     }
@@ -236,11 +255,17 @@ fn cancel(session: &Session, job: &Job) -> Result<Exit> {
             state(job)
         )));
     }
-    if !process::ask_to_stop(job.owner) {
-        return Err(Failure::new(format!(
-            "job {} cannot be asked to stop: its process is another user's, or no more",
-            job.id
-        )));
+    match Client::at(&agent_socket(session)).cancel(job.id) {
+        Ok(()) => {}
+        // Nobody keeps it: then it is asked itself.
+        Err(lifeboat_api::Error::NotRunning { .. }) if process::ask_to_stop(job.owner) => {}
+        Err(lifeboat_api::Error::NotRunning { .. }) => {
+            return Err(Failure::new(format!(
+                "job {} cannot be asked to stop: its process is another user's, or no more",
+                job.id
+            )));
+        }
+        Err(why) => return Err(Failure::new(why.to_string())),
     }
     session.reporter.note(
         &format!(
@@ -256,8 +281,13 @@ fn cancel(session: &Session, job: &Job) -> Result<Exit> {
 pub fn policy(session: &Session, args: &PolicyArgs) -> Result<Exit> {
     let settings = Settings::load(&file(session)).map_err(failed)?;
     let engine = session.connect()?;
-    let mut all =
-        policies::policies(engine.as_ref(), &place(session), &settings.policies).map_err(failed)?;
+    let mut all = policies::policies(
+        engine.as_ref(),
+        &place(session),
+        &settings.policies,
+        &lifeboat_objectives::set_by_api(&session.places.state),
+    )
+    .map_err(failed)?;
     for name in &args.apps {
         if !all.iter().any(|app| app.name == *name || app.app == *name) {
             let near = suggest::suggest(name, all.iter().map(|app| app.name.as_str()));
@@ -382,34 +412,20 @@ pub fn notify(session: &Session, args: &NotifyArgs) -> Result<Exit> {
             file(session).display()
         )));
     }
-    let sender = Sender::start(lifeboat_notify::Options::default())
-        .map_err(|e| Failure::new(e.to_string()))?;
     let at = place(session);
-    let message = Message {
-        level: Level::Info,
-        title: format!("A test from {}", at.host.unwrap_or_else(|| "this host".to_owned())),
-        body: "Lifeboat reaches you here. Real messages come when an RPO is about to be missed, is missed, and is kept again.".to_owned(),
-    };
     let mut exit = Exit::Done;
     let mut tried = Vec::new();
-    for target in &settings.targets {
-        let error = sender
-            .try_now(target, &message)
-            .err()
-            .map(|e| e.to_string());
+    for (place, error) in try_targets(&settings, at.host.as_deref()).map_err(failed)? {
         if !session.out.is_json() {
             let said = error.clone().unwrap_or_else(|| "sent".to_owned());
             session
                 .out
-                .line(&format!("{target}  {}", human::escape(said.as_bytes())))?;
+                .line(&format!("{place}  {}", human::escape(said.as_bytes())))?;
         }
         if error.is_some() {
             exit = Exit::Failed;
         }
-        tried.push(Tried {
-            place: target.to_string(),
-            error,
-        });
+        tried.push(Tried { place, error });
     }
     if session.out.is_json() {
         session.out.json(&tried)?;

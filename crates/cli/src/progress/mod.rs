@@ -5,6 +5,7 @@ mod bar;
 mod lines;
 mod tally;
 mod test_hooks;
+mod told;
 
 use std::{
     collections::HashSet,
@@ -14,7 +15,7 @@ use std::{
 
 use crate::exit::one_line;
 
-use self::{bar::Bar, lines::Lines, tally::Tally, test_hooks::TestHooks};
+use self::{bar::Bar, lines::Lines, tally::Tally, test_hooks::TestHooks, told::Told};
 
 /// Shows progress and warnings.
 pub struct Reporter {
@@ -22,6 +23,7 @@ pub struct Reporter {
     view: View,
     warned: Mutex<HashSet<String>>,
     hooks: TestHooks,
+    told: Told,
 }
 
 enum View {
@@ -48,6 +50,7 @@ impl Reporter {
             view,
             warned: Mutex::default(),
             hooks: TestHooks::from_environment(),
+            told: Told::from_environment(),
         }
     }
 
@@ -108,6 +111,7 @@ impl Reporter {
         if !self.tally.begin(None, name) {
             return;
         }
+        self.told.step(&self.tally);
         match &self.view {
             View::Bar(bar) => bar.begin(&self.tally),
             View::Lines(lines) => lines.show(&self.tally),
@@ -120,6 +124,9 @@ impl Reporter {
         let label = (of > 0).then(|| format!("{at}/{of} {}", one_line(label)));
         let begins = label.is_some();
         self.tally.planned(label);
+        if begins {
+            self.told.step(&self.tally);
+        }
         match &self.view {
             View::Bar(bar) => bar.begin(&self.tally),
             View::Lines(lines) if begins => lines.show_planned(&self.tally),
@@ -138,6 +145,7 @@ impl Reporter {
     /// So much more is done.
     pub fn more_done(&self, files: u64, bytes: u64) {
         self.tally.advance(files, bytes);
+        self.told.done(&self.tally);
         match &self.view {
             View::Bar(bar) => bar.advance(bytes),
             View::Lines(lines) => lines.show(&self.tally),

@@ -89,6 +89,16 @@ impl Tally {
         self.files.load(Relaxed)
     }
 
+    pub fn bytes(&self) -> u64 {
+        self.bytes.load(Relaxed)
+    }
+
+    /// The step under way: of the plan, where there is one.
+    pub fn step(&self) -> String {
+        let names = self.names.lock().unwrap_or_else(PoisonError::into_inner);
+        names.planned.as_ref().unwrap_or(&names.step).clone()
+    }
+
     pub fn bytes_ahead(&self) -> u64 {
         self.bytes_ahead.load(Relaxed)
     }

@@ -3,6 +3,7 @@
 #![allow(clippy::disallowed_methods, reason = "tests run other programs")]
 
 mod another_kind;
+mod api;
 mod beside;
 mod compose;
 mod copies;

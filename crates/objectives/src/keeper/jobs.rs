@@ -2,13 +2,13 @@
 
 use std::sync::Arc;
 
-use lifeboat_plan::schedule::{Ended, Event, Job, JobEvent, Outcome, Task, Time, Work};
+use lifeboat_plan::schedule::{Ended, Event, Job, JobEvent, JobState, Outcome, Task, Time, Work};
 
 use super::{Loop, Msg, now};
 use crate::{
     Result, commands,
     policies::AppPolicy,
-    process,
+    process, progress,
     run::{self, Files},
 };
 
@@ -19,7 +19,9 @@ impl Loop {
             self.learn(&job);
         }
         for mut job in self.records.open_jobs()? {
-            if job.owner != process::own() && process::lives(job.owner) {
+            if job.state == JobState::Queued {
+                self.queued.push((job.id, job.work));
+            } else if job.owner != process::own() && process::lives(job.owner) {
                 tracing::info!(
                     "job {} ({}) of an agent before this one still runs",
                     job.id,
@@ -60,11 +62,17 @@ impl Loop {
 
     pub(super) fn start(&mut self, id: u64, work: Work) {
         // The schedule never starts an app twice; what an agent before this one started, it does not know.
-        if self.jobs.values().any(|job| job.work == work) {
+        let mut running = self.jobs.values();
+        if let Some(other) = running.find(|job| job.work == work) {
+            let why = format!("the same is under way already, as job {}", other.id);
+            self.close_queued(id, &why);
             let _ = self.to.send(Msg::Busy(id));
             return;
         }
         let mut job = Job::new(id, work, process::own(), now());
+        if let Ok(Some(asked)) = self.records.get(id) {
+            job.queued = asked.queued;
+        }
         job.step(now(), JobEvent::Phase("run".to_owned()));
         self.keep(&job);
         self.outbox.began(&job, &self.sender, &self.settings);
@@ -90,6 +98,9 @@ impl Loop {
     /// Ends a record by what its process left; the beginning of the point that counts.
     pub(super) fn close(&mut self, job: &mut Job, code: Option<i32>) -> Option<Time> {
         let files = Files::of(&self.folder(), job.id);
+        for (at, phase) in progress::phases(&files.progress) {
+            job.step(at, phase);
+        }
         for line in files.log() {
             job.step(now(), JobEvent::Said(line));
         }

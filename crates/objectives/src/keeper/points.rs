@@ -70,8 +70,7 @@ impl Loop {
             }
             files.remove();
             let args: Vec<OsString> = ["points", "--output", "json"].map(OsString::from).to_vec();
-            let ended = process::start(&program, &args, &files.out, &files.err)
-                .and_then(|mut child| child.wait());
+            let ended = process::start(&program, &args, &files).and_then(|mut child| child.wait());
             let points = match ended {
                 Ok(status) if status.success() => read_points(&files.answer()),
                 Ok(_) => Err(files

@@ -28,7 +28,8 @@ pub(super) struct AppState {
     pub attempted: Option<Time>,
     pub failures: u32,
     pub not_before: Time,
-    pub asked: bool,
+    /// The number of the job that somebody asked for.
+    pub asked: Option<u64>,
     /// What people were told last.
     pub told: Option<AlertKind>,
     pub told_impossible: bool,
@@ -51,7 +52,7 @@ impl AppState {
             attempted: None,
             failures: 0,
             not_before: Time(i64::MIN),
-            asked: false,
+            asked: None,
             told: None,
             told_impossible: false,
             share: crate::policy::spread(key) % 1000,
@@ -103,7 +104,7 @@ impl AppState {
     /// When the next capture may start.
     pub fn release(&self, now: Time, zone: &TimeZone) -> Time {
         let patience = self.patience();
-        let wanted = if self.asked || self.failures > 0 {
+        let wanted = if self.asked.is_some() || self.failures > 0 {
             now
         } else if self.began.is_none() && self.attempted.is_none() {
             // Never protected: now, but not all at once, and not before somebody can say what the vault holds of it.
@@ -119,7 +120,7 @@ impl AppState {
                 .plus(patience / 10 * 8 + patience * self.share / 10_000)
         };
         let wanted = match &self.plan.window {
-            Some(window) if !self.asked => self.within(window, wanted, now, zone),
+            Some(window) if self.asked.is_none() => self.within(window, wanted, now, zone),
             _ => wanted,
         };
         wanted.max(self.not_before)

@@ -29,6 +29,8 @@ pub(super) struct Copies {
     apps: BTreeMap<Key, There>,
     took: Option<u64>,
     running: Option<(u64, Time)>,
+    /// The number of the job that somebody asked for.
+    asked: Option<u64>,
     failures: u32,
     not_before: Time,
     /// When the next copy starts; `None`: there is nothing new.
@@ -44,6 +46,7 @@ impl Copies {
             apps: BTreeMap::new(),
             took: None,
             running: None,
+            asked: None,
             failures: 0,
             not_before: Time(i64::MIN),
             due: None,
@@ -93,7 +96,19 @@ impl Copies {
         }
     }
 
-    pub fn ask(&mut self, now: Time) {
+    pub fn asked(&self) -> Option<u64> {
+        self.asked
+    }
+
+    pub fn unask(&mut self, job: u64, now: Time) {
+        if self.asked == Some(job) {
+            self.asked = None;
+            self.plan(now);
+        }
+    }
+
+    pub fn ask(&mut self, job: u64, now: Time) {
+        self.asked = Some(job);
         self.not_before = now;
         self.due = Some(now);
     }
@@ -112,6 +127,9 @@ impl Copies {
             .filter_map(|a| a.due(rpo, takes, now))
             .min();
         self.due = due.map(|due| due.max(self.not_before));
+        if self.asked.is_some() {
+            self.due = Some(now);
+        }
         let open = self
             .apps
             .values()
@@ -126,8 +144,10 @@ impl Copies {
 
     pub fn wake(&mut self, now: Time, vault: &str, next_job: &mut u64, effects: &mut Vec<Effect>) {
         if self.running.is_none() && self.due.is_some_and(|due| due <= now) {
-            let job = *next_job;
-            *next_job += 1;
+            let job = self.asked.take().unwrap_or_else(|| {
+                *next_job += 1;
+                *next_job - 1
+            });
             self.running = Some((job, now));
             self.due = None;
             for there in self.apps.values_mut() {

@@ -162,6 +162,13 @@ pub enum Event {
     Asked {
         /// What.
         work: Work,
+        /// The job's number, from [`Scheduler::reserve`].
+        job: u64,
+    },
+    /// They do not want it any more; what has begun is none of this.
+    Unasked {
+        /// The number that it was asked for with.
+        job: u64,
     },
     /// A task is to be done this often; `None`: never.
     Every {

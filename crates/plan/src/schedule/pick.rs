@@ -15,12 +15,13 @@ impl Scheduler {
                 self.replace(&key);
                 continue;
             }
-            let job = self.number();
+            let asked = self.apps.get(&key).and_then(|app| app.asked);
+            let job = asked.unwrap_or_else(|| self.number());
             self.leave_queues(&key);
             if let Some(app) = self.apps.get_mut(&key) {
                 app.running = Some((job, self.now));
                 app.attempted = Some(self.now);
-                app.asked = false;
+                app.asked = None;
             }
             self.captures.insert(job, key.clone());
             self.rewatch(&key);
@@ -33,7 +34,7 @@ impl Scheduler {
 
     /// Whether its window closed while it waited for its turn.
     fn is_shut_out(&self, key: &Key) -> bool {
-        let app = self.apps.get(key).filter(|app| !app.asked);
+        let app = self.apps.get(key).filter(|app| app.asked.is_none());
         let window = app.and_then(|app| app.plan.window.as_ref());
         window.is_some_and(|window| !window.open(self.now.timestamp(), &self.zone))
     }

@@ -47,7 +47,8 @@ impl Scheduler {
             Event::Planned { app, plan } => self.planned(app, plan),
             Event::Gone { app } => self.gone(&app),
             Event::Point { app, began, took } => self.point(&app, began, took, &mut effects),
-            Event::Asked { work } => self.asked(&work),
+            Event::Asked { work, job } => self.ask(&work, job),
+            Event::Unasked { job } => self.unask(job),
             Event::Every { task, every, last } => self.every(task, every, last),
             Event::Held { vault, app, began } => self.held(&vault, app, began),
             Event::Ended { job, ended } => self.ended(job, &ended, &mut effects),
@@ -101,22 +102,38 @@ impl Scheduler {
         self.replace(key);
     }
 
-    fn asked(&mut self, work: &Work) {
+    fn ask(&mut self, work: &Work, job: u64) {
         match work {
             Work::Capture { app: key } => {
                 self.forget_places(key);
                 if let Some(app) = self.apps.get_mut(key) {
-                    app.asked = true;
+                    app.asked = Some(job);
                     app.not_before = self.now;
                 }
                 self.replace(key);
             }
             Work::Upkeep(Task::Copy(vault)) => {
                 if let Some(copies) = self.copies.get_mut(vault) {
-                    copies.ask(self.now);
+                    copies.ask(job, self.now);
                 }
             }
-            Work::Upkeep(task) => self.upkeep.ask(task, self.now),
+            Work::Upkeep(task) => self.upkeep.ask(task, job, self.now),
+        }
+    }
+
+    fn unask(&mut self, job: u64) {
+        let mut apps = self.apps.iter();
+        let asked = apps.find(|(_, app)| app.asked == Some(job));
+        if let Some(key) = asked.map(|(key, _)| key.clone()) {
+            self.forget_places(&key);
+            if let Some(app) = self.apps.get_mut(&key) {
+                app.asked = None;
+            }
+            self.replace(&key);
+        }
+        self.upkeep.unask(job);
+        for copies in self.copies.values_mut() {
+            copies.unask(job, self.now);
         }
     }
 
@@ -214,7 +231,8 @@ impl Scheduler {
         }
         let limit = self.limits.upkeep;
         while let Some(task) = self.upkeep.due(self.now, limit) {
-            let job = self.number();
+            let asked = self.upkeep.asked(&task);
+            let job = asked.unwrap_or_else(|| self.number());
             self.upkeep.started(&task, job, self.now);
             effects.push(Effect::Start {
                 job,
@@ -368,6 +386,26 @@ impl Scheduler {
     /// A job's number that is used for something else.
     pub fn reserve(&mut self) -> u64 {
         self.number()
+    }
+
+    /// Whether this is anything that is done here.
+    #[must_use]
+    pub fn knows(&self, work: &Work) -> bool {
+        match work {
+            Work::Capture { app } => self.apps.contains_key(app),
+            Work::Upkeep(Task::Copy(vault)) => self.copies.contains_key(vault),
+            Work::Upkeep(task) => self.upkeep.knows(task),
+        }
+    }
+
+    /// The job that somebody asked for and that has not begun, if this is what it does.
+    #[must_use]
+    pub fn asked(&self, work: &Work) -> Option<u64> {
+        match work {
+            Work::Capture { app } => self.apps.get(app)?.asked,
+            Work::Upkeep(Task::Copy(vault)) => self.copies.get(vault)?.asked(),
+            Work::Upkeep(task) => self.upkeep.asked(task),
+        }
     }
 
     /// When the RPO of an app is missed, if no further point comes.

@@ -296,9 +296,10 @@ fn a_window_holds_back_and_is_used_before_it_closes() {
         at(10 * H),
         Event::Asked {
             work: Work::Capture { app: key("b") },
+            job: 700,
         },
     );
-    assert!(started(&effects).iter().any(|(_, name)| name == "b"));
+    assert!(started(&effects).contains(&(700, "b".to_owned())));
 }
 
 #[test]
@@ -460,4 +461,46 @@ fn records_move_forward_and_are_never_under_way_for_ever() {
     assert_eq!(job.ended, Some(at(3)));
     let text = serde_json::to_string(&job).unwrap();
     assert_eq!(serde_json::from_str::<Job>(&text).unwrap(), job);
+}
+
+#[test]
+fn what_is_asked_for_begins_with_its_number_or_is_taken_back() {
+    let mut s = scheduler(1);
+    let copy = Work::Upkeep(Task::Copy("far".to_owned()));
+    for task in [Task::Prune, Task::Check, Task::Copy("far".to_owned())] {
+        let every = Event::Every {
+            task,
+            every: Some(86_400_000),
+            last: Some(at(0)),
+        };
+        assert!(started(&s.step(at(0), every)).is_empty());
+    }
+    let asked = |work: &Work, job| Event::Asked {
+        work: work.clone(),
+        job,
+    };
+    assert!(s.knows(&copy) && !s.knows(&Work::Upkeep(Task::Forget)));
+    let prune = Work::Upkeep(Task::Prune);
+    let begun = s.step(at(M), asked(&prune, s_number(1)));
+    assert_eq!(started(&begun).len(), 1);
+    // One thing at a time: this one waits, until it is taken back.
+    let check = Work::Upkeep(Task::Check);
+    assert!(started(&s.step(at(M), asked(&check, s_number(2)))).is_empty());
+    assert_eq!(s.asked(&check), Some(s_number(2)));
+    s.step(at(M), Event::Unasked { job: s_number(2) });
+    assert_eq!(s.asked(&check), None);
+    let ended = Event::Ended {
+        job: s_number(1),
+        ended: Ended::Failed,
+    };
+    assert!(started(&s.step(at(2 * M), ended)).is_empty());
+    // A copy is made though there is nothing new.
+    let begun = s.step(at(2 * M), asked(&copy, s_number(3)));
+    let job = s_number(3);
+    assert_eq!(begun, [Effect::Start { job, work: copy }]);
+}
+
+/// Numbers that the schedule itself does not come to.
+fn s_number(n: u64) -> u64 {
+    900 + n
 }

@@ -15,6 +15,8 @@ struct Entry {
     due: Time,
     failures: u32,
     running: Option<u64>,
+    /// The number of the job that somebody asked for, and when it was due otherwise.
+    asked: Option<(u64, Time)>,
 }
 
 /// All tasks but copies.
@@ -44,15 +46,34 @@ impl Upkeep {
                     due,
                     failures: 0,
                     running: None,
+                    asked: None,
                 };
                 self.tasks.insert(task, entry);
             }
         }
     }
 
-    pub fn ask(&mut self, task: &Task, now: Time) {
+    pub fn knows(&self, task: &Task) -> bool {
+        self.tasks.contains_key(task)
+    }
+
+    pub fn asked(&self, task: &Task) -> Option<u64> {
+        self.tasks.get(task)?.asked.map(|(job, _)| job)
+    }
+
+    pub fn ask(&mut self, task: &Task, job: u64, now: Time) {
         if let Some(entry) = self.tasks.get_mut(task) {
+            let due = entry.asked.map_or(entry.due, |(_, due)| due);
+            entry.asked = Some((job, due));
             entry.due = now;
+        }
+    }
+
+    pub fn unask(&mut self, job: u64) {
+        for entry in self.tasks.values_mut() {
+            if let Some((_, due)) = entry.asked.take_if(|(asked, _)| *asked == job) {
+                entry.due = due;
+            }
         }
     }
 
@@ -84,6 +105,7 @@ impl Upkeep {
     pub fn started(&mut self, task: &Task, job: u64, now: Time) {
         if let Some(entry) = self.tasks.get_mut(task) {
             entry.running = Some(job);
+            entry.asked = None;
             entry.due = now.plus(entry.every);
         }
     }
@@ -101,7 +123,9 @@ impl Upkeep {
                 entry.failures = entry.failures.saturating_add(1);
                 let pause = PAUSE.saturating_mul(1 << (entry.failures - 1).min(20));
                 let pause = pause.min(LONGEST_PAUSE).min(entry.every);
-                entry.due = now.plus(pause);
+                if entry.asked.is_none() {
+                    entry.due = now.plus(pause);
+                }
             }
         }
         true

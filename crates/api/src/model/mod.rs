@@ -1,0 +1,18 @@
+//! What goes over the wire. Types of its own, so that the inside can change without breaking anybody; what is not for everybody is
+//! left out where they are made. Times are milliseconds since 1970, lengths of time milliseconds.
+
+mod event;
+mod job;
+mod page;
+mod point;
+mod policy;
+mod status;
+
+pub use event::Event;
+pub use job::{Job, JobState, Phase, Wanted, WantedKind};
+pub use page::{Page, Paging};
+pub use point::{Point, points};
+pub use policy::{Policy, PolicyChange, Value};
+pub use status::{App, Level, ObjectiveState, Objectives, Row, Status, Trouble, UnderWay};
+
+pub(crate) use status::app;
