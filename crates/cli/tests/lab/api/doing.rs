@@ -8,7 +8,7 @@ const SETTINGS: &str = "[policy.blog]\nretain = \"3d\"\n[upkeep]\ncaptures = 1\n
 
 #[test]
 fn a_backup_is_asked_for_followed_and_listed_and_policies_have_three_sources() {
-    let served = Served::start(&[], SETTINGS);
+    let mut served = Served::start(&[], SETTINGS);
     let lab = &served.lab;
     served.app(
         "notes",
@@ -21,6 +21,7 @@ fn a_backup_is_asked_for_followed_and_listed_and_policies_have_three_sources() {
     policies(&served);
 
     // The screen: red first, and the nag until the sheet is kept.
+    let lab = &served.lab;
     let screen = || {
         let shown = lab.run(None, &["status"], 0);
         String::from_utf8(shown.stdout).unwrap()
@@ -39,6 +40,7 @@ fn a_backup_is_asked_for_followed_and_listed_and_policies_have_three_sources() {
 
     a_running_job_is_cancelled(&served);
     the_audit_log_has_it_all(&served);
+    what_was_acknowledged_is_done_after_a_kill(&mut served);
 }
 
 fn backup_on_demand(served: &Served) {
@@ -192,6 +194,34 @@ fn a_running_job_is_cancelled(served: &Served) {
     assert!(said.contains("is over: cancelled"), "{said}");
     let none = served.ask(Via::Socket, "POST", "/jobs/99999/cancel", None);
     none.refused(404, "there is no job 99999");
+}
+
+fn what_was_acknowledged_is_done_after_a_kill(served: &mut Served) {
+    // One at a time: the second waits when the agent is killed.
+    let asked = ["blog", "notes"].map(|app| {
+        let wanted = json!({"kind": "backup", "app": app});
+        let asked = served.ask(Via::Socket, "POST", "/operations", Some(&wanted));
+        assert_eq!(asked.status, 202, "{}", asked.body);
+        asked.json()["id"].as_u64().unwrap()
+    });
+    served.kill();
+    let left = served.lab.json(None, &["jobs"], 0);
+    let states = asked.map(|id| {
+        let jobs = left.as_array().unwrap();
+        jobs.iter().find(|job| job["id"] == id).unwrap()["state"].clone()
+    });
+    println!("when it was killed: {states:?}");
+    assert_eq!(states[1], "queued");
+    served.begin(&[]);
+    for id in asked {
+        let path = format!("/operations/{id}");
+        let mut job = Value::Null;
+        served.until(30, "it is over", || {
+            job = served.ask(Via::Socket, "GET", &path, None).json();
+            job["state"] != "queued" && job["state"] != "running"
+        });
+        assert_eq!(job["state"], "done", "{job}");
+    }
 }
 
 fn the_audit_log_has_it_all(served: &Served) {
