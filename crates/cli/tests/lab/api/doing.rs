@@ -9,7 +9,6 @@ const SETTINGS: &str = "[policy.blog]\nretain = \"3d\"\n[upkeep]\ncaptures = 1\n
 #[test]
 fn a_backup_is_asked_for_followed_and_listed_and_policies_have_three_sources() {
     let mut served = Served::start(&[], SETTINGS);
-    let lab = &served.lab;
     served.app(
         "notes",
         &json!({"lifeboat.rpo": "1h"}),
@@ -37,6 +36,19 @@ fn a_backup_is_asked_for_followed_and_listed_and_policies_have_three_sources() {
     assert_eq!(status["objectives"]["kept"], true);
     lab.run(None, &["key", "saved"], 0);
     assert!(!screen().contains("nobody has said yet"));
+
+    // The period's evidence.
+    let page = lab.path("report.html");
+    let args = ["report", "--last", "1h", "--html", page.to_str().unwrap()];
+    let report = lab.json(Some(&served.engine), &args, 0);
+    assert_eq!(report["well"], true, "{report}");
+    let apps = report["apps"].as_array().unwrap();
+    assert!(
+        apps.iter().all(|app| app["points"].as_u64() > Some(0)),
+        "{report}"
+    );
+    let page = fs_err::read_to_string(page).unwrap();
+    assert!(page.contains("default/lab/blog"), "{page}");
 
     a_running_job_is_cancelled(&served);
     the_audit_log_has_it_all(&served);
