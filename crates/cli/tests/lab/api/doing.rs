@@ -222,7 +222,6 @@ fn what_was_acknowledged_is_done_after_a_kill(served: &mut Served) {
         let jobs = left.as_array().unwrap();
         jobs.iter().find(|job| job["id"] == id).unwrap()["state"].clone()
     });
-    println!("when it was killed: {states:?}");
     assert_eq!(states[1], "queued");
     served.begin(&[]);
     for id in asked {
