@@ -171,6 +171,12 @@ fn a_running_job_is_cancelled(served: &Served) {
         .delete("/containers/large?force=1")
         .unwrap();
     served.app("large", &json!({}), "true");
+    served.until(20, "it is protected now", || {
+        let app = served.ask(Via::Socket, "GET", "/apps/large", None).json();
+        app["state"]
+            .as_str()
+            .is_some_and(|state| state != "unprotected")
+    });
     let asked = served.ask(Via::Socket, "POST", "/operations", Some(&wanted));
     assert_eq!(asked.status, 202, "{}", asked.body);
     // It may have begun by itself: the newest one that is not over.
