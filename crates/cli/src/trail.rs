@@ -41,8 +41,8 @@ pub fn leave(session: &Session, command: &Command, ended: &Result<Exit>) {
         Ok(exit) => exit.code(),
         Err(failure) => failure.exit.code(),
     };
-    // Nothing was begun.
-    if outcome == Exit::Usage.code() {
+    // Nothing was begun, or nothing of ours is on this machine: a command that fails leaves none of it behind.
+    if outcome == Exit::Usage.code() || !session.places.state.exists() {
         return;
     }
     let uid = rustix::process::getuid().as_raw();

@@ -27,6 +27,7 @@ pub mod policies;
 pub mod process;
 pub mod progress;
 mod records;
+pub mod report;
 mod run;
 mod serve;
 mod settings;

@@ -25,6 +25,7 @@ mod ports;
 mod prune;
 mod registry;
 mod repair;
+mod report;
 mod restore;
 mod rm;
 mod stats;
@@ -65,6 +66,7 @@ pub use self::{
         RegistryForgetArgs, RegistryRestoreArgs, RegistryServeArgs,
     },
     repair::{Repair, RepairArgs, RepairPacksArgs, RepairPointsArgs},
+    report::ReportArgs,
     restore::RestoreArgs,
     rm::RmArgs,
     stats::StatsArgs,
@@ -276,6 +278,7 @@ pub enum Command {
     Status(StatusArgs),
     Events(EventsArgs),
     Maintenance(MaintenanceArgs),
+    Report(ReportArgs),
     Token(TokenArgs),
     Audit(AuditArgs),
     Completion(CompletionArgs),
@@ -409,6 +412,7 @@ mod tests {
             "token add x",
             "token add x --role king",
             "audit mend",
+            "report --last soon",
             "agent --all release",
             "maintenance",
             "maintenance maybe shop",

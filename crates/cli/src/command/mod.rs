@@ -31,6 +31,7 @@ mod ports;
 mod prune;
 mod registry;
 mod repair;
+mod report;
 mod restore;
 mod rm;
 mod screen;
@@ -95,6 +96,7 @@ fn with(session: &Session, command: &Command) -> Result<Exit> {
         Command::Status(args) => screen::status(session, args),
         Command::Events(args) => agent::events(session, args),
         Command::Maintenance(args) => agent::maintenance(session, args),
+        Command::Report(args) => report::run(session, args),
         Command::Token(args) => access::token(session, args),
         Command::Audit(args) => access::audit(session, args),
         Command::Completion(args) => tools::completion(&session.out, args),

@@ -8,8 +8,7 @@ const SETTINGS: &str = "[policy.blog]\nretain = \"3d\"\n[upkeep]\ncaptures = 1\n
 
 #[test]
 fn a_backup_is_asked_for_followed_and_listed_and_policies_have_three_sources() {
-    let served = Served::start(&[], SETTINGS);
-    let lab = &served.lab;
+    let mut served = Served::start(&[], SETTINGS);
     served.app(
         "notes",
         &json!({"lifeboat.rpo": "1h"}),
@@ -21,6 +20,7 @@ fn a_backup_is_asked_for_followed_and_listed_and_policies_have_three_sources() {
     policies(&served);
 
     // The screen: red first, and the nag until the sheet is kept.
+    let lab = &served.lab;
     let screen = || {
         let shown = lab.run(None, &["status"], 0);
         String::from_utf8(shown.stdout).unwrap()
@@ -37,8 +37,22 @@ fn a_backup_is_asked_for_followed_and_listed_and_policies_have_three_sources() {
     lab.run(None, &["key", "saved"], 0);
     assert!(!screen().contains("nobody has said yet"));
 
+    // The period's evidence.
+    let page = lab.path("report.html");
+    let args = ["report", "--last", "1h", "--html", page.to_str().unwrap()];
+    let report = lab.json(Some(&served.engine), &args, 0);
+    assert_eq!(report["well"], true, "{report}");
+    let apps = report["apps"].as_array().unwrap();
+    assert!(
+        apps.iter().all(|app| app["points"].as_u64() > Some(0)),
+        "{report}"
+    );
+    let page = fs_err::read_to_string(page).unwrap();
+    assert!(page.contains("default/lab/blog"), "{page}");
+
     a_running_job_is_cancelled(&served);
     the_audit_log_has_it_all(&served);
+    what_was_acknowledged_is_done_after_a_kill(&mut served);
 }
 
 fn backup_on_demand(served: &Served) {
@@ -157,6 +171,12 @@ fn a_running_job_is_cancelled(served: &Served) {
         .delete("/containers/large?force=1")
         .unwrap();
     served.app("large", &json!({}), "true");
+    served.until(20, "it is protected now", || {
+        let app = served.ask(Via::Socket, "GET", "/apps/large", None).json();
+        app["state"]
+            .as_str()
+            .is_some_and(|state| state != "unprotected")
+    });
     let asked = served.ask(Via::Socket, "POST", "/operations", Some(&wanted));
     assert_eq!(asked.status, 202, "{}", asked.body);
     // It may have begun by itself: the newest one that is not over.
@@ -192,6 +212,33 @@ fn a_running_job_is_cancelled(served: &Served) {
     assert!(said.contains("is over: cancelled"), "{said}");
     let none = served.ask(Via::Socket, "POST", "/jobs/99999/cancel", None);
     none.refused(404, "there is no job 99999");
+}
+
+fn what_was_acknowledged_is_done_after_a_kill(served: &mut Served) {
+    // One at a time: the second waits when the agent is killed.
+    let asked = ["blog", "notes"].map(|app| {
+        let wanted = json!({"kind": "backup", "app": app});
+        let asked = served.ask(Via::Socket, "POST", "/operations", Some(&wanted));
+        assert_eq!(asked.status, 202, "{}", asked.body);
+        asked.json()["id"].as_u64().unwrap()
+    });
+    served.kill();
+    let left = served.lab.json(None, &["jobs"], 0);
+    let states = asked.map(|id| {
+        let jobs = left.as_array().unwrap();
+        jobs.iter().find(|job| job["id"] == id).unwrap()["state"].clone()
+    });
+    assert_eq!(states[1], "queued");
+    served.begin(&[]);
+    for id in asked {
+        let path = format!("/operations/{id}");
+        let mut job = Value::Null;
+        served.until(30, "it is over", || {
+            job = served.ask(Via::Socket, "GET", &path, None).json();
+            job["state"] != "queued" && job["state"] != "running"
+        });
+        assert_eq!(job["state"], "done", "{job}");
+    }
 }
 
 fn the_audit_log_has_it_all(served: &Served) {

@@ -2,6 +2,7 @@
 
 mod access;
 mod doing;
+mod prometheus;
 mod soak;
 mod wrong;
 
@@ -102,7 +103,15 @@ impl Served {
         served
     }
 
-    fn begin(&mut self, args: &[&str]) {
+    /// As a power cut would.
+    pub fn kill(&mut self) {
+        if let Some(mut agent) = self.agent.take() {
+            agent.kill().unwrap();
+            agent.wait().unwrap();
+        }
+    }
+
+    pub fn begin(&mut self, args: &[&str]) {
         let log = fs_err::OpenOptions::new()
             .create(true)
             .append(true)
