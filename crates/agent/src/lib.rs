@@ -10,6 +10,7 @@
 //! | `hands` | `agent-look` (2), `agent-start` (4), `agent-stop` (8) | what is done at the engine |
 //! | `probing` | `agent-probes` and the prober's own | the probes |
 //! | `upkeep`, `host` | `agent-upkeep`, `agent-pulse` | what has to be done now and then; how the host is |
+//! | `service` | `agent-watch` | what a service manager is told; whether the loops turn |
 //!
 //! They talk to `run` through one channel. [`Stopper::stop`] ends them: the stream first, then the hands, which finish
 //! what they began, and last the state is written.
@@ -34,6 +35,7 @@ mod probing;
 mod recreate;
 mod replicas;
 mod run;
+pub mod service;
 mod state;
 mod translate;
 mod upkeep;

@@ -16,12 +16,13 @@ use crate::host::Host;
 use crate::lock::Lock;
 use crate::log::Log;
 use crate::probing::Probing;
+use crate::service::Turned;
 use crate::state::StateFile;
 use crate::upkeep::Upkeep;
 use crate::{Error, Options, Result};
 
 /// Longest sleep of the loop.
-const LONGEST: Duration = Duration::from_secs(60);
+const LONGEST: Duration = Duration::from_secs(10);
 /// So many events are taken together: one save for all.
 const AT_ONCE: usize = 500;
 
@@ -62,6 +63,7 @@ pub struct Agent {
     from: Receiver<Message>,
     newest: Arc<AtomicU64>,
     stopper: Stopper,
+    turned: Turned,
     _lock: Lock,
 }
 
@@ -93,9 +95,16 @@ impl Agent {
                 to,
                 stop: Arc::new(AtomicBool::new(false)),
             },
+            turned: Turned::default(),
             options,
             _lock: lock,
         })
+    }
+
+    /// When its loop turned last.
+    #[must_use]
+    pub fn turned(&self) -> Turned {
+        self.turned.clone()
     }
 
     /// What ends it.
@@ -182,6 +191,7 @@ impl Agent {
 
     fn turn(&mut self, hands: &Hands, probing: &Probing) {
         loop {
+            self.turned.now();
             let now = self.options.clock.now();
             let due = self
                 .world

@@ -84,6 +84,7 @@ pub(crate) struct Point {
 pub struct Keeper {
     to: Sender<Msg>,
     stop: Arc<AtomicBool>,
+    turned: Arc<Mutex<Instant>>,
     handle: Handle,
     thread: Option<JoinHandle<()>>,
 }
@@ -95,6 +96,8 @@ impl Keeper {
         let stop = Arc::new(AtomicBool::new(false));
         let view = Arc::new(Mutex::new(View::default()));
         let wishes = ApiWishes::open(&options.state)?;
+        let turned = Arc::new(Mutex::new(Instant::now()));
+        let turning = Arc::clone(&turned);
         let mut work = Loop::new(
             options.clone(),
             to.clone(),
@@ -111,7 +114,7 @@ impl Keeper {
         };
         let thread = |name: &str| std::thread::Builder::new().name(name.to_owned());
         thread("objectives-look").spawn(move || follow.run())?;
-        let thread = thread("objectives").spawn(move || work.run(&from))?;
+        let thread = thread("objectives").spawn(move || work.run(&from, &turning))?;
         let folder = options.state.join("objectives");
         let handle = Handle {
             to: to.clone(),
@@ -124,6 +127,7 @@ impl Keeper {
         Ok(Self {
             to,
             stop,
+            turned,
             handle,
             thread: Some(thread),
         })
@@ -133,6 +137,12 @@ impl Keeper {
     #[must_use]
     pub fn handle(&self) -> Handle {
         self.handle.clone()
+    }
+
+    /// How long ago its loop turned last; it does every few seconds.
+    pub fn turned(&self) -> impl Fn() -> Duration + Send + 'static {
+        let turned = Arc::clone(&self.turned);
+        move || turned.lock().elapsed()
     }
 
     /// Ends it. Jobs under way go on in their own processes; the next keeper finds them.
@@ -243,9 +253,10 @@ impl Loop {
         Ok(work)
     }
 
-    fn run(&mut self, from: &Receiver<Msg>) {
+    fn run(&mut self, from: &Receiver<Msg>, turned: &Mutex<Instant>) {
         self.ask_for_points(Duration::ZERO);
         loop {
+            *turned.lock() = Instant::now();
             let wait = self.wait();
             match from.recv_timeout(wait) {
                 Ok(Msg::Stop) | Err(RecvTimeoutError::Disconnected) => break,

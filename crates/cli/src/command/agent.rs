@@ -1,10 +1,19 @@
 //! `agent`, `status`, `events`, `maintenance`.
 
-use std::{path::PathBuf, sync::Arc, time::Duration};
+use std::{
+    ffi::OsString,
+    path::{Path, PathBuf},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
 
 use lifeboat_agent::{
     Agent, Clock, Options,
     log::{self, Entry},
+    service,
 };
 use lifeboat_api::{
     Parts, Shared,
@@ -54,12 +63,12 @@ pub fn agent(session: &Session, args: &AgentArgs) -> Result<Exit> {
         clock: Clock::at(millis),
         seed: now.as_nanosecond().unsigned_abs() as u64 ^ u64::from(std::process::id()),
         heal_all: args.all,
-        probes: probes(session)?,
+        probes: probes_of(&settings_file(session))?,
     };
     let places = places(session, &args.api)?;
     let agent = Agent::open(options).map_err(failed)?;
-    let stopper = agent.stopper();
-    signals::on_first(move || stopper.stop())?;
+    let reloads = Arc::new(AtomicBool::new(false));
+    listen(&agent, settings_file(session), Arc::clone(&reloads))?;
     let keeper = keeper(session);
     let shared = Shared::new(Parts {
         agent: agent.handle(),
@@ -77,12 +86,65 @@ pub fn agent(session: &Session, args: &AgentArgs) -> Result<Exit> {
     if let Some(at) = server.at() {
         tracing::info!("the API is served at https://{at}/api/v1");
     }
+    let turned = agent.turned();
+    let mut loops: Vec<(&str, service::Ago)> =
+        vec![("the supervisor", Box::new(move || turned.ago()))];
+    if let Ok(keeper) = &keeper {
+        loops.push(("what keeps objectives", Box::new(keeper.turned())));
+    }
+    let watch = service::Watch::over(loops).map_err(failed)?;
+    service::ready();
     agent.run().map_err(failed)?;
+    drop(watch);
     server.finish();
     if let Ok(keeper) = keeper {
         keeper.stop();
     }
-    Ok(Exit::Done)
+    match reloads.load(Ordering::SeqCst) {
+        true => begin_anew(),
+        false => Ok(Exit::Done),
+    }
+}
+
+/// SIGTERM and SIGINT end it. SIGHUP makes it begin anew, in the same process, with the settings as they are then; if
+/// they cannot be read, it goes on with those that it has.
+fn listen(agent: &Agent, file: PathBuf, reloads: Arc<AtomicBool>) -> Result<()> {
+    let (stopper, again) = (agent.stopper(), agent.stopper());
+    let stop = move || {
+        service::stopping();
+        stopper.stop();
+    };
+    let reload = move || {
+        let read = lifeboat_objectives::Settings::load(&file).map_err(|e| e.to_string());
+        let read = read.and_then(|_| probes_of(&file).map_err(|e| e.to_string()));
+        match read {
+            Ok(_) => {
+                tracing::info!("the settings are read again");
+                service::reloading();
+                reloads.store(true, Ordering::SeqCst);
+                again.stop();
+            }
+            Err(why) => tracing::error!("the settings stay as they were: {why}"),
+        }
+        true
+    };
+    signals::on_each(stop, reload)
+}
+
+/// Becomes the program anew: as it lies on the disk now, which an upgrade may have replaced.
+#[allow(clippy::disallowed_methods, reason = "it becomes that program")]
+fn begin_anew() -> Result<Exit> {
+    use std::os::unix::{ffi::OsStringExt as _, process::CommandExt as _};
+    let program = std::env::current_exe()?.into_os_string().into_vec();
+    // What Linux appends where the file was replaced.
+    let program = program.strip_suffix(b" (deleted)").unwrap_or(&program);
+    let program = OsString::from_vec(program.to_vec());
+    let failed = std::process::Command::new(program)
+        .args(std::env::args_os().skip(1))
+        .exec();
+    Err(Failure::new(format!(
+        "the agent cannot begin anew: {failed}; start it again"
+    )))
 }
 
 /// Where the API is served. What cannot be served is said before anything begins.
@@ -119,15 +181,18 @@ fn keeper(session: &Session) -> std::result::Result<lifeboat_objectives::Keeper,
     })
 }
 
+fn settings_file(session: &Session) -> PathBuf {
+    session.places.config.join("lifeboat.toml")
+}
+
 /// Probes that stand in `lifeboat.toml` beside the settings.
-fn probes(session: &Session) -> Result<lifeboat_plan::probe::Settings> {
+fn probes_of(path: &Path) -> Result<lifeboat_plan::probe::Settings> {
     #[derive(Default, serde::Deserialize)]
     struct File {
         #[serde(default)]
         probes: lifeboat_plan::probe::Settings,
     }
-    let path = session.places.config.join("lifeboat.toml");
-    let text = match fs_err::read_to_string(&path) {
+    let text = match fs_err::read_to_string(path) {
         Ok(text) => text,
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
             return Ok(lifeboat_plan::probe::Settings::default());
