@@ -198,7 +198,7 @@ impl World {
             let unfinished = there.is_some_and(|unit| {
                 unit.phase == Phase::Created && at.since(unit.since) > UNFINISHED
             });
-            if there.is_some_and(|unit| unit.phase != Phase::Gone) && !unfinished {
+            if there.is_some() && !unfinished {
                 continue;
             }
             let why = format!("{name} is made: {LABEL}={wanted}");

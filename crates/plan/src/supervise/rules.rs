@@ -32,6 +32,8 @@ pub const KNOWN_LABELS: &[&str] = &[
     "lifeboat.rpo",
     "lifeboat.rto",
     "lifeboat.schedule",
+    "lifeboat.window",
+    "lifeboat.priority",
     "lifeboat.retain",
     "lifeboat.consistency",
     "lifeboat.exclude",
