@@ -66,3 +66,37 @@ fn killed_at_any_moment_it_goes_on_where_it_was() {
     assert!(!runs(&engine, "bb"));
     agent.stop();
 }
+
+#[test]
+fn told_to_read_its_settings_it_begins_anew_in_the_same_process() {
+    let lab = Lab::new();
+    let engine = engine(&lab, "agent");
+    idle(&engine, "aa", "no", json!({"lifeboat.supervise": "true"}));
+    let agent = Agent::start(&lab, &engine);
+    let log = || fs_err::read_to_string(lab.path("agent.log")).unwrap();
+    let begun = || {
+        let events = lab.json(None, &["events"], 0);
+        events.to_string().matches("the agent begins").count()
+    };
+    let hang_up = || {
+        let pid = rustix::process::Pid::from_raw(agent.pid().cast_signed()).unwrap();
+        rustix::process::kill_process(pid, Signal::HUP).unwrap();
+    };
+    assert_eq!(begun(), 1);
+    let answers = || row(&lab, "aa")["state"] == "running";
+    fs_err::create_dir_all(lab.path("etc")).unwrap();
+    let file = lab.path("etc/lifeboat.toml");
+    fs_err::write(&file, "[probes.\n").unwrap();
+    hang_up();
+    agent.until("the settings are not taken", || {
+        log().contains("the settings stay as they were")
+    });
+    assert_eq!(begun(), 1);
+    fs_err::write(&file, "").unwrap();
+    hang_up();
+    agent.until("it has begun anew", || begun() == 2 && answers());
+    // It works: with the engine, and as the process that whoever started it waits for.
+    strike(&engine, "aa", Signal::KILL);
+    agent.until("it is back", || runs(&engine, "aa") && answers());
+    agent.stop();
+}

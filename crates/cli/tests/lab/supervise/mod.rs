@@ -1,6 +1,7 @@
 //! The supervisor on a real engine: what dies, hangs or vanishes is back, what a person did is left.
 
 mod basics;
+mod contained;
 mod crash;
 mod host;
 mod others;
