@@ -21,6 +21,7 @@ use lifeboat_api::{
     guard::{Groups, Role},
     serve::{Places, Server, Tls},
 };
+use lifeboat_recovery::forward::standing::Standing;
 use serde_json::json;
 
 use crate::{
@@ -93,9 +94,10 @@ pub fn agent(session: &Session, args: &AgentArgs) -> Result<Exit> {
         loops.push(("what keeps objectives", Box::new(keeper.turned())));
     }
     let watch = service::Watch::over(loops).map_err(failed)?;
+    let ports = Standing::begin(session.connector()?, session.places.clone())?;
     service::ready();
     agent.run().map_err(failed)?;
-    drop(watch);
+    drop((watch, ports));
     server.finish();
     if let Ok(keeper) = keeper {
         keeper.stop();

@@ -46,6 +46,9 @@ pub fn run(
     session.reporter.finish();
     let mut done = done?;
     if !args.ports {
+        if !done.network_access && !done.ports.is_empty() {
+            done.addresses = ports::by_the_agent(session, name);
+        }
         return show(session, &done);
     }
     let forwarder = match ports::open(session, ctx.engine()?, name) {
@@ -121,7 +124,7 @@ fn way_in(done: &Beside) -> String {
     }
     let shut = "  its networks have no way out, and no port of it is published";
     if !done.addresses.is_empty() {
-        return format!("{shut}; its ports are open while this command runs\n");
+        return format!("{shut}; its ports are open while this command, or the agent, runs\n");
     }
     match done.ports.len() as u64 {
         0 => format!("{shut}; look inside with `docker exec`\n"),

@@ -6,7 +6,7 @@ use lifeboat_capture::Cancel;
 use lifeboat_engine::Engine;
 use lifeboat_recovery::{
     copies,
-    forward::{self, Address, Forwarder, Opened},
+    forward::{self, Address, Forwarder, Opened, standing},
 };
 use serde::Serialize;
 
@@ -29,6 +29,14 @@ struct Shown<'a> {
 
 /// Shows the addresses; where they are ours, stays until a signal comes. Needs no vault.
 pub fn run(session: &Session, args: &PortsArgs) -> Result<Exit> {
+    if let Some(addresses) = standing::addresses(&session.places, &args.name) {
+        show(session, &args.name, &addresses)?;
+        session.reporter.note(
+            "the agent keeps them open as long as it runs",
+            session.global.quiet,
+        );
+        return Ok(Exit::Done);
+    }
     let engine = session.connect()?;
     let cancel = Cancel::new();
     let on_signal = cancel.clone();
@@ -66,6 +74,26 @@ pub fn open(session: &Session, engine: &Arc<dyn Engine>, name: &str) -> Result<O
         }
         Opened::Published(_) => Ok(None),
     }
+}
+
+/// What the agent opens of a copy that was just made, if one runs; it looks each second.
+pub fn by_the_agent(session: &Session, name: &str) -> Vec<Address> {
+    for _ in 0..40 {
+        if let Some(addresses) = standing::addresses(&session.places, name) {
+            return addresses;
+        }
+        if !agent_runs(session) {
+            break;
+        }
+        std::thread::sleep(LOOK_EVERY);
+    }
+    Vec::new()
+}
+
+/// Whether an agent that looks after this state folder answers.
+fn agent_runs(session: &Session) -> bool {
+    let socket = super::agent::socket(session);
+    std::os::unix::net::UnixStream::connect(socket).is_ok()
 }
 
 /// Forwards until a signal comes or the copy is taken away. To be ended is how it ends well.

@@ -16,6 +16,7 @@ use serde_json::{Value, json};
 
 use crate::{
     beside::Client,
+    supervise::Agent,
     support::Lab,
     tiny::{self, IDLE},
 };
@@ -295,6 +296,45 @@ fn ports_of_every_kind_and_copies_without_any() {
     let published = lab.json(some, &["ports", "many-net"], 0);
     assert!(published["addresses"].as_array().unwrap().len() >= 4);
     engine.destroy().unwrap();
+}
+
+/// While an agent runs, a copy's ports are open without anybody staying, and are the same after it was started again.
+#[test]
+fn the_agent_keeps_the_ports_of_copies_open() {
+    let lab = Lab::new();
+    lab.init();
+    let engine = tiny::engine(&lab, "a");
+    let some = Some(&engine);
+    tiny::create(
+        &engine,
+        "web",
+        json!({
+            "Cmd": ["sh", "-c", "httpd -p 8080; exec sleep 1000"],
+            "ExposedPorts": {"8080/tcp": {}},
+            "HostConfig": {"PublishAllPorts": true},
+        }),
+    );
+    tiny::start(&engine, "web");
+    lab.json(some, &["backup", "web"], 0);
+    let agent = Agent::start(&lab, &engine);
+    let copy = lab.json(some, &["restore", "web", "--as", "web-try"], 0);
+    let address = copy["addresses"][0]["address"].as_str().unwrap().to_owned();
+    assert!(get(&address).unwrap().starts_with("HTTP/1."));
+    // It says where they are, and does not stay.
+    let said = lab.json(some, &["ports", "web-try"], 0);
+    assert_eq!(said["addresses"], copy["addresses"]);
+    agent.stop();
+    assert!(
+        TcpStream::connect(&address).is_err(),
+        "closed with the agent"
+    );
+    let agent = Agent::start(&lab, &engine);
+    agent.until("the same port answers", || get(&address).is_ok());
+    lab.json(some, &["rm", "web-try", "--yes"], 0);
+    agent.until("closed with the copy", || {
+        TcpStream::connect(&address).is_err()
+    });
+    agent.stop();
 }
 
 /// Says back each datagram with a word before it, at a port within a container's network; nothing of

@@ -12,6 +12,7 @@
 mod copy;
 mod datagrams;
 mod pipe;
+pub mod standing;
 
 use std::{
     collections::BTreeMap,
@@ -86,7 +87,7 @@ impl Protocol {
 }
 
 /// Where a port of a copy answers.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Address {
     /// Container.
     pub container: String,
