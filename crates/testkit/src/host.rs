@@ -13,7 +13,7 @@ use crate::command::run;
 use crate::{Error, Result, cache, mirror::Mirror, packages};
 
 const SMALL: &str = "systemd,systemd-sysv,init-system-helpers";
-const WHOLE: &str = "systemd,systemd-sysv,init-system-helpers,dbus,linux-image-cloud-amd64,docker.io,iptables,iproute2";
+const WHOLE: &str = "systemd,systemd-sysv,init-system-helpers,dbus,linux-image-cloud-amd64,docker.io,apparmor,iptables,iproute2";
 
 /// A system that packages are installed into. Taken away when it is dropped.
 pub struct Root {
