@@ -104,7 +104,13 @@ fn backup_on_demand(served: &Served) {
     assert_eq!(within.status, 200, "{}", within.body);
     assert!(within.body.contains("rows"), "{}", within.body);
 
-    // Pages lead from one to the next.
+    // Pages lead from one to the next; `notes` is captured by itself, some time.
+    let number = |page: &Value| page["items"][0]["id"].as_u64().unwrap();
+    served.until(60, "there are two jobs that have ended", || {
+        let jobs = served.ask(Via::Socket, "GET", "/jobs", None).json();
+        let jobs = jobs["items"].as_array().cloned().unwrap_or_default();
+        jobs.iter().filter(|job| job["state"] == "done").count() >= 2
+    });
     let first = served.ask(Via::Socket, "GET", "/jobs?limit=1", None).json();
     let next = first["next"].as_str().unwrap();
     let second = served.ask(
@@ -113,7 +119,6 @@ fn backup_on_demand(served: &Served) {
         &format!("/jobs?limit=1&cursor={next}"),
         None,
     );
-    let number = |page: &Value| page["items"][0]["id"].as_u64().unwrap();
     assert!(number(&second.json()) < number(&first));
     let shown = served.lab.run(None, &["jobs", "show", &id.to_string()], 0);
     let shown = String::from_utf8(shown.stdout).unwrap();
