@@ -15,7 +15,7 @@
 //!
 //! | | bytes |
 //! | --- | --- |
-//! | header ([`Header`]) | 128 |
+//! | header | 128 |
 //! | ids of index files, ascending | 32 each |
 //! | ids of packs | 32 each |
 //! | states of packs: bit 0 named, bit 1 marked | 1 each, filled up to a multiple of 8 |
