@@ -257,10 +257,12 @@ impl World {
             return;
         };
         let stop_signal = unit.facts.as_ref().map_or(15, |facts| facts.stop_signal);
-        if unit.doing.is_some()
-            || unit.interrupted
-            || !(signal == 9 || signal == 15 || signal == stop_signal)
-        {
+        // Our own stops signal; a start does not. The engine tells of a signal after it has sent it: what ends at once
+        // may be told to have ended before, and be on its way back already.
+        let ours = unit
+            .doing
+            .is_some_and(|(doing, _)| doing != Doing::Starting);
+        if ours || unit.interrupted || !(signal == 9 || signal == 15 || signal == stop_signal) {
             return;
         }
         unit.killed = Some(at);

@@ -34,6 +34,8 @@ use crate::{RecoveryError, Result};
 
 /// How long a listing of the vault is good.
 const LOOK_AGAIN_AFTER: Duration = Duration::from_secs(if cfg!(test) { 0 } else { 3 });
+/// The same where somebody names a point that the listing has not: an attacker who makes ids up is to cost little.
+const FOR_A_POINT: Duration = Duration::from_millis(200);
 /// Directories of blobs, and views of single points, that are kept in memory.
 const KEPT: usize = 4;
 /// What stands before the id of a point in the name of a repository.
@@ -208,6 +210,11 @@ impl VaultShelf {
         };
         let is_id = id.len() >= MIN_ID && id.bytes().all(|b| b.is_ascii_hexdigit());
         let fits = |point: &&Arc<Listed>| is_id && point.id.to_hex().starts_with(id);
+        // Whoever names a point has just seen it: it may be younger than the last look.
+        let is_new = is_id && !state.points.values().any(|point| fits(&point));
+        if is_new && state.looked.is_none_or(|at| at.elapsed() > FOR_A_POINT) {
+            self.look(&mut state).map_err(io::Error::other)?;
+        }
         let mut fitting = state.points.values().filter(fits);
         let (Some(point), None) = (fitting.next().cloned(), fitting.next()) else {
             return Ok((Arc::clone(&state.view), name));

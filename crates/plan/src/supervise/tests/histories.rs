@@ -130,6 +130,29 @@ fn an_engines_shutdown_is_no_persons_wish() {
 }
 
 #[test]
+fn an_end_that_is_told_before_its_signal_is_the_shutdowns_too() {
+    let all = [facts("a", Policy::No), facts("b", Policy::No)];
+    let mut play = Play::with(all.to_vec());
+    play.on("a", What::Die { code: 0 })
+        .on("b", What::Kill { signal: 15 })
+        .on("b", KILLED);
+    // Taken for an end of its own, and answered; the engine that goes takes no orders.
+    let failed = Failed {
+        kind: Trouble::Engine,
+        text: "gone".to_owned(),
+    };
+    play.world.units.get_mut("a").unwrap().wanted = Wanted::Run;
+    play.world.units.get_mut("a").unwrap().doing = Some((Doing::Starting, play.now));
+    play.on("a", What::Kill { signal: 15 })
+        .did("a", Did::Failed(failed))
+        .on("a", What::Stop)
+        .on("b", What::Stop)
+        .event(Event::Lost);
+    assert_eq!(play.world.units["a"].wanted, Wanted::Run);
+    assert_eq!(play.world.units["b"].wanted, Wanted::Run);
+}
+
+#[test]
 fn an_engine_that_goes_later_did_not_stop_the_last_one() {
     let mut play = Play::with(vec![facts("a", Policy::No), facts("done", Policy::No)]);
     play.on("done", What::Die { code: 0 });
