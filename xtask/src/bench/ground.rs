@@ -2,7 +2,7 @@
 //!
 //! ext4 does not give away an inode again for a minute after it was deleted, and looks at all of them whenever a file is
 //! made (`recently_deleted` in `fs/ext4/ialloc.c`). Runs that make, delete and make again tens of thousands of files
-//! would measure that: 1.7 s became 20 to 60 s, whoever restored.
+//! would measure that: seconds became tens of seconds, whoever restored.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;

@@ -112,11 +112,19 @@ pub fn agent(session: &Session, args: &AgentArgs) -> Result<Exit> {
 /// they cannot be read, it goes on with those that it has.
 fn listen(agent: &Agent, file: PathBuf, reloads: Arc<AtomicBool>) -> Result<()> {
     let (stopper, again) = (agent.stopper(), agent.stopper());
+    // Whoever wants it to end means so, also while it is about to begin anew.
+    let ends = Arc::new(AtomicBool::new(false));
+    let (ending, anew) = (Arc::clone(&ends), Arc::clone(&reloads));
     let stop = move || {
+        ending.store(true, Ordering::SeqCst);
+        anew.store(false, Ordering::SeqCst);
         service::stopping();
         stopper.stop();
     };
     let reload = move || {
+        if ends.load(Ordering::SeqCst) {
+            return true;
+        }
         let read = lifeboat_objectives::Settings::load(&file).map_err(|e| e.to_string());
         let read = read.and_then(|_| probes_of(&file).map_err(|e| e.to_string()));
         match read {

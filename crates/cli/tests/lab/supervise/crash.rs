@@ -100,3 +100,13 @@ fn told_to_read_its_settings_it_begins_anew_in_the_same_process() {
     agent.until("it is back", || runs(&engine, "aa") && answers());
     agent.stop();
 }
+
+#[test]
+fn who_wants_it_to_end_while_it_begins_anew_is_obeyed() {
+    let lab = Lab::new();
+    let engine = engine(&lab, "agent");
+    let agent = Agent::start(&lab, &engine);
+    let pid = rustix::process::Pid::from_raw(agent.pid().cast_signed()).unwrap();
+    rustix::process::kill_process(pid, Signal::HUP).unwrap();
+    agent.stop();
+}
