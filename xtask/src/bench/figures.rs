@@ -93,6 +93,8 @@ pub struct StepFigures {
     pub step: Step,
     /// Seconds.
     pub wall: Spread,
+    /// Seconds until what was written was on the disk.
+    pub durable: Spread,
     /// CPU seconds.
     pub cpu: Spread,
     /// Bytes of memory at the peak.
@@ -120,6 +122,7 @@ pub fn steps(samples: &[(Step, Sample)]) -> Vec<StepFigures> {
         .map(|step| StepFigures {
             step,
             wall: of(step, |s| s.wall),
+            durable: of(step, |s| s.durable),
             cpu: of(step, Sample::cpu),
             peak: of(step, |s| s.peak),
         })

@@ -1,4 +1,4 @@
-//! One command, measured: wall time by the clock, CPU time and peak memory by the kernel's account of the finished
+//! One command, measured: wall time by the clock, until it ends and until its file system is synced; CPU time and peak memory by the kernel's account of the finished
 //! process and its children (`/usr/bin/time`).
 
 use std::fs::File;
@@ -13,8 +13,10 @@ use serde::{Deserialize, Serialize};
 /// What one run has used.
 #[derive(Debug, Clone, Copy)]
 pub struct Sample {
-    /// Seconds.
+    /// Seconds until the program ended.
     pub wall: f64,
+    /// Seconds until what it wrote was on the disk, too.
+    pub durable: f64,
     /// CPU seconds in the program.
     pub user: f64,
     /// CPU seconds in the kernel.
@@ -58,6 +60,8 @@ pub fn run(measured: Command, dir: &Path) -> Result<Sample> {
     let begin = Instant::now();
     let status = timed.status().context("run /usr/bin/time")?;
     let wall = begin.elapsed().as_secs_f64();
+    command::run(Command::new("sync").arg("-f").arg(dir))?;
+    let durable = begin.elapsed().as_secs_f64();
     if !status.success() {
         let said = fs_err::read(&printed)?;
         let said = String::from_utf8_lossy(&said).into_owned();
@@ -77,6 +81,7 @@ pub fn run(measured: Command, dir: &Path) -> Result<Sample> {
     };
     Ok(Sample {
         wall,
+        durable,
         user,
         system,
         peak: kilobytes * 1024.0,
@@ -131,7 +136,10 @@ mod tests {
         busy.args(["-c", "i=0; while [ $i -lt 100000 ]; do i=$((i+1)); done"]);
         let sample = run(busy, dir.path()).unwrap();
         assert!(
-            sample.wall > 0.0 && sample.cpu() > 0.0 && sample.peak > 100_000.0,
+            sample.wall > 0.0
+                && sample.durable >= sample.wall
+                && sample.cpu() > 0.0
+                && sample.peak > 100_000.0,
             "{sample:?}"
         );
         let mut bad = Command::new("sh");

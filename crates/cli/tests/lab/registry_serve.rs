@@ -320,10 +320,10 @@ fn an_engine_pulls_by_the_name_of_the_registry_that_is_gone() {
 }
 
 /// Debian's registry inside an engine's network; killed when dropped.
-struct RealRegistry(Child);
+pub struct RealRegistry(Child);
 
 impl RealRegistry {
-    fn start(lab: &Lab, engine: &PrivateEngine, address: &str) -> Self {
+    pub fn start(lab: &Lab, engine: &PrivateEngine, address: &str) -> Self {
         packages::ensure(&[(
             "docker-registry",
             "a real registry; its service is not started",

@@ -1,21 +1,24 @@
-//! Many that pull at once, and how fast one does beside Debian's docker-registry.
+//! Many that pull at once, and how fast one does beside Debian's docker-registry: over a socket, by skopeo, by docker.
 
 use std::{
     io::{Read, Write},
     net::TcpStream,
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 use lifeboat_images::{Algorithm, Digest};
-use lifeboat_testkit::server::{RegistryOptions, RegistryServer};
+use lifeboat_testkit::{
+    engine::PrivateEngine,
+    server::{RegistryOptions, RegistryServer},
+};
 use serde_json::json;
 
 use crate::{
     registry_accept::skopeo_does,
     registry_point::{MANIFEST, Made},
-    registry_serve::Served,
+    registry_serve::{RealRegistry, Served, docker, docker_does, id},
     support::Lab,
-    tiny::noise,
+    tiny::{self, noise},
 };
 
 /// A registry's point with one image whose layer has so many bytes, half of them noise; the layer's digest.
@@ -54,6 +57,11 @@ fn pulled(address: &str, digest: &Digest) -> Digest {
         String::from_utf8_lossy(&head)
     );
     Digest::of_reader(Algorithm::Sha256, stream).unwrap()
+}
+
+fn median(all: &mut Vec<f64>) -> f64 {
+    all.sort_by(f64::total_cmp);
+    all[all.len() / 2]
 }
 
 #[test]
@@ -111,10 +119,6 @@ fn soak_speed_of_a_pull_beside_docker_registry() {
             }
         }
     }
-    let median = |all: &mut Vec<f64>| {
-        all.sort_by(f64::total_cmp);
-        all[all.len() / 2]
-    };
     let [their_raw, our_raw, their_copy, our_copy] = took.each_mut().map(median);
     println!(
         "640 MB, medians of 3, docker-registry and ours: blob {their_raw:.2} s, {our_raw:.2} s ({:.2}x); skopeo {their_copy:.2} s, {our_copy:.2} s ({:.2}x)",
@@ -122,4 +126,74 @@ fn soak_speed_of_a_pull_beside_docker_registry() {
         their_copy / our_copy
     );
     served.stop();
+}
+
+/// An image of 640 MB in eight layers, half of each noise, built and pushed by docker as people do.
+fn pushed(lab: &Lab, engine: &PrivateEngine, name: &str) {
+    let context = lab.path("context");
+    let mut dockerfile = "FROM lifeboat/busybox:latest\n".to_owned();
+    for layer in 0..8 {
+        let folder = context.join(format!("layer-{layer}"));
+        fs_err::create_dir_all(&folder).unwrap();
+        for file in 0..40 {
+            let mut bytes = noise(1_000_000, 2 * (layer * 100 + file));
+            bytes.resize(2_000_000, b'x');
+            fs_err::write(folder.join(format!("file-{file}")), bytes).unwrap();
+        }
+        dockerfile += &format!("COPY layer-{layer} /data/layer-{layer}\n");
+    }
+    fs_err::write(context.join("Dockerfile"), dockerfile).unwrap();
+    docker_does(engine, &format!("build -q -t {name} {}", context.display()));
+    fs_err::remove_dir_all(context).unwrap();
+    let clock = Instant::now();
+    while !docker(engine, &format!("push {name}")).status.success() {
+        assert!(
+            clock.elapsed() < Duration::from_secs(60),
+            "the registry never came"
+        );
+        std::thread::sleep(Duration::from_millis(500));
+    }
+}
+
+#[test]
+#[ignore = "measures: docker pulls 640 MB from two registries in turns"]
+fn soak_speed_of_docker_pull_beside_docker_registry() {
+    let lab = Lab::new();
+    lab.init();
+    let engine = tiny::engine(&lab, "one");
+    let (theirs, ours) = ("127.0.0.1:5001", "127.0.0.1:5002");
+    let registry = RealRegistry::start(&lab, &engine, theirs);
+    let name = format!("{theirs}/team/app:1.0");
+    pushed(&lab, &engine, &name);
+    let mut backup = engine.netns_command(env!("CARGO_BIN_EXE_lifeboat"));
+    let backup = backup
+        .args(["registry", "backup", theirs])
+        .env("LIFEBOAT_CONFIG_DIR", lab.path("etc"))
+        .env("LIFEBOAT_STATE_DIR", lab.path("state"))
+        .status()
+        .unwrap();
+    assert!(backup.success());
+    let image = id(&engine, &name);
+    let served = Served::start(&lab, &engine, &["--listen", ours]);
+    let mut took = [Vec::new(), Vec::new()];
+    for round in 0..4 {
+        for (at, address) in [theirs, ours].into_iter().enumerate() {
+            docker_does(&engine, &format!("rmi -f {image}"));
+            let clock = Instant::now();
+            docker_does(&engine, &format!("pull -q {address}/team/app:1.0"));
+            let seconds = clock.elapsed().as_secs_f64();
+            assert_eq!(id(&engine, &format!("{address}/team/app:1.0")), image);
+            // The first round warms up.
+            if round > 0 {
+                took[at].push(seconds);
+            }
+        }
+    }
+    let [theirs, ours] = took.each_mut().map(median);
+    println!(
+        "docker pull of 640 MB, medians of 3: docker-registry {theirs:.2} s, ours {ours:.2} s ({:.2}x)",
+        theirs / ours
+    );
+    served.stop();
+    drop(registry);
 }
