@@ -146,7 +146,7 @@ pub struct Machine {
     pub day: String,
     /// The commit that was measured.
     pub commit: String,
-    /// Mean number of runnable tasks over 15 minutes at the end: with nobody else on it, not above the cores.
+    /// Mean number of runnable tasks over 5 minutes at the end: with nobody else on it, not above the cores.
     pub load: f64,
 }
 
@@ -164,7 +164,7 @@ impl Machine {
         let memory = line(&fs_err::read_to_string("/proc/meminfo")?, "MemTotal");
         let kilobytes: u64 = memory.trim_end_matches(" kB").parse().unwrap_or(0);
         let load = fs_err::read_to_string("/proc/loadavg")?;
-        let load = load.split(' ').nth(2).and_then(|word| word.parse().ok());
+        let load = load.split(' ').nth(1).and_then(|word| word.parse().ok());
         let here = env!("CARGO_MANIFEST_DIR");
         let say = |program: &str, args: &[&str]| {
             command::run(Command::new(program).current_dir(here).args(args))

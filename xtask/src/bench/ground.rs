@@ -52,6 +52,15 @@ impl Ground {
         &self.dir
     }
 
+    /// Waits until nothing of what was done before is still being done: XFS takes deleted files apart in the background
+    /// (`xfs_inodegc`), for seconds after gigabytes of them; only freezing the file system waits for that.
+    pub fn settle(&self) -> Result<()> {
+        for step in ["--freeze", "--unfreeze"] {
+            command::run(Command::new("fsfreeze").arg(step).arg(&self.dir))?;
+        }
+        Ok(())
+    }
+
     fn unmount(&self) {
         let mounted = fs_err::read_to_string("/proc/self/mounts").unwrap_or_default();
         let place = format!(" {} ", self.dir.display());

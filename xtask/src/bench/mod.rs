@@ -189,6 +189,7 @@ fn measure_set(
             let place = Place::new(&ground.dir().join("place"))?;
             let run = Run {
                 program,
+                ground,
                 place: &place,
                 samples: &mut samples[number],
             };
@@ -252,12 +253,14 @@ impl Args {
 /// One program on one set, once.
 struct Run<'a> {
     program: &'a Program,
+    ground: &'a Ground,
     place: &'a Place,
     samples: &'a mut Vec<(Step, Sample)>,
 }
 
 impl Run<'_> {
     fn measure(&mut self, step: Step, command: Command) -> Result<()> {
+        self.ground.settle()?;
         let sample = measure::run(command, self.place.dir())?;
         self.samples.push((step, sample));
         Ok(())
