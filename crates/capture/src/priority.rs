@@ -34,6 +34,19 @@ pub fn lift() -> std::io::Result<()> {
     all(libc::SCHED_OTHER, IO_NONE)
 }
 
+/// Lifts the process after so long, if it still runs then.
+pub fn lift_after(time: std::time::Duration) {
+    std::thread::spawn(move || {
+        // Where everybody else is busy, an idle thread would not wake to say so.
+        let _ = set(0, libc::SCHED_OTHER, IO_NONE);
+        std::thread::sleep(time);
+        match lift() {
+            Ok(()) => tracing::info!("stood back for {time:?}, now takes its part"),
+            Err(error) => tracing::warn!(%error, "leave the idle class"),
+        }
+    });
+}
+
 /// Lifts a lowered process until the guard is dropped.
 #[must_use]
 pub fn first() -> First {
@@ -50,7 +63,9 @@ pub struct First(bool);
 
 impl Drop for First {
     fn drop(&mut self) {
+        // It may have been lifted for good meanwhile.
         if self.0
+            && LOWERED.load(Ordering::SeqCst)
             && let Err(error) = all(libc::SCHED_IDLE, IO_IDLE)
         {
             tracing::warn!(%error, "go back to the idle class");
@@ -153,7 +168,9 @@ mod tests {
         );
         drop(first);
         assert!(classes().iter().all(|c| *c == idle));
-        lift().unwrap();
+        lift_after(std::time::Duration::from_millis(300));
+        assert!(classes().contains(&idle));
+        std::thread::sleep(std::time::Duration::from_millis(900));
         assert!(
             classes()
                 .iter()

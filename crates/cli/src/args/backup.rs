@@ -1,4 +1,4 @@
-use std::path::PathBuf;
+use std::{path::PathBuf, time::Duration};
 
 use clap::{ArgGroup, Args, ValueHint};
 
@@ -48,9 +48,16 @@ pub struct BackupArgs {
 
     /// Let everything else on this machine go first: idle class for the processor and the disk
     ///
-    /// While an app stands still for its last pass, the backup has the usual priority.
-    #[arg(long)]
-    pub idle: bool,
+    /// While an app stands still for its last pass, the backup has the usual priority. With a duration (`--idle=10m`)
+    /// it goes on with the usual priority after that time: a machine that is busy all day does not hold it up for ever.
+    #[arg(
+        long,
+        value_name = "DURATION",
+        num_args = 0..=1,
+        require_equals = true,
+        value_parser = crate::human::parse_duration
+    )]
+    pub idle: Option<Option<Duration>>,
 
     /// Tag for the point
     #[arg(long = "tag", value_name = "TAG", value_delimiter = ',')]

@@ -1,5 +1,7 @@
 //! `backup`: apps one after another, or plain directories.
 
+use std::time::Duration;
+
 use lifeboat_recovery::{
     Context,
     files::{self, PathsProtected},
@@ -30,15 +32,22 @@ struct Failed {
     exit_code: u8,
 }
 
+/// Lets everything else go first; at most so long.
+fn stand_back(session: &Session, how_long: Option<Duration>) {
+    match (lifeboat_capture::priority::lower(), how_long) {
+        (Ok(()), Some(time)) => lifeboat_capture::priority::lift_after(time),
+        (Ok(()), None) => {}
+        (Err(error), _) => session.reporter.warn_once(&format!(
+            "the backup cannot stand back ({error}) and runs as it would without --idle"
+        )),
+    }
+}
+
 /// Makes recovery points.
 pub fn run(session: &Session, args: &BackupArgs) -> Result<Exit> {
     let options = options(session, args)?;
-    if args.idle
-        && let Err(error) = lifeboat_capture::priority::lower()
-    {
-        session.reporter.warn_once(&format!(
-            "the backup cannot stand back ({error}) and runs as it would without --idle"
-        ));
+    if let Some(how_long) = args.idle {
+        stand_back(session, how_long);
     }
     if !args.dry_run {
         asides::expire(session);

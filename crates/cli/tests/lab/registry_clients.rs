@@ -190,20 +190,15 @@ fn containerd_pulls_by_the_names_of_old() {
         ctr.output().unwrap()
     };
     let certs = lab.path("certs.d").display().to_string();
+    let pull = |name: &str| {
+        let line = ["images", "pull", "--snapshotter", "native"];
+        ctr(&[&line[..], &["--hosts-dir", &certs, name]].concat())
+    };
     for name in [
         NAME.to_owned(),
         format!("registry.example/team/app@{digest}"),
     ] {
-        let line = [
-            "images",
-            "pull",
-            "--snapshotter",
-            "native",
-            "--hosts-dir",
-            &certs,
-            &name,
-        ];
-        let pulled = ctr(&line);
+        let pulled = pull(&name);
         assert!(
             pulled.status.success(),
             "{name}: {}{}",
@@ -217,5 +212,28 @@ fn containerd_pulls_by_the_names_of_old() {
         2 + listed.matches(&format!("@{digest}")).count(),
         "{listed}"
     );
+    served.stop();
+
+    // The same from another host's point of view: TLS, with the certificate that the server made and names.
+    let served = Served::here(&lab, &["--listen", "127.0.0.1:0", "--tls-self-signed"]);
+    let url = served.said["url"].as_str().unwrap().to_owned();
+    assert!(url.starts_with("https://"), "{url}");
+    let toml = |ca: &str| {
+        let text = format!("[host.\"{url}\"]\n  capabilities = [\"pull\", \"resolve\"]\n{ca}");
+        fs_err::write(hosts.join("hosts.toml"), text).unwrap();
+    };
+    ctr(&["images", "rm", NAME]);
+    toml("");
+    let refused = pull(NAME);
+    assert!(
+        !refused.status.success() && stderr(&refused).contains("certificate"),
+        "{}",
+        stderr(&refused)
+    );
+    toml(&format!("  ca = {}\n", served.said["ca"]));
+    let pulled = pull(NAME);
+    assert!(pulled.status.success(), "{}", stderr(&pulled));
+    let listed = stdout(&ctr(&["images", "ls", &format!("name=={NAME}")]));
+    assert!(listed.contains(&digest), "{listed}");
     served.stop();
 }

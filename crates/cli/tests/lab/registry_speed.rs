@@ -59,7 +59,7 @@ fn pulled(address: &str, digest: &Digest) -> Digest {
     Digest::of_reader(Algorithm::Sha256, stream).unwrap()
 }
 
-fn median(all: &mut Vec<f64>) -> f64 {
+fn median(all: &mut [f64]) -> f64 {
     all.sort_by(f64::total_cmp);
     all[all.len() / 2]
 }
@@ -119,7 +119,7 @@ fn soak_speed_of_a_pull_beside_docker_registry() {
             }
         }
     }
-    let [their_raw, our_raw, their_copy, our_copy] = took.each_mut().map(median);
+    let [their_raw, our_raw, their_copy, our_copy] = took.each_mut().map(|all| median(all));
     println!(
         "640 MB, medians of 3, docker-registry and ours: blob {their_raw:.2} s, {our_raw:.2} s ({:.2}x); skopeo {their_copy:.2} s, {our_copy:.2} s ({:.2}x)",
         their_raw / our_raw,
@@ -189,7 +189,7 @@ fn soak_speed_of_docker_pull_beside_docker_registry() {
             }
         }
     }
-    let [theirs, ours] = took.each_mut().map(median);
+    let [theirs, ours] = took.each_mut().map(|all| median(all));
     println!(
         "docker pull of 640 MB, medians of 3: docker-registry {theirs:.2} s, ours {ours:.2} s ({:.2}x)",
         theirs / ours

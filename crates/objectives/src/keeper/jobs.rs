@@ -82,7 +82,15 @@ impl Loop {
             .filter(|a| a.policy.protect.value)
             .cloned()
             .collect();
-        let commands = commands::commands(&job.work, &self.settings, &protected);
+        let mut commands = commands::commands(&job.work, &self.settings, &protected);
+        if let Work::Capture { app } = &job.work
+            && let Some(millis) = self.scheduler.may_stand_back(app)
+        {
+            let idle = format!("--idle={}s", millis / 1000);
+            commands
+                .iter_mut()
+                .for_each(|line| line.push(idle.clone().into()));
+        }
         let files = Files::of(&self.folder(), id);
         files.remove();
         self.jobs.insert(id, job);

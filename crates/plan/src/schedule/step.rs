@@ -13,6 +13,9 @@ use crate::policy::{Period, judge};
 /// A clock that goes back by more than this was set.
 const SET_BACK: i64 = 1_000;
 
+/// A host that is busy all day does not hold a capture up for longer, in milliseconds.
+const LONGEST_IDLE: u64 = 30 * 60_000;
+
 impl Scheduler {
     /// Nothing to do yet. `next_job`: numbers from here on were never used.
     #[must_use]
@@ -431,6 +434,16 @@ impl Scheduler {
     #[must_use]
     pub fn takes(&self, key: &str) -> Option<u64> {
         self.apps.get(key)?.measured()
+    }
+
+    /// For how many milliseconds a capture that begins now may let everything else on the host go first, without its RPO
+    /// being in danger: twice what it takes is kept for the time after that. `None` where that leaves little.
+    #[must_use]
+    pub fn may_stand_back(&self, key: &str) -> Option<u64> {
+        let app = self.apps.get(key)?;
+        let left = app.misses(self.now).since(self.now);
+        let spare = left.saturating_sub(2 * app.takes()).min(LONGEST_IDLE);
+        (spare >= 2 * app.takes()).then_some(spare)
     }
 
     /// What is under way: job and app.

@@ -504,3 +504,23 @@ fn what_is_asked_for_begins_with_its_number_or_is_taken_back() {
 fn s_number(n: u64) -> u64 {
     900 + n
 }
+
+#[test]
+fn a_capture_stands_back_while_its_rpo_is_in_no_danger() {
+    let mut s = scheduler(1);
+    s.step(at(0), planned("shop", plan(15 * M)));
+    s.step(at(6 * S), Event::Tick);
+    // Nobody knows yet what it takes: ten seconds are assumed, and a quarter and half a second more.
+    let takes = 13_000;
+    assert_eq!(
+        s.may_stand_back("shop"),
+        Some((15 * M - 6 * S) as u64 - 2 * takes)
+    );
+    s.step(at(14 * M + 30 * S), Event::Tick);
+    assert_eq!(s.may_stand_back("shop"), None);
+    s.step(at(15 * M + 30 * S), Event::Tick);
+    assert_eq!(s.may_stand_back("shop"), None);
+    s.step(at(15 * M + 30 * S), planned("daily", plan(24 * H)));
+    assert_eq!(s.may_stand_back("daily"), Some(30 * M as u64));
+    assert_eq!(s.may_stand_back("nobody"), None);
+}
