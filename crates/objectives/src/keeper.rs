@@ -2,6 +2,7 @@
 
 mod handle;
 mod jobs;
+mod messages;
 mod points;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -14,6 +15,7 @@ use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, unbounded};
 use lifeboat_engine::Engine;
+use lifeboat_plan::policy::Period;
 use lifeboat_plan::schedule::{
     AlertKind, Effect, Ended, Event, Job, JobEvent, Limits, Outcome, Plan, Scheduler, Task, Time,
     Work, job::Owner,
@@ -29,6 +31,7 @@ use crate::{
     outbox::Outbox,
     policies::{AppPolicy, Where},
     serve,
+    traces::Traces,
     view::{AppView, View},
     wishes::ApiWishes,
 };
@@ -55,6 +58,8 @@ pub struct Options {
     pub program: Vec<OsString>,
     /// Where the apps are.
     pub at: Where,
+    /// The collector that traces go to, if any.
+    pub traces: Option<String>,
 }
 
 pub(crate) enum Msg {
@@ -72,12 +77,14 @@ pub(crate) enum Msg {
     Stop,
 }
 
-/// A usable point, as `lifeboat points` lists it.
+/// A point, as `lifeboat points` lists it.
 #[derive(Debug, Clone)]
 pub(crate) struct Point {
     app: String,
     id: String,
     began: Time,
+    /// Nothing is missing in it, and it is as consistent as was asked for.
+    usable: bool,
 }
 
 /// Keeps objectives until it is stopped.
@@ -178,6 +185,7 @@ struct Loop {
     scheduler: Scheduler,
     sender: lifeboat_notify::Sender,
     outbox: Outbox,
+    traces: Option<Traces>,
     settings: Arc<Settings>,
     apps: Vec<AppPolicy>,
     /// What was seen before anything could be planned.
@@ -188,16 +196,24 @@ struct Loop {
     queued: Vec<(u64, Work)>,
     /// The newest usable point of each app, and how long its capture took.
     known: BTreeMap<String, (Time, Option<u64>)>,
+    /// Apps that have points of any kind: of the others there is nothing to forget.
+    pointed: BTreeSet<String>,
     planned: BTreeSet<String>,
     told: BTreeMap<String, AlertKind>,
     why: BTreeMap<String, String>,
     failures: BTreeMap<String, u64>,
     last: BTreeMap<String, (u64, Option<u64>, u64, u64)>,
     last_done: BTreeMap<Task, Time>,
+    /// What the schedule was told of; what the settings say no more is taken back.
+    tasks: BTreeSet<Task>,
     knows_points: bool,
     /// The records were empty: what the vault holds is put into them.
     rebuild: bool,
     tries: usize,
+    /// When the digest was sent last.
+    digested: Option<Time>,
+    /// When records in memory were tried to be written last.
+    settled: Instant,
     began: Instant,
     serving: Option<std::net::SocketAddr>,
 }
@@ -225,6 +241,7 @@ impl Loop {
             ),
             sender: lifeboat_notify::Sender::start(lifeboat_notify::Options::default())?,
             outbox: Outbox::default(),
+            traces: options.traces.as_deref().map(Traces::to).transpose()?,
             settings: Arc::default(),
             apps: Vec::new(),
             waiting: None,
@@ -232,15 +249,19 @@ impl Loop {
             jobs: BTreeMap::new(),
             queued: Vec::new(),
             known: BTreeMap::new(),
+            pointed: BTreeSet::new(),
             planned: BTreeSet::new(),
             told: BTreeMap::new(),
             why: BTreeMap::new(),
             failures: BTreeMap::new(),
             last: BTreeMap::new(),
             last_done: BTreeMap::new(),
+            tasks: BTreeSet::new(),
             knows_points: false,
             rebuild: first == 1,
             tries: 0,
+            digested: None,
+            settled: Instant::now(),
             began: Instant::now(),
             serving: None,
             options,
@@ -250,6 +271,7 @@ impl Loop {
             records,
         };
         work.remember()?;
+        work.unwritten(None);
         Ok(work)
     }
 
@@ -265,12 +287,17 @@ impl Loop {
             }
             self.begin_if_ready();
             self.step(Event::Tick);
+            self.digest();
+            self.settle_records();
             if self.outbox.due().is_some_and(|due| due <= Instant::now()) {
                 self.outbox.flush(&self.sender, &self.settings);
             }
             self.show();
         }
         self.outbox.flush(&self.sender, &self.settings);
+        if let Some(traces) = &self.traces {
+            traces.finish();
+        }
         // What is on its way gets a moment; nothing is waited for longer.
         let _ = self.sender.drain(Duration::from_secs(3));
     }
@@ -403,18 +430,31 @@ impl Loop {
             (Task::Prune, settings.upkeep.prune.as_millis()),
             (Task::Check, settings.upkeep.check.as_millis()),
         ];
-        wanted.extend(
-            settings
-                .registries
-                .iter()
-                .map(|(n, e)| (Task::Registry(n.clone()), e.every.as_millis())),
-        );
+        for (name, registry) in &settings.registries {
+            let task =
+                |task: fn(String) -> Task, every: Period| (task(name.clone()), every.as_millis());
+            wanted.extend(registry.every.map(|every| task(Task::Registry, every)));
+            let forget = registry.forget.as_ref();
+            wanted.extend(forget.map(|rules| task(Task::ForgetTags, rules.every)));
+        }
         wanted.extend(
             settings
                 .copies
                 .iter()
                 .map(|(n, c)| (Task::Copy(n.clone()), c.rpo.as_millis())),
         );
+        let gone = self
+            .tasks
+            .iter()
+            .filter(|task| !wanted.iter().any(|(w, _)| w == *task));
+        for task in gone.cloned().collect::<Vec<_>>() {
+            self.step(Event::Every {
+                task,
+                every: None,
+                last: None,
+            });
+        }
+        self.tasks = wanted.iter().map(|(task, _)| task.clone()).collect();
         for (task, every) in wanted {
             let last = self.last_done.get(&task).copied();
             self.step(Event::Every {
@@ -492,7 +532,12 @@ impl Loop {
             view.changes = self.changes;
         }
         view.copies = self.settings.copies.keys().cloned().collect();
-        view.registries = self.settings.registries.keys().cloned().collect();
+        let backed_up = self
+            .settings
+            .registries
+            .iter()
+            .filter(|(_, r)| r.every.is_some());
+        view.registries = backed_up.map(|(name, _)| name.clone()).collect();
         view.troubles = self.sender.troubles();
     }
 }

@@ -65,6 +65,19 @@ pub struct Unfrozen {
     pub reason: String,
 }
 
+impl FreezePlan {
+    /// The same where nothing may be frozen: `live` as soon as anything writes.
+    #[must_use]
+    pub fn without_freezing(mut self) -> Self {
+        if !self.freeze.is_empty() {
+            self.freeze.clear();
+            self.level = Level::Live;
+            self.reason = "the policy lets nothing be frozen".to_owned();
+        }
+        self
+    }
+}
+
 /// Who stands still, and what that is worth.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FreezePlan {
