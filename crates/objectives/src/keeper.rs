@@ -3,6 +3,7 @@
 mod handle;
 mod jobs;
 mod messages;
+mod planned;
 mod points;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -15,10 +16,9 @@ use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, unbounded};
 use lifeboat_engine::Engine;
-use lifeboat_plan::policy::Period;
 use lifeboat_plan::schedule::{
-    AlertKind, Effect, Ended, Event, Job, JobEvent, Limits, Outcome, Plan, Scheduler, Task, Time,
-    Work, job::Owner,
+    AlertKind, Effect, Ended, Event, Job, JobEvent, Limits, Outcome, Scheduler, Task, Time, Work,
+    job::Owner,
 };
 use parking_lot::Mutex;
 
@@ -27,10 +27,8 @@ pub use handle::{Handle, Refused};
 use crate::{
     Records, Result, Settings, commands,
     follow::Follow,
-    metrics,
     outbox::Outbox,
     policies::{AppPolicy, Where},
-    serve,
     traces::Traces,
     view::{AppView, View},
     wishes::ApiWishes,
@@ -375,109 +373,6 @@ impl Loop {
             self.knows_points || !self.known.is_empty() || self.began.elapsed() > WITHOUT_POINTS;
         if let Some((apps, settings)) = self.waiting.take_if(|_| ready) {
             self.seen(apps, settings);
-        }
-    }
-
-    fn seen(&mut self, apps: Vec<AppPolicy>, settings: Arc<Settings>) {
-        let captures = settings.upkeep.captures;
-        self.scheduler.set_limits(Limits {
-            captures,
-            ..Limits::default()
-        });
-        self.settings = settings;
-        let mut there = BTreeSet::new();
-        for app in apps.iter().filter(|app| app.policy.protect.value) {
-            there.insert(app.app.clone());
-            let key: Arc<str> = app.app.as_str().into();
-            let plan = Plan::from(&app.policy);
-            self.step(Event::Planned {
-                app: Arc::clone(&key),
-                plan,
-            });
-            if self.planned.insert(app.app.clone())
-                && let Some((began, took)) = self.known.get(&app.app).copied()
-            {
-                self.step(Event::Point {
-                    app: key,
-                    began,
-                    took,
-                });
-            }
-        }
-        for gone in self.planned.difference(&there).cloned().collect::<Vec<_>>() {
-            let work = Work::Capture {
-                app: gone.as_str().into(),
-            };
-            if let Some(job) = self.scheduler.asked(&work) {
-                self.close_queued(job, "the app is gone, or opted out");
-            }
-            self.planned.remove(&gone);
-            self.told.remove(&gone);
-            self.step(Event::Gone {
-                app: gone.as_str().into(),
-            });
-        }
-        self.apps = apps;
-        self.upkeep();
-        self.ask_again();
-        self.serve();
-    }
-
-    fn upkeep(&mut self) {
-        let settings = Arc::clone(&self.settings);
-        let mut wanted: Vec<(Task, u64)> = vec![
-            (Task::Forget, settings.upkeep.forget.as_millis()),
-            (Task::Prune, settings.upkeep.prune.as_millis()),
-            (Task::Check, settings.upkeep.check.as_millis()),
-        ];
-        for (name, registry) in &settings.registries {
-            let task =
-                |task: fn(String) -> Task, every: Period| (task(name.clone()), every.as_millis());
-            wanted.extend(registry.every.map(|every| task(Task::Registry, every)));
-            let forget = registry.forget.as_ref();
-            wanted.extend(forget.map(|rules| task(Task::ForgetTags, rules.every)));
-        }
-        wanted.extend(
-            settings
-                .copies
-                .iter()
-                .map(|(n, c)| (Task::Copy(n.clone()), c.rpo.as_millis())),
-        );
-        let gone = self
-            .tasks
-            .iter()
-            .filter(|task| !wanted.iter().any(|(w, _)| w == *task));
-        for task in gone.cloned().collect::<Vec<_>>() {
-            self.step(Event::Every {
-                task,
-                every: None,
-                last: None,
-            });
-        }
-        self.tasks = wanted.iter().map(|(task, _)| task.clone()).collect();
-        for (task, every) in wanted {
-            let last = self.last_done.get(&task).copied();
-            self.step(Event::Every {
-                task,
-                every: Some(every),
-                last,
-            });
-        }
-    }
-
-    fn serve(&mut self) {
-        let wanted = self.settings.metrics.listen;
-        if self.serving == wanted {
-            return;
-        }
-        self.serving = wanted;
-        let Some(at) = wanted else { return };
-        let view = Arc::clone(&self.view);
-        let served = serve::serve(at, Arc::clone(&self.stop), move || {
-            metrics::text(&view.lock(), now())
-        });
-        if let Err(why) = served {
-            tracing::error!("figures cannot be served at {at}: {why}");
         }
     }
 

@@ -315,6 +315,21 @@ mod tests {
     }
 
     #[test]
+    fn where_nothing_may_be_frozen_it_is_live_as_soon_as_anything_writes() {
+        let mut world = world();
+        world.containers.retain(|c| c.name != "crashing");
+        let found = discover(&world);
+        let app = found.app("db").unwrap();
+        let of =
+            |captured: &Captured| plan(app, &world, captured, &BTreeMap::new()).without_freezing();
+        let all = of(&captured());
+        assert_eq!((all.level, all.freeze.len()), (Level::Live, 0));
+        assert!(all.reason.contains("lets nothing be frozen"));
+        let nothing = of(&Captured::default());
+        assert_eq!((nothing.level, nothing.reason.as_str()), (Level::Crash, ""));
+    }
+
+    #[test]
     fn what_we_run_through_is_never_frozen_and_said() {
         let world = world();
         let own: BTreeMap<String, String> = [(

@@ -8,8 +8,8 @@ use crate::Result;
 use crate::command::run;
 use crate::go::GoTool;
 
-/// Reads a dashboard strictly: a field that the schema does not have, of the dashboard, its panels or its queries, is an
-/// error.
+/// Reads a dashboard strictly: a field that the schema does not have or that is of another kind there, of the dashboard
+/// or its panels, is an error. One that is left out is none: Grafana fills it in.
 pub const SCHEMA: GoTool = GoTool {
     program: "grafana-schema",
     module: "github.com/grafana/grafana-foundation-sdk/go",
@@ -21,6 +21,7 @@ pub const SCHEMA: GoTool = GoTool {
 import (
 	"fmt"
 	"os"
+	"strings"
 
 	"github.com/grafana/grafana-foundation-sdk/go/cog/plugins"
 	"github.com/grafana/grafana-foundation-sdk/go/dashboard"
@@ -33,14 +34,20 @@ func main() {
 	if err == nil {
 		err = board.UnmarshalJSONStrict(raw)
 	}
-	if err == nil {
-		err = board.Validate()
-	}
+	wrong := false
 	if err != nil {
-		fmt.Fprintln(os.Stderr, err)
+		for _, line := range strings.Split(err.Error(), "\n") {
+			// Grafana fills in what a panel leaves out; the schema calls it required.
+			if !strings.Contains(line, "required field is missing") {
+				fmt.Fprintln(os.Stderr, line)
+				wrong = true
+			}
+		}
+	}
+	if wrong {
 		os.Exit(1)
 	}
-	fmt.Println(len(board.Panels))
+	fmt.Println(strings.Count(string(raw), "\"gridPos\""))
 }
 "#,
 };

@@ -99,7 +99,7 @@ impl Consistency {
                 ", because nothing here makes the application take part"
             }
             "" => "",
-            reason => &format!(", because {reason}"),
+            reason => &format!(", because {}", reason.trim_end_matches('.')),
         };
         Some(format!(
             "the point is {} where the policy asks for {asked}{because}; it does not count as usable",

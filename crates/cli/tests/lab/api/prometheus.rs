@@ -102,11 +102,12 @@ fn the_dashboard_is_one_by_grafanas_own_schema() {
     let wrong = dir.path().join("wrong.json");
     let mut slipped = dashboard;
     slipped["panels"][0]["tittle"] = json!("x");
+    slipped["panels"][6]["gridPos"]["w"] = json!("wide");
     fs_err::write(&wrong, slipped.to_string()).unwrap();
     let said = lifeboat_testkit::grafana::check(&wrong)
         .unwrap_err()
         .to_string();
-    assert!(said.contains("tittle"), "{said}");
+    assert!(said.contains("tittle") && said.contains("gridPos.w"), "{said}");
 }
 
 #[test]
