@@ -50,6 +50,8 @@ pub const MACHINE_IDENTITY: &str = "LIFEBOAT_MACHINE_IDENTITY";
 pub const OTHER: &str = "LIFEBOAT_TO_";
 /// File that a job of the agent says its progress in.
 pub const PROGRESS: &str = lifeboat_objectives::progress::VARIABLE;
+/// The OpenTelemetry collector (`--otlp`).
+pub const COLLECTOR: &str = "OTEL_EXPORTER_OTLP_ENDPOINT";
 /// Set to anything: no colours.
 pub const NO_COLOR: &str = "NO_COLOR";
 /// Crash tests: the step, `STEP[:N]`, at which the program kills itself.
@@ -95,6 +97,11 @@ pub fn docker() -> DockerEnvironment {
 /// File that a job says its progress in, if it is one of an agent.
 pub fn progress() -> Option<PathBuf> {
     var(PROGRESS).map(PathBuf::from)
+}
+
+/// The collector that traces go to, if the environment names one.
+pub fn collector() -> Option<String> {
+    var(COLLECTOR).and_then(|value| value.into_string().ok())
 }
 
 /// Whether colours are wanted.

@@ -13,6 +13,8 @@ pub enum Exit {
     Usage,
     /// Done, but something could not be read or is not in the result.
     Incomplete,
+    /// Done, but less consistent than was asked for.
+    LessConsistent,
     /// There is no vault at that place.
     NoVault,
     /// Somebody else holds the vault.
@@ -33,6 +35,7 @@ impl Exit {
             Self::Failed => 1,
             Self::Usage => 2,
             Self::Incomplete => 3,
+            Self::LessConsistent => 4,
             Self::NoVault => 10,
             Self::Locked => 11,
             Self::WrongKey => 12,
@@ -55,13 +58,14 @@ impl Exit {
         match self {
             Self::Done => 0,
             Self::Incomplete => 1,
-            Self::Failed => 2,
-            Self::Usage => 3,
-            Self::Locked => 4,
-            Self::WrongKey => 5,
-            Self::NoVault => 6,
-            Self::NotWell => 7,
-            Self::Interrupted => 8,
+            Self::LessConsistent => 2,
+            Self::Failed => 3,
+            Self::Usage => 4,
+            Self::Locked => 5,
+            Self::WrongKey => 6,
+            Self::NoVault => 7,
+            Self::NotWell => 8,
+            Self::Interrupted => 9,
         }
     }
 }
@@ -143,11 +147,12 @@ pub fn one_line(message: &str) -> String {
 mod tests {
     use super::*;
 
-    const ALL: [Exit; 9] = [
+    const ALL: [Exit; 10] = [
         Exit::Done,
         Exit::Failed,
         Exit::Usage,
         Exit::Incomplete,
+        Exit::LessConsistent,
         Exit::NoVault,
         Exit::Locked,
         Exit::WrongKey,
@@ -157,7 +162,7 @@ mod tests {
 
     #[test]
     fn codes_are_those_of_the_design() {
-        assert_eq!(ALL.map(Exit::code), [0, 1, 2, 3, 10, 11, 12, 20, 130]);
+        assert_eq!(ALL.map(Exit::code), [0, 1, 2, 3, 4, 10, 11, 12, 20, 130]);
     }
 
     #[test]

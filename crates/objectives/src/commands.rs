@@ -21,6 +21,7 @@ pub fn shown(work: &Work) -> String {
         Work::Upkeep(Task::Prune) => "prune".to_owned(),
         Work::Upkeep(Task::Check) => "check".to_owned(),
         Work::Upkeep(Task::Registry(name)) => format!("registry {name}"),
+        Work::Upkeep(Task::ForgetTags(name)) => format!("registry forget {name}"),
         Work::Upkeep(Task::Copy(name)) => format!("copy {name}"),
     }
 }
@@ -34,12 +35,28 @@ pub(crate) fn commands(work: &Work, settings: &Settings, apps: &[AppPolicy]) -> 
     match work {
         Work::Capture { app } => {
             let name = app.rsplit('/').next().unwrap_or(app);
-            vec![line(&["backup", name])]
+            let mut command = line(&["backup", name]);
+            let of = apps.iter().find(|known| known.app == **app);
+            // As it was resolved here, whatever the settings say by then.
+            if let Some(asked) = of.and_then(|of| of.policy.consistency.as_ref()) {
+                command.push("--consistency".into());
+                command.push(asked.value.to_string().into());
+            }
+            vec![command]
         }
         Work::Upkeep(Task::Forget) => apps.iter().map(|app| line(&forget(app))).collect(),
         Work::Upkeep(Task::Prune) => vec![line(&["prune"])],
         Work::Upkeep(Task::Check) => vec![line(&["check", "--read-data-rolling", CHECK_PART])],
         Work::Upkeep(Task::Registry(name)) => vec![line(&["registry", "backup", name])],
+        Work::Upkeep(Task::ForgetTags(name)) => {
+            let registry = settings.registries.get(name);
+            let Some(rules) = registry.and_then(|registry| registry.forget.as_ref()) else {
+                return Vec::new();
+            };
+            let mut command = line(&["registry", "forget", name]);
+            command.extend(rules.words().into_iter().map(OsString::from));
+            vec![command]
+        }
         Work::Upkeep(Task::Copy(name)) => {
             let Some(copy) = settings.copies.get(name) else {
                 return Vec::new();
@@ -129,6 +146,7 @@ fn captured(
         .as_array()
         .into_iter()
         .flatten()
+        .chain([&made["less_consistent"]])
         .filter_map(|text| text.as_str().map(str::to_owned))
         .collect();
     match missing.is_empty() {

@@ -13,6 +13,12 @@ pub enum Error {
     /// The records.
     #[error("the records of jobs cannot be used: {0}")]
     Records(String),
+    /// The records, by the database's own word.
+    #[error("the records of jobs cannot be used: {0}")]
+    Sqlite(rusqlite::Error),
+    /// Where traces go.
+    #[error("traces cannot be sent there: {0}; name a collector like http://127.0.0.1:4318")]
+    Traces(String),
     /// A file of ours.
     #[error("{0}")]
     Io(#[from] std::io::Error),
@@ -23,6 +29,6 @@ pub enum Error {
 
 impl From<rusqlite::Error> for Error {
     fn from(error: rusqlite::Error) -> Self {
-        Self::Records(error.to_string())
+        Self::Sqlite(error)
     }
 }

@@ -2,6 +2,8 @@
 
 mod handle;
 mod jobs;
+mod messages;
+mod planned;
 mod points;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -15,8 +17,8 @@ use std::time::{Duration, Instant};
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, unbounded};
 use lifeboat_engine::Engine;
 use lifeboat_plan::schedule::{
-    AlertKind, Effect, Ended, Event, Job, JobEvent, Limits, Outcome, Plan, Scheduler, Task, Time,
-    Work, job::Owner,
+    AlertKind, Effect, Ended, Event, Job, JobEvent, Limits, Outcome, Scheduler, Task, Time, Work,
+    job::Owner,
 };
 use parking_lot::Mutex;
 
@@ -25,10 +27,9 @@ pub use handle::{Handle, Refused};
 use crate::{
     Records, Result, Settings, commands,
     follow::Follow,
-    metrics,
     outbox::Outbox,
     policies::{AppPolicy, Where},
-    serve,
+    traces::Traces,
     view::{AppView, View},
     wishes::ApiWishes,
 };
@@ -55,6 +56,8 @@ pub struct Options {
     pub program: Vec<OsString>,
     /// Where the apps are.
     pub at: Where,
+    /// The collector that traces go to, if any.
+    pub traces: Option<String>,
 }
 
 pub(crate) enum Msg {
@@ -72,12 +75,14 @@ pub(crate) enum Msg {
     Stop,
 }
 
-/// A usable point, as `lifeboat points` lists it.
+/// A point, as `lifeboat points` lists it.
 #[derive(Debug, Clone)]
 pub(crate) struct Point {
     app: String,
     id: String,
     began: Time,
+    /// Nothing is missing in it, and it is as consistent as was asked for.
+    usable: bool,
 }
 
 /// Keeps objectives until it is stopped.
@@ -178,6 +183,7 @@ struct Loop {
     scheduler: Scheduler,
     sender: lifeboat_notify::Sender,
     outbox: Outbox,
+    traces: Option<Traces>,
     settings: Arc<Settings>,
     apps: Vec<AppPolicy>,
     /// What was seen before anything could be planned.
@@ -188,16 +194,24 @@ struct Loop {
     queued: Vec<(u64, Work)>,
     /// The newest usable point of each app, and how long its capture took.
     known: BTreeMap<String, (Time, Option<u64>)>,
+    /// Apps that have points of any kind: of the others there is nothing to forget.
+    pointed: BTreeSet<String>,
     planned: BTreeSet<String>,
     told: BTreeMap<String, AlertKind>,
     why: BTreeMap<String, String>,
     failures: BTreeMap<String, u64>,
     last: BTreeMap<String, (u64, Option<u64>, u64, u64)>,
     last_done: BTreeMap<Task, Time>,
+    /// What the schedule was told of; what the settings say no more is taken back.
+    tasks: BTreeSet<Task>,
     knows_points: bool,
     /// The records were empty: what the vault holds is put into them.
     rebuild: bool,
     tries: usize,
+    /// When the digest was sent last.
+    digested: Option<Time>,
+    /// When records in memory were tried to be written last.
+    settled: Instant,
     began: Instant,
     serving: Option<std::net::SocketAddr>,
 }
@@ -225,6 +239,7 @@ impl Loop {
             ),
             sender: lifeboat_notify::Sender::start(lifeboat_notify::Options::default())?,
             outbox: Outbox::default(),
+            traces: options.traces.as_deref().map(Traces::to).transpose()?,
             settings: Arc::default(),
             apps: Vec::new(),
             waiting: None,
@@ -232,15 +247,19 @@ impl Loop {
             jobs: BTreeMap::new(),
             queued: Vec::new(),
             known: BTreeMap::new(),
+            pointed: BTreeSet::new(),
             planned: BTreeSet::new(),
             told: BTreeMap::new(),
             why: BTreeMap::new(),
             failures: BTreeMap::new(),
             last: BTreeMap::new(),
             last_done: BTreeMap::new(),
+            tasks: BTreeSet::new(),
             knows_points: false,
             rebuild: first == 1,
             tries: 0,
+            digested: None,
+            settled: Instant::now(),
             began: Instant::now(),
             serving: None,
             options,
@@ -250,6 +269,7 @@ impl Loop {
             records,
         };
         work.remember()?;
+        work.unwritten(None);
         Ok(work)
     }
 
@@ -265,12 +285,17 @@ impl Loop {
             }
             self.begin_if_ready();
             self.step(Event::Tick);
+            self.digest();
+            self.settle_records();
             if self.outbox.due().is_some_and(|due| due <= Instant::now()) {
                 self.outbox.flush(&self.sender, &self.settings);
             }
             self.show();
         }
         self.outbox.flush(&self.sender, &self.settings);
+        if let Some(traces) = &self.traces {
+            traces.finish();
+        }
         // What is on its way gets a moment; nothing is waited for longer.
         let _ = self.sender.drain(Duration::from_secs(3));
     }
@@ -351,96 +376,6 @@ impl Loop {
         }
     }
 
-    fn seen(&mut self, apps: Vec<AppPolicy>, settings: Arc<Settings>) {
-        let captures = settings.upkeep.captures;
-        self.scheduler.set_limits(Limits {
-            captures,
-            ..Limits::default()
-        });
-        self.settings = settings;
-        let mut there = BTreeSet::new();
-        for app in apps.iter().filter(|app| app.policy.protect.value) {
-            there.insert(app.app.clone());
-            let key: Arc<str> = app.app.as_str().into();
-            let plan = Plan::from(&app.policy);
-            self.step(Event::Planned {
-                app: Arc::clone(&key),
-                plan,
-            });
-            if self.planned.insert(app.app.clone())
-                && let Some((began, took)) = self.known.get(&app.app).copied()
-            {
-                self.step(Event::Point {
-                    app: key,
-                    began,
-                    took,
-                });
-            }
-        }
-        for gone in self.planned.difference(&there).cloned().collect::<Vec<_>>() {
-            let work = Work::Capture {
-                app: gone.as_str().into(),
-            };
-            if let Some(job) = self.scheduler.asked(&work) {
-                self.close_queued(job, "the app is gone, or opted out");
-            }
-            self.planned.remove(&gone);
-            self.told.remove(&gone);
-            self.step(Event::Gone {
-                app: gone.as_str().into(),
-            });
-        }
-        self.apps = apps;
-        self.upkeep();
-        self.ask_again();
-        self.serve();
-    }
-
-    fn upkeep(&mut self) {
-        let settings = Arc::clone(&self.settings);
-        let mut wanted: Vec<(Task, u64)> = vec![
-            (Task::Forget, settings.upkeep.forget.as_millis()),
-            (Task::Prune, settings.upkeep.prune.as_millis()),
-            (Task::Check, settings.upkeep.check.as_millis()),
-        ];
-        wanted.extend(
-            settings
-                .registries
-                .iter()
-                .map(|(n, e)| (Task::Registry(n.clone()), e.every.as_millis())),
-        );
-        wanted.extend(
-            settings
-                .copies
-                .iter()
-                .map(|(n, c)| (Task::Copy(n.clone()), c.rpo.as_millis())),
-        );
-        for (task, every) in wanted {
-            let last = self.last_done.get(&task).copied();
-            self.step(Event::Every {
-                task,
-                every: Some(every),
-                last,
-            });
-        }
-    }
-
-    fn serve(&mut self) {
-        let wanted = self.settings.metrics.listen;
-        if self.serving == wanted {
-            return;
-        }
-        self.serving = wanted;
-        let Some(at) = wanted else { return };
-        let view = Arc::clone(&self.view);
-        let served = serve::serve(at, Arc::clone(&self.stop), move || {
-            metrics::text(&view.lock(), now())
-        });
-        if let Err(why) = served {
-            tracing::error!("figures cannot be served at {at}: {why}");
-        }
-    }
-
     fn folder(&self) -> PathBuf {
         self.options.state.join("objectives")
     }
@@ -492,7 +427,12 @@ impl Loop {
             view.changes = self.changes;
         }
         view.copies = self.settings.copies.keys().cloned().collect();
-        view.registries = self.settings.registries.keys().cloned().collect();
+        let backed_up = self
+            .settings
+            .registries
+            .iter()
+            .filter(|(_, r)| r.every.is_some());
+        view.registries = backed_up.map(|(name, _)| name.clone()).collect();
         view.troubles = self.sender.troubles();
     }
 }

@@ -18,6 +18,7 @@
 //! watched until it ends. Lost records are made again from the vault's points.
 
 pub mod commands;
+mod digest;
 mod error;
 mod follow;
 mod keeper;
@@ -31,10 +32,12 @@ pub mod report;
 mod run;
 mod serve;
 mod settings;
+mod traces;
 mod trying;
 mod view;
 mod wishes;
 
+pub use digest::Digest;
 pub use error::{Error, Result};
 pub use keeper::{Connect, Handle, Keeper, Options, Refused};
 pub use outbox::sentence;

@@ -76,6 +76,21 @@ impl Outbox {
         }
     }
 
+    /// Something that is no job fails, or no more; told once.
+    pub fn state(&mut self, what: &str, why: Option<String>) {
+        match why {
+            Some(why) => self.failed(what, &why),
+            None if self.failing.remove(what) => {
+                self.add(
+                    Level::Recovery,
+                    format!("{what} works again"),
+                    String::new(),
+                );
+            }
+            None => {}
+        }
+    }
+
     /// A capture began.
     pub fn began(&self, job: &Job, sender: &Sender, settings: &Settings) {
         for (_, heartbeat) in switches(job, settings) {
@@ -120,6 +135,14 @@ impl Outbox {
                 }
             };
             sender.beat(heartbeat, beat);
+        }
+    }
+
+    /// Something that nothing else is put together with.
+    pub fn tell(&self, message: &Message, sender: &Sender, settings: &Settings) {
+        tracing::info!("{}", message.title);
+        for target in &settings.targets {
+            sender.tell(target, message.clone());
         }
     }
 

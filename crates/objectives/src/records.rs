@@ -5,7 +5,7 @@
 
 use std::path::{Path, PathBuf};
 
-use lifeboat_plan::schedule::{Job, Work};
+use lifeboat_plan::schedule::{Job, Time, Work};
 use rusqlite::{Connection, OpenFlags, OptionalExtension as _, params};
 
 use crate::{Error, Result};
@@ -13,12 +13,36 @@ use crate::{Error, Result};
 /// So many records stay.
 const KEPT: u64 = 10_000;
 
+const TABLES: &str = "
+    create table if not exists job (
+        id integer primary key, work text not null, over integer not null, record text not null);
+    create index if not exists job_over on job (over) where over = 0;
+    create index if not exists job_work on job (work, id);
+    create table if not exists mark (name text primary key, at integer not null);";
+
+/// Whether a file is damaged, rather than out of reach or without room: only then it is set aside.
+fn is_damage(why: &Error) -> bool {
+    use rusqlite::ErrorCode::{DatabaseCorrupt, NotADatabase};
+    match why {
+        Error::Records(_) => true,
+        Error::Sqlite(why) => {
+            matches!(
+                why.sqlite_error_code(),
+                Some(DatabaseCorrupt | NotADatabase)
+            )
+        }
+        _ => false,
+    }
+}
+
 /// The records.
 pub struct Records {
     db: Connection,
     path: PathBuf,
     /// The file was damaged, and this is why.
     pub begun_anew: Option<String>,
+    /// The file cannot be written, and this is why: records are in memory alone.
+    pub in_memory: Option<String>,
 }
 
 impl Records {
@@ -39,7 +63,9 @@ impl Records {
                 db,
                 path,
                 begun_anew: None,
+                in_memory: None,
             }),
+            Err(why) if !is_damage(&why) => Self::aside(path, why),
             Err(why) => {
                 // Not removed: somebody may want to know what was in it.
                 for end in ["", "-wal", "-shm"] {
@@ -48,15 +74,70 @@ impl Records {
                         fs_err::rename(&from, format!("{}.damaged{end}", path.display()))?;
                     }
                 }
-                let db = Self::connect(&path)?;
-                let why = Some(why.to_string());
-                Ok(Self {
-                    db,
-                    path,
-                    begun_anew: why,
-                })
+                let said = why.to_string();
+                match Self::connect(&path) {
+                    Ok(db) => Ok(Self {
+                        db,
+                        path,
+                        begun_anew: Some(said),
+                        in_memory: None,
+                    }),
+                    Err(why) => Self::aside(path, why),
+                }
             }
         }
+    }
+
+    /// Records in memory alone, where the file cannot be written (a full disk): nothing is protected less because of it.
+    fn aside(path: PathBuf, why: Error) -> Result<Self> {
+        let db = Connection::open_in_memory()?;
+        db.execute_batch(TABLES)?;
+        let records = Self {
+            db,
+            begun_anew: None,
+            in_memory: Some(why.to_string()),
+            path,
+        };
+        for job in records.as_they_lie().unwrap_or_default() {
+            records.put(&job)?;
+        }
+        Ok(records)
+    }
+
+    /// What the file holds, read without the locks and shared memory that a full disk has no room for.
+    fn as_they_lie(&self) -> Result<Vec<Job>> {
+        let place = format!("file:{}?immutable=1", self.path.display());
+        let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_URI;
+        let db = Connection::open_with_flags(place, flags)?;
+        let mut statement = db.prepare("select record from job order by id")?;
+        let texts = statement.query_map([], |row| row.get::<_, String>(0))?;
+        texts.map(|text| read(&text?)).collect()
+    }
+
+    /// Moves records that had to be kept in memory into the file, once it can be written; `true` if it was done now.
+    pub fn settle(&mut self) -> bool {
+        if self.in_memory.is_none() {
+            return false;
+        }
+        let Ok(mut file) = Self::connect(&self.path) else {
+            return false;
+        };
+        if self.move_into(&mut file).is_err() {
+            return false;
+        }
+        self.db = file;
+        self.in_memory = None;
+        true
+    }
+
+    fn move_into(&self, file: &mut Connection) -> Result<()> {
+        let tx = file.transaction()?;
+        for job in self.all()? {
+            let text = serde_json::to_string(&job).map_err(|e| Error::Records(e.to_string()))?;
+            let row = params![signed(job.id), work(&job.work), job.is_over(), text];
+            tx.execute("insert or replace into job values (?1, ?2, ?3, ?4)", row)?;
+        }
+        Ok(tx.commit()?)
     }
 
     /// Opens them to read; `None`: there are none.
@@ -80,6 +161,7 @@ impl Records {
             db,
             path,
             begun_anew: None,
+            in_memory: None,
         }))
     }
 
@@ -92,12 +174,7 @@ impl Records {
         if sound != "ok" {
             return Err(Error::Records(sound));
         }
-        db.execute_batch(
-            "create table if not exists job (
-                id integer primary key, work text not null, over integer not null, record text not null);
-             create index if not exists job_over on job (over) where over = 0;
-             create index if not exists job_work on job (work, id);",
-        )?;
+        db.execute_batch(TABLES)?;
         Ok(db)
     }
 
@@ -172,6 +249,25 @@ impl Records {
         self.select("select record from job order by id limit ?1", i64::MAX)
     }
 
+    /// When something was done last that is no job.
+    pub fn mark(&self, name: &str) -> Result<Option<Time>> {
+        let at = self
+            .db
+            .query_row("select at from mark where name = ?1", [name], |row| {
+                row.get(0)
+            })
+            .optional()?;
+        Ok(at.map(Time))
+    }
+
+    /// Notes that it was done.
+    pub fn set_mark(&self, name: &str, at: Time) -> Result<()> {
+        self.db
+            .prepare_cached("insert or replace into mark values (?1, ?2)")?
+            .execute(params![name, at.0])?;
+        Ok(())
+    }
+
     /// A number that no record has had.
     pub fn next_id(&self) -> Result<u64> {
         let last: Option<i64> = self
@@ -201,7 +297,7 @@ fn work(work: &Work) -> String {
 
 #[cfg(test)]
 mod tests {
-    use lifeboat_plan::schedule::{JobEvent, Outcome, Time};
+    use lifeboat_plan::schedule::{JobEvent, Outcome};
 
     use super::*;
 
@@ -228,7 +324,33 @@ mod tests {
         assert_eq!(records.get(1).unwrap(), Some(one));
         assert_eq!(records.open_jobs().unwrap(), [job(2)]);
         assert_eq!(records.newest(1).unwrap()[0].id, 2);
+        assert_eq!(records.mark("digest").unwrap(), None);
+        records.set_mark("digest", Time(7)).unwrap();
+        records.set_mark("digest", Time(8)).unwrap();
+        assert_eq!(records.mark("digest").unwrap(), Some(Time(8)));
         assert!(Records::look(dir.path()).unwrap().is_some());
+    }
+
+    #[test]
+    fn a_disk_without_room_is_no_damage_and_what_was_kept_in_memory_is_moved() {
+        use rusqlite::ffi::{self, SQLITE_CORRUPT, SQLITE_FULL, SQLITE_IOERR};
+        let of = |code| Error::from(rusqlite::Error::SqliteFailure(ffi::Error::new(code), None));
+        assert!(is_damage(&of(SQLITE_CORRUPT)));
+        assert!(!is_damage(&of(SQLITE_FULL)) && !is_damage(&of(SQLITE_IOERR)));
+        let dir = tempfile::tempdir().unwrap();
+        let records = Records::open(dir.path()).unwrap();
+        records.put(&job(1)).unwrap();
+        drop(records);
+        let path = Records::file(dir.path());
+        let mut records = Records::aside(path, of(SQLITE_FULL)).unwrap();
+        assert!(records.in_memory.is_some());
+        assert_eq!(records.next_id().unwrap(), 2, "it knows what was there");
+        records.put(&job(2)).unwrap();
+        assert!(records.settle());
+        assert!(!records.settle());
+        drop(records);
+        let records = Records::open(dir.path()).unwrap();
+        assert_eq!(records.all().unwrap(), [job(1), job(2)]);
     }
 
     #[test]

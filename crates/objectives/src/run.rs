@@ -69,7 +69,8 @@ impl Files {
     }
 }
 
-/// Runs commands one after the other, in a thread of its own; the first that fails ends the job.
+/// Runs commands one after the other, in a thread of its own. One that fails keeps none of the others back (each is of
+/// another app); one that is stopped ends the job. The job ends as badly as the worst of them.
 pub(crate) fn run(
     job: u64,
     program: Vec<OsString>,
@@ -96,11 +97,12 @@ pub(crate) fn run(
                 (Some(0), worst) => worst,
                 (Some(3), Some(0)) => Some(3),
                 (Some(3), worst) => worst,
-                (code, _) => {
-                    worst = code;
-                    break;
-                }
+                (code, _) => code,
             };
+            // Told to stop, by us or by a person, or killed.
+            if matches!(code, None | Some(130)) {
+                break;
+            }
         }
         let _ = to.send(Msg::Exited(job, worst));
     };

@@ -9,7 +9,7 @@ use lifeboat_notify::{Heartbeat, Target};
 use lifeboat_plan::policy::{self, Period};
 use serde::Deserialize;
 
-use crate::{Error, Result};
+use crate::{Error, Result, digest::Digest};
 
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
@@ -18,9 +18,10 @@ struct File {
     notify: Notify,
     heartbeat: BTreeMap<String, Beats>,
     copy: BTreeMap<String, CopyTo>,
-    registry: BTreeMap<String, Every>,
+    registry: BTreeMap<String, Registry>,
     upkeep: Upkeep,
     metrics: Metrics,
+    digest: Digest,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -48,12 +49,78 @@ pub struct CopyTo {
     pub password_file: Option<PathBuf>,
 }
 
-/// Something that comes again.
+/// A registry.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Registry {
+    /// How often it is backed up; none: it is not, since it lives in the vault (`registry serve --accept`).
+    pub every: Option<Period>,
+    /// Which tags go, and how often that is looked at.
+    pub forget: Option<ForgetTags>,
+}
+
+/// Rules for tags, as `lifeboat registry forget` has them.
 #[derive(Debug, Clone, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Every {
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct ForgetTags {
     /// How often.
     pub every: Period,
+    /// Only of these repositories; none: all.
+    #[serde(default)]
+    pub repo: Vec<String>,
+    /// So many tags of each repository stay.
+    pub keep_last: Option<u32>,
+    /// Tags that are called so stay.
+    #[serde(default)]
+    pub keep_tag: Vec<String>,
+    /// Tags that were pushed or moved within this span stay.
+    pub keep_within: Option<Period>,
+    /// Manifests that never had a tag go as well.
+    #[serde(default)]
+    pub untagged: bool,
+}
+
+impl ForgetTags {
+    /// What `lifeboat registry forget` is told.
+    pub(crate) fn words(&self) -> Vec<String> {
+        let mut words = Vec::new();
+        let mut say = |flag: &str, value: String| words.extend([flag.to_owned(), value]);
+        for pattern in &self.repo {
+            say("--repo", pattern.clone());
+        }
+        if let Some(last) = self.keep_last {
+            say("--keep-last", last.to_string());
+        }
+        for pattern in &self.keep_tag {
+            say("--keep-tag", pattern.clone());
+        }
+        if let Some(within) = self.keep_within {
+            // Never sooner than was said.
+            say(
+                "--keep-within",
+                format!("{}h", within.as_millis().div_ceil(3_600_000)),
+            );
+        }
+        if self.untagged {
+            words.push("--untagged".to_owned());
+        }
+        words
+    }
+
+    fn check(&self, name: &str) -> Result<(), String> {
+        let keeps = self.keep_last.is_some() || self.keep_within.is_some();
+        match self {
+            Self {
+                keep_last: Some(0), ..
+            } => Err(format!(
+                "[registry.\"{name}\".forget] keep-last = 0 would keep nothing; leave it out"
+            )),
+            _ if !keeps && self.keep_tag.is_empty() && !self.untagged => Err(format!(
+                "[registry.\"{name}\".forget] has no rule, which would mean that everything goes; say keep-last, keep-within or keep-tag"
+            )),
+            _ => Ok(()),
+        }
+    }
 }
 
 /// Upkeep of the vault, and how much at a time.
@@ -101,9 +168,11 @@ pub struct Settings {
     /// Further vaults by name.
     pub copies: BTreeMap<String, CopyTo>,
     /// Registries by address.
-    pub registries: BTreeMap<String, Every>,
+    pub registries: BTreeMap<String, Registry>,
     /// Upkeep.
     pub upkeep: Upkeep,
+    /// The weekly digest.
+    pub digest: Digest,
     /// Figures.
     pub metrics: Metrics,
 }
@@ -135,6 +204,7 @@ impl Settings {
             registries: file.registry,
             upkeep: file.upkeep,
             metrics: file.metrics,
+            digest: file.digest,
             ..Self::default()
         };
         for url in &file.notify.urls {
@@ -157,6 +227,23 @@ impl Settings {
                 all.push(Arc::new(Heartbeat::kuma(url).map_err(|e| e.to_string())?));
             }
             settings.heartbeats.insert(app.clone(), all);
+        }
+        for (name, registry) in &settings.registries {
+            match registry {
+                Registry {
+                    every: None,
+                    forget: None,
+                } => {
+                    return Err(format!(
+                        "[registry.\"{name}\"] says nothing; it wants `every`, how often it is backed up, or a section `forget`"
+                    ));
+                }
+                Registry {
+                    forget: Some(forget),
+                    ..
+                } => forget.check(name)?,
+                Registry { .. } => {}
+            }
         }
         if settings.upkeep.captures == 0 {
             return Err("[upkeep] captures = 0 would protect nothing".to_owned());
@@ -190,6 +277,15 @@ mod tests {
             [copy.far]
             to = "sftp:me@far:/vault"
             rpo = "6h"
+            [registry."r:5000"]
+            every = "1d"
+            [registry."r:5000".forget]
+            every = "1d"
+            keep-last = 10
+            keep-tag = ["v*"]
+            keep-within = "90m"
+            [digest]
+            day = "sunday"
             [upkeep]
             captures = 3
         "#;
@@ -197,6 +293,16 @@ mod tests {
         assert_eq!(settings.policies["*"].rpo.unwrap().to_string(), "1h");
         assert_eq!(settings.upkeep.captures, 3);
         assert_eq!(settings.copies["far"].rpo.to_string(), "6h");
+        let forget = settings.registries["r:5000"].forget.as_ref().unwrap();
+        let words = [
+            "--keep-last",
+            "10",
+            "--keep-tag",
+            "v*",
+            "--keep-within",
+            "2h",
+        ];
+        assert_eq!(forget.words(), words);
         assert!(!format!("{settings:?}").contains("s3cret"));
     }
 
@@ -206,6 +312,13 @@ mod tests {
             ("[policy.x]\nrop = \"1h\"", "rop"),
             ("[policy.x]\nrpo = \"soon\"", "`soon` is no length of time"),
             ("[upkeep]\ncaptures = 0", "would protect nothing"),
+            ("[digest]\nday = \"never\"", "no day of the week"),
+            ("[registry.r]", "says nothing"),
+            ("[registry.r.forget]\nevery = \"1d\"", "everything goes"),
+            (
+                "[registry.r.forget]\nevery = \"1d\"\nkeep-last = 0",
+                "would keep nothing",
+            ),
             ("[metrics]\nlisten = \"0.0.0.0:1\"", "no loopback address"),
             (
                 "[notify]\nurls = [\"exec:///bin/x\"]",

@@ -65,6 +65,19 @@ pub struct Unfrozen {
     pub reason: String,
 }
 
+impl FreezePlan {
+    /// The same where nothing may be frozen: `live` as soon as anything writes.
+    #[must_use]
+    pub fn without_freezing(mut self) -> Self {
+        if !self.freeze.is_empty() {
+            self.freeze.clear();
+            self.level = Level::Live;
+            self.reason = "the policy lets nothing be frozen".to_owned();
+        }
+        self
+    }
+}
+
 /// Who stands still, and what that is worth.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FreezePlan {
@@ -299,6 +312,21 @@ mod tests {
             .collect();
         assert_eq!(own, ["db"]);
         assert_eq!(plan.freeze[0].writes, ["/srv/data", "volume db"]);
+    }
+
+    #[test]
+    fn where_nothing_may_be_frozen_it_is_live_as_soon_as_anything_writes() {
+        let mut world = world();
+        world.containers.retain(|c| c.name != "crashing");
+        let found = discover(&world);
+        let app = found.app("db").unwrap();
+        let of =
+            |captured: &Captured| plan(app, &world, captured, &BTreeMap::new()).without_freezing();
+        let all = of(&captured());
+        assert_eq!((all.level, all.freeze.len()), (Level::Live, 0));
+        assert!(all.reason.contains("lets nothing be frozen"));
+        let nothing = of(&Captured::default());
+        assert_eq!((nothing.level, nothing.reason.as_str()), (Level::Crash, ""));
     }
 
     #[test]

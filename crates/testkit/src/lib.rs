@@ -27,6 +27,7 @@ pub mod command;
 pub mod compose;
 pub mod engine;
 pub mod go;
+pub mod grafana;
 
 mod error;
 pub mod host;

@@ -3,6 +3,7 @@
 //! A scenario runs as root in private engines; nothing of the machine is touched. What it made is
 //! taken away at the end, also after a failure, unless `--keep` is given.
 
+mod agent;
 mod first_run;
 mod recover;
 mod registry;
@@ -11,7 +12,7 @@ mod supervise;
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use anyhow::{Result, bail};
 use lifeboat_testkit::{engine, images, packages};
@@ -29,6 +30,9 @@ pub struct Args {
     /// Use this `lifeboat` instead of building one in release
     #[arg(long, value_name = "FILE")]
     program: Option<PathBuf>,
+    /// For how long `agent` keeps the app under load
+    #[arg(long, value_name = "N", default_value_t = 10, value_parser = clap::value_parser!(u64).range(1..))]
+    minutes: u64,
     /// Name the scenarios
     #[arg(long)]
     list: bool,
@@ -45,6 +49,8 @@ pub struct Context {
     pub dir: PathBuf,
     /// Leave the engines running: [`engine::PrivateEngine::detach`].
     pub keep: bool,
+    /// For how long an objective is kept under load.
+    pub load: Duration,
 }
 
 /// One scenario.
@@ -80,6 +86,11 @@ const SCENARIOS: &[Scenario] = &[
         about: "an app is killed, hung and loses its engine, with the engine alone and with the agent",
         run: supervise::run,
     },
+    Scenario {
+        name: "agent",
+        about: "an app is labelled, its RPO kept under load; its vault is taken away, and people are told before the miss",
+        run: agent::run,
+    },
 ];
 
 pub fn run(args: &Args) -> Result<ExitCode> {
@@ -111,6 +122,7 @@ pub fn run(args: &Args) -> Result<ExitCode> {
         lifeboat,
         dir: place.path().to_owned(),
         keep: args.keep,
+        load: Duration::from_secs(60 * args.minutes),
     };
     let done = (scenario.run)(&context);
     if args.keep {

@@ -27,6 +27,12 @@ pub struct AgentArgs {
     #[arg(long)]
     pub all: bool,
 
+    /// Send each job as a trace to this OpenTelemetry collector, by OTLP over HTTP
+    ///
+    /// Without an address it is what OTEL_EXPORTER_OTLP_ENDPOINT says, else http://127.0.0.1:4318.
+    #[arg(long, value_name = "ENDPOINT", num_args = 0..=1, require_equals = true)]
+    pub otlp: Option<Option<String>>,
+
     #[command(flatten)]
     pub api: ApiArgs,
 }

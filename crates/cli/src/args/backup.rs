@@ -1,6 +1,7 @@
 use std::{path::PathBuf, time::Duration};
 
 use clap::{ArgGroup, Args, ValueHint};
+use lifeboat_plan::policy::Consistency;
 
 /// Makes a recovery point of apps, or of plain directories
 ///
@@ -74,6 +75,13 @@ pub struct BackupArgs {
     /// Leave this bind mount out
     #[arg(long = "exclude-bind", value_name = "PATH", conflicts_with = "paths")]
     pub exclude_binds: Vec<String>,
+
+    /// How consistent the points have to be: `live` (nothing is frozen), `crash` or `application`
+    ///
+    /// A point that comes out less consistent is kept, but marked as partial, and the exit code is 4.
+    /// [default: what `lifeboat.consistency` or the settings say of the app, else as good as it gets]
+    #[arg(long, value_name = "LEVEL", conflicts_with = "paths")]
+    pub consistency: Option<Consistency>,
 
     /// Take all images from the engine; ask no registry for the digests that it has served
     #[arg(long, conflicts_with = "paths")]

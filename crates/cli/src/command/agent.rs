@@ -26,11 +26,14 @@ use serde_json::json;
 
 use crate::{
     args::{AgentArgs, AgentCommand, ApiArgs, EventsArgs, MaintenanceArgs},
+    environment,
     exit::{Exit, Failure, Result},
     session::Session,
     signals,
 };
 
+/// Where collectors listen when nothing else is said.
+const COLLECTOR: &str = "http://127.0.0.1:4318";
 /// Between two looks of `--follow`.
 const FOLLOW: Duration = Duration::from_millis(500);
 
@@ -70,7 +73,7 @@ pub fn agent(session: &Session, args: &AgentArgs) -> Result<Exit> {
     let agent = Agent::open(options).map_err(failed)?;
     let reloads = Arc::new(AtomicBool::new(false));
     listen(&agent, settings_file(session), Arc::clone(&reloads))?;
-    let keeper = keeper(session);
+    let keeper = keeper(session, collector(args));
     let shared = Shared::new(Parts {
         agent: agent.handle(),
         keeper: keeper
@@ -178,14 +181,24 @@ fn places(session: &Session, args: &ApiArgs) -> Result<Places> {
     })
 }
 
+/// Where traces go, if they are wanted.
+fn collector(args: &AgentArgs) -> Option<String> {
+    let named = args.otlp.as_ref()?;
+    let known = || environment::collector().unwrap_or_else(|| COLLECTOR.to_owned());
+    Some(named.clone().unwrap_or_else(known))
+}
+
 /// What keeps objectives, once there is a vault. Containers are looked after in any case.
-fn keeper(session: &Session) -> std::result::Result<lifeboat_objectives::Keeper, String> {
+fn keeper(
+    session: &Session,
+    traces: Option<String>,
+) -> std::result::Result<lifeboat_objectives::Keeper, String> {
     if session.settings.vault.is_none() && session.named_vault().is_none() {
         let why = "there is no vault, so nothing is protected: `lifeboat init` makes one; then start the agent again";
         tracing::warn!("{why}");
         return Err(why.to_owned());
     }
-    super::objectives::keeper(session).map_err(|why| {
+    super::objectives::keeper(session, traces).map_err(|why| {
         tracing::error!("objectives are not kept: {why}");
         why.to_string()
     })

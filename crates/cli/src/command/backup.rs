@@ -1,7 +1,8 @@
 //! `backup`: apps one after another, or plain directories.
 
-use std::time::Duration;
+use std::{collections::BTreeMap, time::Duration};
 
+use lifeboat_plan::manifest::Level;
 use lifeboat_recovery::{
     Context,
     files::{self, PathsProtected},
@@ -60,7 +61,12 @@ pub fn run(session: &Session, args: &BackupArgs) -> Result<Exit> {
             "--take-over continues the line of one app; name exactly one",
         ));
     }
-    let ctx = session.context(Some(session.connect()?))?;
+    let engine = session.connect()?;
+    let levels = match args.consistency {
+        Some(_) => BTreeMap::new(),
+        None => super::objectives::levels(session, engine.as_ref())?,
+    };
+    let ctx = session.context(Some(engine))?;
     let apps = if args.all {
         protect::app_names(&ctx)?
     } else {
@@ -76,6 +82,11 @@ pub fn run(session: &Session, args: &BackupArgs) -> Result<Exit> {
     let mut exit = Exit::Done;
     for app in &apps {
         session.reporter.subject(app);
+        let asked = args.consistency.map(Level::from);
+        let options = ProtectOptions {
+            consistency: asked.or_else(|| levels.get(app).copied()),
+            ..options.clone()
+        };
         let done = protect::protect(&ctx, app, &options);
         session.reporter.finish();
         match done {
@@ -105,7 +116,7 @@ pub fn run(session: &Session, args: &BackupArgs) -> Result<Exit> {
     if session.out.is_json() {
         session.out.json(&report)?;
     }
-    if matches!(exit, Exit::Done | Exit::Incomplete) {
+    if matches!(exit, Exit::Done | Exit::Incomplete | Exit::LessConsistent) {
         session.remind_of_sheet();
     }
     Ok(exit)
@@ -127,6 +138,7 @@ fn options(session: &Session, args: &BackupArgs) -> Result<ProtectOptions> {
         exclude_binds: args.exclude_binds.clone(),
         take_over: args.take_over.clone(),
         registries: (!args.engine_images).then(super::registry::of_images),
+        consistency: None,
         retry_lock: session.global.retry_lock,
     })
 }
@@ -150,7 +162,8 @@ fn unique(apps: &[String]) -> Vec<String> {
 }
 
 fn show(session: &Session, protected: &Protected) -> Result<Exit> {
-    for sentence in protected.warnings.iter().chain(&protected.incomplete) {
+    let said = protected.warnings.iter().chain(&protected.incomplete);
+    for sentence in said.chain(&protected.less_consistent) {
         session.reporter.warn_once(sentence);
     }
     if !session.out.is_json() {
@@ -158,11 +171,13 @@ fn show(session: &Session, protected: &Protected) -> Result<Exit> {
             .out
             .text(&render(protected, &session.command_prefix()))?;
     }
-    Ok(if protected.incomplete.is_empty() {
-        Exit::Done
-    } else {
-        Exit::Incomplete
-    })
+    Ok(
+        match (&protected.less_consistent, protected.incomplete.is_empty()) {
+            (Some(_), _) => Exit::LessConsistent,
+            (None, true) => Exit::Done,
+            (None, false) => Exit::Incomplete,
+        },
+    )
 }
 
 fn render(protected: &Protected, program: &str) -> String {
@@ -192,6 +207,9 @@ fn render(protected: &Protected, program: &str) -> String {
             "INCOMPLETE: {} left out",
             human::plural(protected.incomplete.len() as u64, "thing")
         ));
+    }
+    if let (Some(_), Some(asked)) = (&protected.less_consistent, &protected.asked) {
+        parts.push(format!("LESS CONSISTENT THAN ASKED: {asked}"));
     }
     let name = human::escape(name.as_bytes());
     let figures = parts.join(", ");
@@ -281,6 +299,8 @@ mod tests {
             time: "2026-11-22T21:44:45Z".to_owned(),
             level: "crash".to_owned(),
             level_reason: None,
+            asked: None,
+            less_consistent: None,
             stall_seconds: Some(0.2136),
             files: 3412,
             bytes: 1_288_490_188,

@@ -1,15 +1,16 @@
 //! `jobs`, `policy`, `notify`, and what the agent keeps objectives with.
 
-use std::{ffi::OsString, sync::Arc};
+use std::{collections::BTreeMap, ffi::OsString, sync::Arc};
 
 use lifeboat_api::client::Client;
-use lifeboat_engine::DockerEngine;
+use lifeboat_engine::{DockerEngine, Engine};
 use lifeboat_objectives::{
     Keeper, Options, Records, Settings, commands,
     policies::{self, AppPolicy, Where},
     process, try_targets,
 };
 use lifeboat_plan::{
+    manifest::Level,
     schedule::{Job, JobState, Outcome, Time},
     suggest,
 };
@@ -34,7 +35,7 @@ fn failed(error: lifeboat_objectives::Error) -> Failure {
 }
 
 /// What the agent keeps objectives with.
-pub fn keeper(session: &Session) -> Result<Keeper> {
+pub fn keeper(session: &Session, traces: Option<String>) -> Result<Keeper> {
     let asked = Asked {
         engine: session.global.engine.as_deref(),
         context: session.global.context.as_deref(),
@@ -50,6 +51,7 @@ pub fn keeper(session: &Session) -> Result<Keeper> {
         file: file(session),
         program: program(session)?,
         at: place(session),
+        traces,
     };
     Keeper::start(options).map_err(failed)
 }
@@ -316,6 +318,22 @@ pub fn policy(session: &Session, args: &PolicyArgs) -> Result<Exit> {
         session.out.text(&text.join("\n"))?;
     }
     Ok(Exit::Done)
+}
+
+/// The level of consistency that each app's policy asks for. Where the settings cannot be read, what they say does not
+/// hold, which is said; what labels say holds in any case.
+pub fn levels(session: &Session, engine: &dyn Engine) -> Result<BTreeMap<String, Level>> {
+    let settings = Settings::load(&file(session)).unwrap_or_else(|why| {
+        session.reporter.warn_once(&why.to_string());
+        Settings::default()
+    });
+    let set = lifeboat_objectives::set_by_api(&session.places.state);
+    let all = policies::policies(engine, &place(session), &settings.policies, &set);
+    let asked = all.map_err(failed)?.into_iter().filter_map(|app| {
+        let asked = app.policy.consistency?;
+        Some((app.name, asked.value.into()))
+    });
+    Ok(asked.collect())
 }
 
 fn table(all: &[AppPolicy], width: Option<u16>) -> String {

@@ -1,6 +1,16 @@
 //! Objectives kept without anyone watching: labels on a running app, its RPO under load, the vault taken away, the agent
 //! killed.
 
+mod clock;
+mod consistency;
+mod digest;
+mod flood;
+mod idle;
+mod killed;
+mod traces;
+mod upkeep;
+mod wrong;
+
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::TcpListener;
 use std::process::{Child, Command, Stdio};
@@ -56,14 +66,23 @@ struct Agent(Child);
 
 impl Agent {
     fn start(lab: &Lab, engine: &PrivateEngine) -> Self {
+        Self::start_with(lab, engine, &[])
+    }
+
+    fn start_with(lab: &Lab, engine: &PrivateEngine, more: &[&str]) -> Self {
         let log = fs_err::OpenOptions::new()
             .create(true)
             .append(true)
             .open(lab.path("agent.log"))
             .unwrap();
         let mut command: Command = lab.command(Some(engine), &["agent", "-v"]);
+        command.args(more);
         command.stdout(Stdio::null()).stderr(log.into_parts().0);
         Self(command.spawn().unwrap())
+    }
+
+    fn pid(&self) -> u32 {
+        self.0.id()
     }
 
     fn kill(mut self) {

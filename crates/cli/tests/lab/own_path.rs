@@ -60,6 +60,18 @@ fn a_container_that_the_backup_runs_in_is_not_frozen_and_the_point_is_live() {
     assert_eq!(point["level"], "live", "{point:#}");
     let reason = point["level_reason"].as_str().unwrap();
     assert!(reason.contains("manager"), "{reason}");
+    // Where crash is asked for, that is less, with an exit code of its own; the point is kept and marked.
+    let output = inside.args(["--consistency", "crash"]).output().unwrap();
+    assert_eq!(output.status.code(), Some(4), "{output:?}");
+    let report: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    let less = report["protected"][0]["less_consistent"].as_str().unwrap();
+    assert!(
+        less.contains("is live where the policy asks for crash, because manager"),
+        "{less}"
+    );
+    let points = lab.json(None, &["points"], 0);
+    let partial = points["points"].as_array().unwrap().iter();
+    assert_eq!(partial.filter(|point| point["partial"] == true).count(), 1);
     assert!(tiny::runs(&engine, "notes") && tiny::runs(&engine, "manager"));
     engine.destroy().unwrap();
 }

@@ -38,6 +38,9 @@ impl Loop {
     }
 
     pub(super) fn learn(&mut self, job: &Job) {
+        if let (Work::Capture { app }, Some(_)) = (&job.work, &job.point) {
+            self.pointed.insert(app.to_string());
+        }
         if job.outcome() != Some(&Outcome::Done) {
             return;
         }
@@ -80,6 +83,7 @@ impl Loop {
             .apps
             .iter()
             .filter(|a| a.policy.protect.value)
+            .filter(|a| job.work != Work::Upkeep(Task::Forget) || self.pointed.contains(&a.app))
             .cloned()
             .collect();
         let mut commands = commands::commands(&job.work, &self.settings, &protected);
@@ -126,6 +130,9 @@ impl Loop {
     pub(super) fn over(&mut self, job: &Job, began: Option<Time>) {
         self.keep(job);
         self.learn(job);
+        if let Some(traces) = &self.traces {
+            traces.ended(job);
+        }
         let outcome = job.outcome().cloned().unwrap_or(Outcome::Interrupted);
         *self
             .view
@@ -173,11 +180,10 @@ impl Loop {
         self.outbox.ended(job, &self.sender, &self.settings, kept);
     }
 
-    pub(super) fn keep(&self, job: &Job) {
+    pub(super) fn keep(&mut self, job: &Job) {
         // Protecting goes on without a record; the vault knows what was made.
-        if let Err(why) = self.records.put(job) {
-            tracing::error!("job {}: {why}", job.id);
-        }
+        let why = self.records.put(job).err().map(|why| why.to_string());
+        self.unwritten(why);
     }
 }
 
@@ -188,6 +194,7 @@ fn kind(work: &Work) -> &'static str {
         Work::Upkeep(Task::Prune) => "prune",
         Work::Upkeep(Task::Check) => "check",
         Work::Upkeep(Task::Registry(_)) => "registry",
+        Work::Upkeep(Task::ForgetTags(_)) => "registry forget",
         Work::Upkeep(Task::Copy(_)) => "copy",
     }
 }

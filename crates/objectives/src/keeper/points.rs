@@ -15,6 +15,9 @@ use crate::{Error, process, run::Files};
 impl Loop {
     pub(super) fn points(&mut self, points: Vec<Point>) {
         self.knows_points = true;
+        self.pointed
+            .extend(points.iter().map(|point| point.app.clone()));
+        let points: Vec<Point> = points.into_iter().filter(|point| point.usable).collect();
         let mut newest: BTreeMap<String, Time> = BTreeMap::new();
         for point in &points {
             let at = newest.entry(point.app.clone()).or_insert(point.began);
@@ -97,8 +100,7 @@ fn read_points(answer: &str) -> std::result::Result<Vec<Point>, String> {
         .or_else(|| answer.as_array())
         .into_iter()
         .flatten();
-    let usable = points.filter(|point| point["partial"] == false);
-    let read = usable.filter_map(|point| {
+    let read = points.filter_map(|point| {
         let (site, host, app) = (
             point["site"].as_str()?,
             point["host"].as_str()?,
@@ -107,6 +109,7 @@ fn read_points(answer: &str) -> std::result::Result<Vec<Point>, String> {
         Some(Point {
             app: format!("{site}/{host}/{app}"),
             id: point["id"].as_str()?.to_owned(),
+            usable: point["partial"] == false,
             began: Time::of(point["time"].as_str()?.parse().ok()?),
         })
     });

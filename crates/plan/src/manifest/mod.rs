@@ -64,6 +64,9 @@ impl std::fmt::Display for Level {
 pub struct Consistency {
     /// The level reached.
     pub level: Level,
+    /// The level that the policy asked for; `None`: nobody asked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub asked: Option<Level>,
     /// Why it is no better, one sentence; empty if there is nothing to say.
     #[serde(default)]
     pub reason: String,
@@ -84,6 +87,25 @@ pub struct Consistency {
     /// Passes before the freeze.
     #[serde(default)]
     pub passes: u32,
+}
+
+impl Consistency {
+    /// A sentence where the point is less consistent than was asked for.
+    #[must_use]
+    pub fn shortfall(&self) -> Option<String> {
+        let asked = self.asked.filter(|asked| *asked > self.level)?;
+        let because = match self.reason.as_str() {
+            "" if asked == Level::Application => {
+                ", because nothing here makes the application take part"
+            }
+            "" => "",
+            reason => &format!(", because {}", reason.trim_end_matches('.')),
+        };
+        Some(format!(
+            "the point is {} where the policy asks for {asked}{because}; it does not count as usable",
+            self.level
+        ))
+    }
 }
 
 /// The manifest of one recovery point of one app.
@@ -216,10 +238,10 @@ impl Manifest {
         validate::validate(self)
     }
 
-    /// `true` if something is missing that nobody decided to leave out.
+    /// `true` if something is missing that nobody decided to leave out, or if it is less consistent than was asked for.
     #[must_use]
     pub fn is_partial(&self) -> bool {
-        self.left_out.iter().any(|l| !l.decided)
+        self.left_out.iter().any(|l| !l.decided) || self.consistency.shortfall().is_some()
     }
 }
 

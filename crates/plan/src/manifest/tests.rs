@@ -104,6 +104,30 @@ fn undecided_omissions_make_it_partial() {
 }
 
 #[test]
+fn less_consistent_than_asked_is_partial_and_says_why() {
+    let asked = |level: &str, reached: &str, reason: &str| {
+        let mut sample = with("/consistency/level", json!(reached));
+        sample["consistency"]["asked"] = json!(level);
+        sample["consistency"]["reason"] = json!(reason);
+        read(&sample).unwrap()
+    };
+    for (level, reached) in [("live", "live"), ("live", "crash"), ("crash", "crash")] {
+        let manifest = asked(level, reached, "");
+        assert!(!manifest.is_partial(), "{level} {reached}");
+        assert_eq!(manifest.consistency.shortfall(), None);
+    }
+    let manifest = asked("crash", "live", "x writes volume y.");
+    assert!(manifest.is_partial());
+    assert_eq!(
+        manifest.consistency.shortfall().unwrap(),
+        "the point is live where the policy asks for crash, because x writes volume y; it does not count as usable"
+    );
+    let manifest = asked("application", "crash", "");
+    let said = manifest.consistency.shortfall().unwrap();
+    assert!(said.contains("makes the application take part"), "{said}");
+}
+
+#[test]
 fn hostile_manifests_are_refused() {
     let hostile = [
         ("/binds/0/source", json!("srv/shop")),

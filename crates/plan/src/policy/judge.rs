@@ -6,7 +6,7 @@
 
 use jiff::{Timestamp, tz::TimeZone};
 
-use super::{Period, Policy};
+use super::{Consistency, Period, Policy};
 use crate::app::Note;
 
 /// Below this nothing is promised: a capture reads the engine, freezes and commits.
@@ -55,6 +55,14 @@ pub(super) fn contradictions(policy: &mut Policy, zone: &TimeZone, now: Timestam
                 schedule.value, schedule.origin, window.value, window.origin
             ));
         }
+    }
+    if let Some(said) = &policy.consistency
+        && said.value == Consistency::Application
+    {
+        say.push(format!(
+            "consistency application ({}) cannot be reached yet, since no database is asked to take part: each point is kept, but counts as incomplete and never for the RPO",
+            said.origin
+        ));
     }
     if let Some(rto) = &policy.rto
         && rto.value < Period::seconds(1)

@@ -7,13 +7,13 @@ use std::str::FromStr;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use super::{Cron, Period, Retain, Windows};
-use crate::identity::AppIdentity;
+use crate::{identity::AppIdentity, manifest::Level};
 
 /// The level that points should reach.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Consistency {
-    /// Read while it ran.
+    /// Read while it runs: nothing is ever frozen.
     Live,
     /// One instant over all that writes.
     Crash,
@@ -21,11 +21,13 @@ pub enum Consistency {
     Application,
 }
 
-impl Consistency {
-    /// Whether a point of this level (as the manifest names it) is enough.
-    #[must_use]
-    pub fn is_met_by(self, level: &str) -> bool {
-        level.parse::<Self>().is_ok_and(|reached| reached >= self)
+impl From<Consistency> for Level {
+    fn from(asked: Consistency) -> Self {
+        match asked {
+            Consistency::Live => Self::Live,
+            Consistency::Crash => Self::Crash,
+            Consistency::Application => Self::Application,
+        }
     }
 }
 

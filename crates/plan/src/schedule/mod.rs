@@ -115,6 +115,8 @@ pub enum Task {
     Check,
     /// Back up a registry.
     Registry(String),
+    /// Take tags that no rule keeps out of a registry in the vault.
+    ForgetTags(String),
     /// Copy to a further vault.
     Copy(String),
 }

@@ -111,6 +111,8 @@ pub fn commit(
         time: timestamp(parts.began).to_rfc3339(),
         level: manifest.consistency.level.to_string(),
         level_reason: Some(manifest.consistency.reason.clone()).filter(|r| !r.is_empty()),
+        asked: manifest.consistency.asked.map(|asked| asked.to_string()),
+        less_consistent: manifest.consistency.shortfall(),
         stall_seconds: parts.instant.stall.map(|stall| stall.as_secs_f64()),
         files: total.files_total,
         bytes: total.bytes_total,
@@ -169,6 +171,7 @@ fn manifest(
         engine: (&parts.inventory.engine).into(),
         consistency: Consistency {
             level: instant.level,
+            asked: parts.options.consistency,
             reason: instant.reason.clone(),
             provider: instant.provider.to_owned(),
             stall_ns: instant

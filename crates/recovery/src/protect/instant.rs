@@ -46,8 +46,12 @@ pub fn reach(
     inventory: &Inventory,
     sources: &[DataSource],
     passes: &mut Passes<'_>,
+    asked: Option<Level>,
 ) -> Result<Reached> {
-    let freezing = freeze_plan(ctx, app, inventory, sources)?;
+    let freezing = match freeze_plan(ctx, app, inventory, sources)? {
+        plan if asked == Some(Level::Live) => plan.without_freezing(),
+        plan => plan,
+    };
     if freezing.freeze.is_empty() {
         ctx.progress.step("last-pass");
         passes.last_pass()?;

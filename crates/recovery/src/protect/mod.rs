@@ -165,7 +165,14 @@ fn protect_app(ctx: &Context, app: &str, options: &ProtectOptions) -> Result<Pro
     )?;
     passes.threads = options.read_concurrency;
     passes.until_settled()?;
-    let instant = instant::reach(ctx, app, &inventory, &sources, &mut passes)?;
+    let instant = instant::reach(
+        ctx,
+        app,
+        &inventory,
+        &sources,
+        &mut passes,
+        options.consistency,
+    )?;
     warnings.extend(removed_meanwhile(engine.as_ref(), app)?);
     let passes_made = passes.made;
     let bytes_read = passes.bytes_read;

@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use lifeboat_plan::{app::App, identity::AppIdentity};
+use lifeboat_plan::{app::App, identity::AppIdentity, manifest::Level};
 use lifeboat_vault::id::SnapshotId;
 use serde::Serialize;
 
@@ -29,6 +29,8 @@ pub struct ProtectOptions {
     pub take_over: Option<String>,
     /// Where images are looked for before the engine is asked for them; `None`: nowhere.
     pub registries: Option<super::Registries>,
+    /// The level that is asked for; `None`: as good as it gets. At `live` nothing is frozen.
+    pub consistency: Option<Level>,
     /// Wait so long for a vault that somebody else holds.
     pub retry_lock: std::time::Duration,
 }
@@ -46,6 +48,10 @@ pub struct Protected {
     pub level: String,
     /// Why not better, if so.
     pub level_reason: Option<String>,
+    /// The level that was asked for; `None`: nobody asked.
+    pub asked: Option<String>,
+    /// A sentence where the point is less consistent than that. It means exit code 4, and the point counts as partial.
+    pub less_consistent: Option<String>,
     /// How long the app could not write because of us, seconds; `None` if it was not frozen.
     pub stall_seconds: Option<f64>,
     /// Files seen.

@@ -171,6 +171,24 @@ impl SampleApp {
         Ok(fs::remove_dir_all(&self.dir)?)
     }
 
+    /// Labels the app as it runs: the web front is made again with these labels, as Docker Compose does after its file
+    /// was changed. The other containers and all data stay as they are.
+    pub fn label(&self, engine: &PrivateEngine, labels: &[(&str, &str)]) -> Result<()> {
+        let api = engine.api();
+        let mut definitions = self.definitions().into_iter();
+        let Some((name, mut definition)) = definitions.find(|(name, _)| *name == WEB) else {
+            return Err(Error::malformed("the sample app", WEB));
+        };
+        for (label, value) in labels {
+            definition["Labels"][label] = json!(value);
+        }
+        api.delete(&format!("/containers/{name}?force=1"))?;
+        api.create_container(name, &definition)?;
+        self.connect_web(&api)?;
+        api.post(&format!("/containers/{name}/start"), &Value::Null)?;
+        Ok(())
+    }
+
     fn make_files(&self) -> Result<()> {
         for part in ["acked", "web", "project"] {
             fs::create_dir_all(self.dir.join(part))?;

@@ -6,6 +6,7 @@
 
 mod azurite;
 mod between;
+mod collector;
 mod gcs;
 mod grpc;
 mod registry;
@@ -22,6 +23,7 @@ use fs_err as fs;
 
 pub use azurite::AzuriteServer;
 pub use between::{Answer, Between, Then};
+pub use collector::Collector;
 pub use gcs::GcsStandIn;
 pub use grpc::grpc_health;
 pub use registry::{RegistryOptions, RegistryServer};
@@ -44,6 +46,8 @@ pub const TOOLS: &[&GoTool] = &[
     &registry::DISTRIBUTION,
     &crate::restic::RESTIC,
     &grpc::HEALTH,
+    &collector::COLLECTOR,
+    &crate::grafana::SCHEMA,
 ];
 
 /// From the distribution, to be probed: they run in containers that see this machine's programs.

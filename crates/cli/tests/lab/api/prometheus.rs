@@ -90,6 +90,26 @@ impl Prometheus {
     }
 }
 
+/// Grafana is not to be had here; its own library reads the dashboard strictly instead.
+#[test]
+fn the_dashboard_is_one_by_grafanas_own_schema() {
+    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../deploy/grafana/lifeboat.json");
+    let dashboard: Value = serde_json::from_slice(&fs_err::read(&file).unwrap()).unwrap();
+    let panels = dashboard["panels"].as_array().unwrap().len();
+    assert_eq!(lifeboat_testkit::grafana::check(&file).unwrap(), panels);
+    // A slip is found, in a panel as well.
+    let dir = tempfile::tempdir().unwrap();
+    let wrong = dir.path().join("wrong.json");
+    let mut slipped = dashboard;
+    slipped["panels"][0]["tittle"] = json!("x");
+    slipped["panels"][6]["gridPos"]["w"] = json!("wide");
+    fs_err::write(&wrong, slipped.to_string()).unwrap();
+    let said = lifeboat_testkit::grafana::check(&wrong)
+        .unwrap_err()
+        .to_string();
+    assert!(said.contains("tittle") && said.contains("gridPos.w"), "{said}");
+}
+
 #[test]
 fn soak_prometheus_reads_figures_and_its_rules_fire() {
     let served = Served::start(&[], "");

@@ -1,0 +1,83 @@
+//! Traces by OTLP, as the project's own collector receives them.
+
+use lifeboat_testkit::{images, server::Collector};
+use serde_json::{Value, json};
+
+use super::{Agent, app, captures, jobs, until};
+use crate::support::Lab;
+
+/// All spans of all batches.
+fn spans(collector: &Collector) -> Vec<Value> {
+    let batches = collector.batches().unwrap();
+    let list = |value: &Value, key: &str| value[key].as_array().cloned().unwrap_or_default();
+    let resources = batches
+        .iter()
+        .flat_map(|batch| list(batch, "resourceSpans"));
+    let scopes = resources.flat_map(|resource| list(&resource, "scopeSpans"));
+    scopes.flat_map(|scope| list(&scope, "spans")).collect()
+}
+
+fn nanos(span: &Value, key: &str) -> i64 {
+    span[key].as_str().unwrap().parse().unwrap()
+}
+
+#[test]
+fn a_job_and_its_phases_are_spans_in_a_real_collector() {
+    let lab = Lab::new();
+    let engine = lab.engine("a");
+    images::busybox().unwrap().load(&engine).unwrap();
+    lab.init();
+    let collector = Collector::start(&lab.path("collector")).unwrap();
+    app(&engine, "notes", &json!({"lifeboat.rpo": "1h"}));
+    let flag = format!("--otlp={}", collector.endpoint());
+    let agent = Agent::start_with(&lab, &engine, &[&flag]);
+    until(60, "a point", &lab, || !captures(&lab, "/notes").is_empty());
+    let is_root = |span: &&Value| span["name"] == "capture default/lab/notes";
+    until(30, "its span", &lab, || {
+        spans(&collector).iter().any(|span| is_root(&span))
+    });
+    let spans = spans(&collector);
+    let root = spans.iter().find(is_root).unwrap();
+    let attribute = |key: &str| {
+        let all = root["attributes"].as_array().unwrap();
+        let found = all
+            .iter()
+            .find(|attribute| attribute["key"] == key)
+            .unwrap();
+        found["value"].clone()
+    };
+    assert_eq!(attribute("lifeboat.outcome")["stringValue"], "done");
+    let job = &jobs(&lab)[0];
+    assert_eq!(attribute("lifeboat.point")["stringValue"], job["point"]);
+    // Each phase of the record, within the job and in its time.
+    let parts: Vec<&Value> = spans
+        .iter()
+        .filter(|span| span["parentSpanId"] == root["spanId"])
+        .collect();
+    let names: Vec<&str> = parts
+        .iter()
+        .map(|span| span["name"].as_str().unwrap())
+        .collect();
+    let phases = job["phases"].as_array().unwrap();
+    assert_eq!(parts.len(), phases.len(), "{names:?}");
+    for name in ["precopy", "frozen", "commit"] {
+        assert!(names.contains(&name), "{names:?}");
+    }
+    for span in &parts {
+        assert_eq!(span["traceId"], root["traceId"]);
+        assert!(nanos(span, "startTimeUnixNano") >= nanos(root, "startTimeUnixNano"));
+        assert!(nanos(span, "endTimeUnixNano") <= nanos(root, "endTimeUnixNano"));
+    }
+    agent.kill();
+
+    // A collector that is away holds nothing up.
+    drop(collector);
+    let agent = Agent::start_with(&lab, &engine, &["--otlp=http://127.0.0.1:9"]);
+    let made = captures(&lab, "/notes").len();
+    app(&engine, "more", &json!({"lifeboat.rpo": "1h"}));
+    until(60, "a point of another", &lab, || {
+        !captures(&lab, "/more").is_empty()
+    });
+    assert_eq!(captures(&lab, "/notes").len(), made);
+    agent.kill();
+}
