@@ -50,6 +50,8 @@ pub const MACHINE_IDENTITY: &str = "LIFEBOAT_MACHINE_IDENTITY";
 pub const OTHER: &str = "LIFEBOAT_TO_";
 /// File that a job of the agent says its progress in.
 pub const PROGRESS: &str = lifeboat_objectives::progress::VARIABLE;
+/// File that a job of the agent writes its answer to as JSON, where it prints it for people.
+pub const ANSWER: &str = lifeboat_objectives::progress::ANSWER;
 /// Set to anything: no colours.
 pub const NO_COLOR: &str = "NO_COLOR";
 /// Crash tests: the step, `STEP[:N]`, at which the program kills itself.
@@ -95,6 +97,11 @@ pub fn docker() -> DockerEnvironment {
 /// File that a job says its progress in, if it is one of an agent.
 pub fn progress() -> Option<PathBuf> {
     var(PROGRESS).map(PathBuf::from)
+}
+
+/// File that a job puts its answer into beside what it prints, if it is one of an agent.
+pub fn answer() -> Option<PathBuf> {
+    var(ANSWER).map(PathBuf::from)
 }
 
 /// Whether colours are wanted.

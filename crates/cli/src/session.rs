@@ -308,6 +308,21 @@ impl Session {
         which(&asked, &environment::docker())
     }
 
+    /// What this run reaches, for those who do it in its place.
+    pub fn reach(&self) -> Result<lifeboat_api::model::Reach> {
+        let named = |flag: &Option<String>, remembered: &Option<String>| {
+            let flag = flag.clone().filter(|name| !name.is_empty());
+            flag.or_else(|| remembered.clone()).unwrap_or_default()
+        };
+        let site = named(&self.global.site, &self.settings.site);
+        let host = named(&self.global.host, &self.settings.host);
+        Ok(lifeboat_api::model::Reach {
+            vault: shown(&self.vault_location()),
+            engine: self.endpoint()?.to_string(),
+            at: format!("{site}/{host}"),
+        })
+    }
+
     /// Everything that a use case needs. From here on a signal stops the work cleanly.
     pub fn context(&self, engine: Option<Arc<dyn Engine>>) -> Result<Context> {
         let (vault, spool) = match &engine {

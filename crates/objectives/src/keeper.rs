@@ -2,6 +2,7 @@
 
 mod handle;
 mod jobs;
+mod orders;
 mod points;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -15,8 +16,8 @@ use std::time::{Duration, Instant};
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, unbounded};
 use lifeboat_engine::Engine;
 use lifeboat_plan::schedule::{
-    AlertKind, Effect, Ended, Event, Job, JobEvent, Limits, Outcome, Plan, Scheduler, Task, Time,
-    Work, job::Owner,
+    AlertKind, Effect, Ended, Event, Job, JobEvent, Limits, Order, Outcome, Plan, Scheduler, Task,
+    Time, Work, job::Owner,
 };
 use parking_lot::Mutex;
 
@@ -123,6 +124,7 @@ impl Keeper {
             folder,
             program: options.program.clone(),
             lookups: Arc::default(),
+            connect: Arc::clone(&options.connect),
         };
         Ok(Self {
             to,
@@ -186,6 +188,8 @@ struct Loop {
     jobs: BTreeMap<u64, Job>,
     /// Asked of an agent before this one, and not begun.
     queued: Vec<(u64, Work)>,
+    /// Orders that have not begun, the oldest first.
+    orders: Vec<(u64, Order)>,
     /// The newest usable point of each app, and how long its capture took.
     known: BTreeMap<String, (Time, Option<u64>)>,
     planned: BTreeSet<String>,
@@ -231,6 +235,7 @@ impl Loop {
             changes: 0,
             jobs: BTreeMap::new(),
             queued: Vec::new(),
+            orders: Vec::new(),
             known: BTreeMap::new(),
             planned: BTreeSet::new(),
             told: BTreeMap::new(),
@@ -255,6 +260,7 @@ impl Loop {
 
     fn run(&mut self, from: &Receiver<Msg>, turned: &Mutex<Instant>) {
         self.ask_for_points(Duration::ZERO);
+        self.begin_orders();
         loop {
             *turned.lock() = Instant::now();
             let wait = self.wait();

@@ -19,6 +19,7 @@
 
 pub mod commands;
 mod error;
+mod flow;
 mod follow;
 mod keeper;
 pub mod metrics;
@@ -28,6 +29,7 @@ pub mod process;
 pub mod progress;
 mod records;
 pub mod report;
+mod results;
 mod run;
 mod serve;
 mod settings;
@@ -36,9 +38,11 @@ mod view;
 mod wishes;
 
 pub use error::{Error, Result};
+pub use flow::Flow;
 pub use keeper::{Connect, Handle, Keeper, Options, Refused};
 pub use outbox::sentence;
 pub use records::Records;
+pub use results::Said;
 pub use settings::Settings;
 pub use trying::try_targets;
 pub use view::{AppView, View};

@@ -163,7 +163,7 @@ fn switches<'s>(
 ) -> impl Iterator<Item = (bool, &'s std::sync::Arc<lifeboat_notify::Heartbeat>)> {
     let app = match &job.work {
         Work::Capture { app } => Some(app.to_string()),
-        Work::Upkeep(_) => None,
+        Work::Upkeep(_) | Work::Order(_) => None,
     };
     settings.heartbeats.iter().flat_map(move |(name, beats)| {
         let is = app

@@ -95,6 +95,8 @@ pub fn run(session: &Session, args: &BackupArgs) -> Result<Exit> {
     }
     if session.out.is_json() {
         session.out.json(&report)?;
+    } else {
+        session.out.aside(&report);
     }
     if matches!(exit, Exit::Done | Exit::Incomplete) {
         session.remind_of_sheet();

@@ -8,7 +8,7 @@ use super::{Loop, Msg, now};
 use crate::{
     Result, commands,
     policies::AppPolicy,
-    process, progress,
+    process, progress, results,
     run::{self, Files},
 };
 
@@ -20,7 +20,10 @@ impl Loop {
         }
         for mut job in self.records.open_jobs()? {
             if job.state == JobState::Queued {
-                self.queued.push((job.id, job.work));
+                match job.work {
+                    Work::Order(order) => self.orders.push((job.id, order)),
+                    work => self.queued.push((job.id, work)),
+                }
             } else if job.owner != process::own() && process::lives(job.owner) {
                 tracing::info!(
                     "job {} ({}) of an agent before this one still runs",
@@ -45,32 +48,37 @@ impl Loop {
             .ended
             .zip(job.began)
             .map(|(ended, began)| ended.since(began));
-        match &job.work {
-            Work::Capture { app } => {
-                if let (Some(began), Some(took)) = (job.began, took) {
-                    self.known.insert(app.to_string(), (began, Some(took)));
-                    self.last
-                        .insert(app.to_string(), (took, job.stall, job.bytes, job.added));
-                }
-            }
-            Work::Upkeep(task) => {
-                self.last_done
-                    .insert(task.clone(), job.began.unwrap_or(job.queued));
-            }
+        if let Work::Upkeep(task) = &job.work {
+            self.last_done
+                .insert(task.clone(), job.began.unwrap_or(job.queued));
+        }
+        if let (Some(app), Some(began), Some(took)) =
+            (commands::captures(&job.work), job.began, took)
+        {
+            self.known.insert(app.to_owned(), (began, Some(took)));
+            let figures = (took, job.stall, job.bytes, job.added);
+            self.last.insert(app.to_owned(), figures);
         }
     }
 
     pub(super) fn start(&mut self, id: u64, work: Work) {
-        // The schedule never starts an app twice; what an agent before this one started, it does not know.
+        let asked = self.records.get(id).ok().flatten();
+        // The schedule never starts an app twice; what an agent before this one started, it does not know, nor what was
+        // ordered: an app that is just being restored is captured afterwards.
         let mut running = self.jobs.values();
-        if let Some(other) = running.find(|job| job.work == work) {
-            let why = format!("the same is under way already, as job {}", other.id);
+        let about = commands::about(&work).filter(|_| asked.is_none());
+        let other = running.find(|job| {
+            let same = job.work == work && !matches!(work, Work::Order(_));
+            same || about.is_some_and(|app| commands::about(&job.work) == Some(app))
+        });
+        if let Some(other) = other {
+            let why = format!("job {} is at it already", other.id);
             self.close_queued(id, &why);
             let _ = self.to.send(Msg::Busy(id));
             return;
         }
         let mut job = Job::new(id, work, process::own(), now());
-        if let Ok(Some(asked)) = self.records.get(id) {
+        if let Some(asked) = asked {
             job.queued = asked.queued;
         }
         job.step(now(), JobEvent::Phase("run".to_owned()));
@@ -82,8 +90,8 @@ impl Loop {
             .filter(|a| a.policy.protect.value)
             .cloned()
             .collect();
-        let commands = commands::commands(&job.work, &self.settings, &protected);
         let files = Files::of(&self.folder(), id);
+        let commands = commands::commands(&job.work, &self.settings, &protected, &files.given);
         files.remove();
         self.jobs.insert(id, job);
         run::run(
@@ -104,7 +112,11 @@ impl Loop {
         for line in files.log() {
             job.step(now(), JobEvent::Said(line));
         }
-        let (outcome, began) = commands::ended(job, code, &files.answer());
+        let code = code.or_else(|| progress::exit_code(&files.progress));
+        let (outcome, began) = commands::ended(job, code, &files.record());
+        if let Work::Order(_) = job.work {
+            results::keep(&self.folder(), job.id, &files.said(code));
+        }
         job.step(now(), JobEvent::Ended(outcome));
         // The time that the point bears, which is what its age is counted from.
         if began.is_some() {
@@ -112,6 +124,7 @@ impl Loop {
         }
         self.keep(job);
         files.remove();
+        files.remove_given();
         began
     }
 
@@ -125,12 +138,12 @@ impl Loop {
             .ended
             .entry((kind(&job.work).to_owned(), outcome.word()))
             .or_default() += 1;
-        if let Work::Capture { app } = &job.work {
+        if let Some(app) = commands::captures(&job.work) {
             let failures = self.failures.entry(app.to_string()).or_default();
             match &outcome {
                 Outcome::Done => {
                     *failures = 0;
-                    self.why.remove(&**app);
+                    self.why.remove(app);
                 }
                 Outcome::Failed { why } => {
                     *failures += 1;
@@ -149,10 +162,11 @@ impl Loop {
             _ => Ended::Failed,
         };
         self.step(Event::Ended { job: job.id, ended });
-        // A job of an agent before this one is none of this schedule's.
-        if let (Work::Capture { app }, Some(began)) = (&job.work, began) {
+        self.begin_orders();
+        // A job of an agent before this one is none of this schedule's, nor is an order.
+        if let (Some(app), Some(began)) = (commands::captures(&job.work), began) {
             self.step(Event::Point {
-                app: Arc::clone(app),
+                app: Arc::from(app),
                 began,
                 took: None,
             });
@@ -181,5 +195,6 @@ fn kind(work: &Work) -> &'static str {
         Work::Upkeep(Task::Check) => "check",
         Work::Upkeep(Task::Registry(_)) => "registry",
         Work::Upkeep(Task::Copy(_)) => "copy",
+        Work::Order(_) => "order",
     }
 }

@@ -118,6 +118,7 @@ impl Scheduler {
                 }
             }
             Work::Upkeep(task) => self.upkeep.ask(task, job, self.now),
+            Work::Order(_) => {}
         }
     }
 
@@ -395,6 +396,7 @@ impl Scheduler {
             Work::Capture { app } => self.apps.contains_key(app),
             Work::Upkeep(Task::Copy(vault)) => self.copies.contains_key(vault),
             Work::Upkeep(task) => self.upkeep.knows(task),
+            Work::Order(_) => false,
         }
     }
 
@@ -405,6 +407,7 @@ impl Scheduler {
             Work::Capture { app } => self.apps.get(app)?.asked,
             Work::Upkeep(Task::Copy(vault)) => self.copies.get(vault)?.asked(),
             Work::Upkeep(task) => self.upkeep.asked(task),
+            Work::Order(_) => None,
         }
     }
 

@@ -3,6 +3,7 @@
 mod access;
 mod doing;
 mod prometheus;
+mod restoring;
 mod soak;
 mod wrong;
 
@@ -221,6 +222,7 @@ impl Served {
         let body = json!({
             "Image": "lifeboat/busybox:latest",
             "Cmd": ["sh", "-c", format!("{script}; sleep 1000")],
+            "Env": ["DB_PASSWORD=s3cret"],
             "Labels": labels,
             "HostConfig": {"Binds": [format!("{name}_data:/data")]},
         });
