@@ -35,5 +35,6 @@ pub mod settings;
 mod shared;
 
 pub use error::{Error, Result};
-pub use routes::document;
+pub use order::app_of;
+pub use routes::{Outcome, document};
 pub use shared::{Parts, Shared};

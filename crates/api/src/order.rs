@@ -94,6 +94,11 @@ fn sound<'v>(name: &str, value: &'v str) -> Result<&'v str, Problem> {
 /// # Errors
 /// It is none of these.
 pub fn reference(text: &str) -> Result<String, Problem> {
+    if text.is_empty() {
+        return Err(Problem::bad(
+            "`point` is missing: an app, APP@ID, an id, or `latest`",
+        ));
+    }
     let is_id = |id: &str| {
         id == "latest" || (4..=64).contains(&id.len()) && id.bytes().all(|b| b.is_ascii_hexdigit())
     };
@@ -115,6 +120,7 @@ pub fn reference(text: &str) -> Result<String, Problem> {
 }
 
 /// The app's own name in a reference; none: the reference is an id.
+#[must_use]
 pub fn app_of(reference: &str) -> Option<&str> {
     let app = reference.split('@').next()?;
     let is_id = app == "latest" || app.len() >= 8 && app.bytes().all(|b| b.is_ascii_hexdigit());

@@ -91,8 +91,8 @@ impl Settings {
             match unknown {
                 Some(field) => format!(
                     "[api] has no `{field}`{}{}",
-                    at(e.span()),
-                    suggest::sentence(&suggest::suggest(field, FIELDS))
+                    suggest::sentence(&suggest::suggest(field, FIELDS)),
+                    at(e.span())
                 ),
                 None => format!("[api]: {}{}", e.message(), at(e.span())),
             }
@@ -166,7 +166,7 @@ mod tests {
         for (text, why) in [
             (
                 "[api]\nlisen = \"x\"",
-                "[api] has no `lisen` (line 2); did you mean `listen`?",
+                "[api] has no `lisen` (did you mean `listen`?) (line 2)",
             ),
             (
                 "\n[appi]\nlisten = \"x\"",

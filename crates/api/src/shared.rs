@@ -174,13 +174,23 @@ impl Shared {
         args: &[&str],
         given: Option<Vec<u8>>,
     ) -> Result<objectives::Said, Problem> {
+        self.say_as(args, false, given).await
+    }
+
+    /// The same, for people or for programs.
+    pub(crate) async fn say_as(
+        self: &Arc<Self>,
+        args: &[&str],
+        text: bool,
+        given: Option<Vec<u8>>,
+    ) -> Result<objectives::Said, Problem> {
         let keeper = self.keeper()?.clone();
         let args: Vec<String> = args.iter().map(|arg| (*arg).to_owned()).collect();
         // Each is a process: not more of them than this machine bears.
         let place = self.lookups.acquire().await;
         let said = tokio::task::spawn_blocking(move || {
             let args: Vec<&str> = args.iter().map(String::as_str).collect();
-            keeper.said(&args, given.as_deref())
+            keeper.said(&args, text, given.as_deref())
         });
         let said = said.await;
         drop(place);

@@ -52,6 +52,10 @@ pub const OTHER: &str = "LIFEBOAT_TO_";
 pub const PROGRESS: &str = lifeboat_objectives::progress::VARIABLE;
 /// File that a job of the agent writes its answer to as JSON, where it prints it for people.
 pub const ANSWER: &str = lifeboat_objectives::progress::ANSWER;
+/// Set to anything: commands do their work themselves, also where an agent could (`--no-agent`).
+pub const NO_AGENT: &str = "LIFEBOAT_NO_AGENT";
+/// Socket of the agent that is asked (`--agent-socket`).
+pub const AGENT_SOCKET: &str = "LIFEBOAT_AGENT_SOCKET";
 /// Set to anything: no colours.
 pub const NO_COLOR: &str = "NO_COLOR";
 /// Crash tests: the step, `STEP[:N]`, at which the program kills itself.
@@ -97,6 +101,16 @@ pub fn docker() -> DockerEnvironment {
 /// File that a job says its progress in, if it is one of an agent.
 pub fn progress() -> Option<PathBuf> {
     var(PROGRESS).map(PathBuf::from)
+}
+
+/// Whether no agent is to do the work of a command: nobody wants it, this is an agent's job itself, or a test of a crash.
+pub fn no_agent() -> bool {
+    #[cfg(debug_assertions)]
+    let tested = [TEST_KILL_AT, TEST_LOG_STEPS, TEST_CLOCK_AHEAD];
+    #[cfg(not(debug_assertions))]
+    let tested: [&str; 0] = [];
+    let own = [NO_AGENT, PROGRESS, PASSWORD, PASSWORD_FILE];
+    own.iter().chain(&tested).any(|name| var(name).is_some())
 }
 
 /// File that a job puts its answer into beside what it prints, if it is one of an agent.

@@ -29,6 +29,7 @@ use crate::{
     metrics,
     outbox::Outbox,
     policies::{AppPolicy, Where},
+    run::Files,
     serve,
     view::{AppView, View},
     wishes::ApiWishes,
@@ -190,6 +191,8 @@ struct Loop {
     queued: Vec<(u64, Work)>,
     /// Orders that have not begun, the oldest first.
     orders: Vec<(u64, Order)>,
+    /// What `lifeboat.toml` says is known.
+    settled: bool,
     /// The newest usable point of each app, and how long its capture took.
     known: BTreeMap<String, (Time, Option<u64>)>,
     planned: BTreeSet<String>,
@@ -236,6 +239,7 @@ impl Loop {
             jobs: BTreeMap::new(),
             queued: Vec::new(),
             orders: Vec::new(),
+            settled: false,
             known: BTreeMap::new(),
             planned: BTreeSet::new(),
             told: BTreeMap::new(),
@@ -330,6 +334,7 @@ impl Loop {
                 if let Some(mut job) = self.jobs.remove(&id) {
                     let why = format!("its process cannot be started: {why}");
                     job.step(now(), JobEvent::Ended(Outcome::Failed { why }));
+                    Files::of(&self.folder(), id).remove_given();
                     self.over(&job, None);
                 }
             }
@@ -364,6 +369,7 @@ impl Loop {
             ..Limits::default()
         });
         self.settings = settings;
+        self.settled = true;
         let mut there = BTreeSet::new();
         for app in apps.iter().filter(|app| app.policy.protect.value) {
             there.insert(app.app.clone());
@@ -399,6 +405,7 @@ impl Loop {
         self.apps = apps;
         self.upkeep();
         self.ask_again();
+        self.begin_orders();
         self.serve();
     }
 

@@ -47,6 +47,10 @@ impl Outbox {
 
     /// A job ended.
     pub fn ended(&mut self, job: &Job, sender: &Sender, settings: &Settings, all_kept: bool) {
+        // Whoever ordered something is told by the answer.
+        if let Work::Order(_) = job.work {
+            return;
+        }
         let name = commands::shown(&job.work);
         match job.outcome() {
             Some(Outcome::Done) => {

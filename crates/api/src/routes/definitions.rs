@@ -123,9 +123,8 @@ fn read(keeper: &Handle, point: String) -> Result<BTreeMap<String, Value>, Strin
     for entry in archive.entries().map_err(broken)? {
         let mut entry = entry.map_err(broken)?;
         let path = entry.path().map_err(broken)?.display().to_string();
-        let path = path
-            .trim_start_matches("./")
-            .trim_start_matches("definition/");
+        let path = path.trim_start_matches("./").trim_start_matches('/');
+        let path = path.trim_start_matches("definition/");
         let Some(name) = path.strip_suffix(".json").map(str::to_owned) else {
             continue;
         };

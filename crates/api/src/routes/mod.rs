@@ -14,7 +14,10 @@ mod looking;
 mod operations;
 mod points;
 mod policies;
+mod shown;
 mod stream;
+
+pub use operations::Outcome;
 
 use std::sync::Arc;
 
@@ -140,6 +143,7 @@ fn all() -> OpenApiRouter<Arc<Shared>> {
         .routes(routes!(looking::maintained, doing::maintenance))
         .routes(routes!(doing::release))
         .routes(routes!(doing::notify))
+        .routes(routes!(shown::one))
         .routes(routes!(audit::list))
         .routes(routes!(audit::verify))
 }

@@ -48,6 +48,9 @@ pub struct Wish {
     #[serde(default)]
     #[param(inline)]
     pub form: Option<FormWanted>,
+    /// Warnings and errors only, beside the answer.
+    #[serde(default)]
+    pub quiet: bool,
 }
 
 /// What is to be done, and how.
@@ -74,8 +77,13 @@ pub async fn ask(
 ) -> Result<Response, Problem> {
     operator.at_least(wanted.least())?;
     let mut way = way(&shared, wanted).await?;
-    if let (Way::Ordered(order, _), Some(FormWanted::Text)) = (&mut way, wish.form) {
-        order.form = Form::Text;
+    if let Way::Ordered(order, _) = &mut way {
+        if wish.form == Some(FormWanted::Text) {
+            order.form = Form::Text;
+        }
+        if wish.quiet {
+            order.args.insert(0, "--quiet".to_owned());
+        }
     }
     let keeper = shared.keeper()?.clone();
     let id = tokio::task::spawn_blocking(move || match way {
@@ -100,6 +108,9 @@ async fn way(shared: &Arc<Shared>, wanted: Wanted) -> Result<Way, Problem> {
     let keeper = shared.keeper()?;
     Ok(match wanted {
         Wanted::Backup(wanted) => {
+            if wanted.app.is_empty() {
+                return Err(Problem::bad("`app` to back up is missing"));
+            }
             let app = ask::app(shared, &wanted.app)?;
             if wanted.is_plain() {
                 let app = app.as_str().into();
@@ -227,7 +238,7 @@ pub async fn plan(
     let keeper = shared.keeper()?.clone();
     let said = tokio::task::spawn_blocking(move || {
         let args: Vec<&str> = order.args.iter().map(String::as_str).collect();
-        keeper.said(&args, maps.as_deref().map(str::as_bytes))
+        keeper.said(&args, false, maps.as_deref().map(str::as_bytes))
     });
     let said = said.await;
     let said = said.map_err(|_| Problem::inner("the vault could not be asked"))?;
@@ -297,7 +308,7 @@ pub async fn result(
     Ok(Json(outcome(said, all)))
 }
 
-fn outcome(said: Said, all: bool) -> Outcome {
+pub fn outcome(said: Said, all: bool) -> Outcome {
     let answer = serde_json::from_str::<Value>(&said.out).ok();
     let text = answer.is_none().then(|| mask::unless(all, &said.out));
     Outcome {

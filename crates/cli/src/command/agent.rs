@@ -44,7 +44,7 @@ fn unserved(error: lifeboat_api::Error) -> Failure {
 }
 
 pub(super) fn socket(session: &Session) -> PathBuf {
-    Options::socket(&session.places.state)
+    session.socket()
 }
 
 /// Runs the agent, or asks it for something.
@@ -214,7 +214,7 @@ fn places(session: &Session, settings: &api::Settings) -> Result<Places> {
     roles.extend(of(&settings.operators, Role::Operator));
     let open = settings.socket.as_ref();
     Ok(Places {
-        socket: socket(session),
+        socket: Options::socket(&session.places.state),
         open: open.map(|path| (path.clone(), Groups::of_this_machine(roles))),
         network,
     })

@@ -9,7 +9,7 @@ use serde::Serialize;
 
 use crate::{
     args::BackupArgs,
-    command::asides,
+    command::{asides, through},
     exit::{Exit, Failure, Result},
     human,
     session::{Session, absolute, shell_word},
@@ -32,6 +32,9 @@ struct Failed {
 
 /// Makes recovery points.
 pub fn run(session: &Session, args: &BackupArgs) -> Result<Exit> {
+    if let Some(exit) = through::backup(session, args)? {
+        return Ok(exit);
+    }
     let options = options(session, args)?;
     if args.idle
         && let Err(error) = lifeboat_capture::priority::lower()

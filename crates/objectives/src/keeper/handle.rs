@@ -132,22 +132,23 @@ impl Handle {
     /// # Errors
     /// It failed, with its own words, or took too long.
     pub fn lookup(&self, args: &[&str]) -> Result<serde_json::Value, String> {
-        let said = self.said(args, None)?;
+        let said = self.said(args, false, None)?;
         if !matches!(said.code, Some(0 | 3)) {
             return Err(said.last_word());
         }
         serde_json::from_str(&said.out).map_err(|why| why.to_string())
     }
 
-    /// The same, whatever its exit code is. `given` comes over its standard input: a secret, or what `-` is told to read.
+    /// The same, whatever its exit code is; for people if `text`. `given` comes over its standard input: a secret, or what `-` is told to read.
     ///
     /// # Errors
     /// It cannot be started, or took too long.
-    pub fn said(&self, args: &[&str], given: Option<&[u8]>) -> Result<Said, String> {
+    pub fn said(&self, args: &[&str], text: bool, given: Option<&[u8]>) -> Result<Said, String> {
         let number = self.lookups.fetch_add(1, Ordering::Relaxed);
         let files = Files::named(&self.folder, &format!("lookup-{number}"));
         files.remove();
-        let args: Vec<OsString> = ["--output", "json"]
+        let form = if text { "table" } else { "json" };
+        let args: Vec<OsString> = ["--output", form]
             .iter()
             .chain(args)
             .map(OsString::from)

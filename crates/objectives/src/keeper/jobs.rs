@@ -2,7 +2,9 @@
 
 use std::sync::Arc;
 
-use lifeboat_plan::schedule::{Ended, Event, Job, JobEvent, JobState, Outcome, Task, Time, Work};
+use lifeboat_plan::schedule::{
+    Ended, Event, Job, JobEvent, JobState, Order, Outcome, Task, Time, Work,
+};
 
 use super::{Loop, Msg, now};
 use crate::{
@@ -32,12 +34,27 @@ impl Loop {
                 );
                 run::watch(job.id, job.owner, self.to.clone());
                 self.jobs.insert(job.id, job);
+            } else if let Some(order) = self.not_begun(&job) {
+                // The agent before this one died just before it began; it was promised.
+                let mut again = Job::new(job.id, job.work, process::own(), now());
+                again.queued = job.queued;
+                self.keep(&again);
+                self.orders.push((again.id, order));
             } else {
                 self.close(&mut job, None);
                 self.learn(&job);
             }
         }
         Ok(())
+    }
+
+    /// The order of a job whose process was never started: that makes the file of its output first.
+    fn not_begun(&self, job: &Job) -> Option<Order> {
+        let Work::Order(order) = &job.work else {
+            return None;
+        };
+        let begun = Files::of(&self.folder(), job.id).out.exists();
+        (!begun).then(|| order.clone())
     }
 
     pub(super) fn learn(&mut self, job: &Job) {
@@ -93,7 +110,14 @@ impl Loop {
         let files = Files::of(&self.folder(), id);
         let commands = commands::commands(&job.work, &self.settings, &protected, &files.given);
         files.remove();
+        let is_order = matches!(job.work, Work::Order(_));
         self.jobs.insert(id, job);
+        if commands.is_empty() && is_order {
+            // Done would be a lie.
+            let why = "what it copies to is not in lifeboat.toml any more".to_owned();
+            let _ = self.to.send(Msg::NotStarted(id, why));
+            return;
+        }
         run::run(
             id,
             self.options.program.clone(),

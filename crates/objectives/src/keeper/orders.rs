@@ -47,7 +47,8 @@ impl Loop {
             let free = |order: &Order| {
                 let about = order.about.as_deref();
                 let mut jobs = self.jobs.values();
-                about.is_none() || !jobs.any(|job| commands::about(&job.work) == about)
+                let alone = about.is_none() || !jobs.any(|job| commands::about(&job.work) == about);
+                alone && (order.copy.is_none() || self.settled)
             };
             let next = self.orders.iter().position(|(_, order)| free(order));
             let Some(next) = next.filter(|_| running < AT_ONCE) else {

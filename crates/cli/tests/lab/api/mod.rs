@@ -5,6 +5,7 @@ mod doing;
 mod prometheus;
 mod restoring;
 mod soak;
+mod through;
 mod wrong;
 
 use std::{
