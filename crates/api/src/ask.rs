@@ -20,17 +20,21 @@ use crate::{
 fn caller(parts: &Parts, least: Role) -> Result<Caller, Problem> {
     let caller = parts.extensions.get::<Caller>();
     let caller = caller.ok_or_else(|| Problem::inner("nobody knows who asks"))?;
-    if caller.role < least {
-        return Err(Problem::new(
-            StatusCode::FORBIDDEN,
-            "role-too-low",
-            format!(
-                "{} is {}, and this takes {least}; ask somebody who is, or for a token that is",
-                caller.name, caller.role
-            ),
-        ));
-    }
+    enough(caller, least)?;
     Ok(caller.clone())
+}
+
+fn enough(caller: &Caller, least: Role) -> Result<(), Problem> {
+    if caller.role >= least {
+        return Ok(());
+    }
+    Err(Problem::forbidden(
+        "role-too-low",
+        format!(
+            "{} is {}, and this takes {least}; ask somebody who is, or for a token that is",
+            caller.name, caller.role
+        ),
+    ))
 }
 
 macro_rules! role {
@@ -64,6 +68,16 @@ role!(
     Admin,
     Role::Admin
 );
+
+impl Operator {
+    /// What takes more than its path says.
+    ///
+    /// # Errors
+    /// The role is too low.
+    pub fn at_least(&self, least: Role) -> Result<(), Problem> {
+        enough(&self.0, least)
+    }
+}
 
 impl Viewer {
     /// Whether they may see all.

@@ -1,6 +1,6 @@
 //! Asking an agent over its socket; blocking, one request a connection.
 
-use std::io::{Read as _, Write as _};
+use std::io::{ErrorKind, Read as _, Write as _};
 use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::time::Duration;
@@ -12,6 +12,18 @@ use crate::{Error, Result, model, problem::Problem};
 
 const PATIENCE: Duration = Duration::from_secs(15);
 const MOST: u64 = 64 << 20;
+
+/// While nothing is said, whoever follows has its turn so often.
+const TURN: Duration = Duration::from_millis(500);
+
+/// How following ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Followed {
+    /// With the job.
+    Ended,
+    /// The agent went.
+    BrokenOff,
+}
 
 /// An agent's socket.
 pub struct Client<'s> {
@@ -67,6 +79,55 @@ impl<'s> Client<'s> {
     /// No agent answers, or there is no such job.
     pub fn job(&self, job: u64) -> Result<model::Job> {
         self.get(&format!("/api/v1/jobs/{job}"))
+    }
+
+    /// Follows a job: `each` gets it whenever it is another than before, and none twice a second, to do what else there is. Ends with
+    /// the job, or when the connection does.
+    ///
+    /// # Errors
+    /// No agent answers, or it refuses.
+    pub fn follow(&self, job: u64, mut each: impl FnMut(Option<model::Job>)) -> Result<Followed> {
+        let gone = |source| Error::NotRunning {
+            socket: self.socket.to_owned(),
+            source,
+        };
+        let mut stream = UnixStream::connect(self.socket).map_err(gone)?;
+        stream.set_read_timeout(Some(TURN)).map_err(gone)?;
+        // As HTTP/1.0 has it, the events come as they are, without pieces around them.
+        let path = format!("/api/v1/operations/{job}/events");
+        write!(stream, "GET {path} HTTP/1.0\r\nHost: lifeboat\r\n\r\n").map_err(gone)?;
+        let mut said = Vec::new();
+        let mut piece = [0; 16 << 10];
+        loop {
+            match stream.read(&mut piece) {
+                Ok(0) => return Ok(Followed::BrokenOff),
+                Ok(read) => said.extend_from_slice(&piece[..read]),
+                Err(why) if matches!(why.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => {
+                    each(None);
+                    continue;
+                }
+                Err(why) if why.kind() == ErrorKind::Interrupted => continue,
+                Err(_) => return Ok(Followed::BrokenOff),
+            }
+            // Whole events, each ended by an empty line.
+            while let Some(end) = said.windows(2).position(|pair| pair == b"\n\n") {
+                let event: Vec<u8> = said.drain(..end + 2).collect();
+                let event = String::from_utf8_lossy(&event);
+                let data = event.lines().find_map(|line| line.strip_prefix("data: "));
+                let Some(job) = data.and_then(|d| serde_json::from_str::<model::Job>(d).ok())
+                else {
+                    continue;
+                };
+                let over = job.is_over();
+                each(Some(job));
+                if over {
+                    return Ok(Followed::Ended);
+                }
+            }
+            if said.len() as u64 > MOST {
+                return Ok(Followed::BrokenOff);
+            }
+        }
     }
 
     /// Asks for something.

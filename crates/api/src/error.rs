@@ -28,7 +28,10 @@ pub enum Error {
     },
     /// The certificate.
     #[error("the API's certificate and key cannot be used: {0}")]
-    Certificate(String),
+    Certificate(#[from] lifeboat_tls::Error),
+    /// `[api]` in `lifeboat.toml`.
+    #[error("{0}")]
+    Settings(String),
     /// The file of keys of requests.
     #[error("keys of requests cannot be remembered: {0}")]
     Keys(String),

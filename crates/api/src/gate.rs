@@ -16,6 +16,7 @@ use sha2::{Digest as _, Sha256};
 
 use crate::{
     guard::{Caller, TokenError},
+    mask,
     once::{Answer, Known},
     problem::Problem,
     shared::Shared,
@@ -59,7 +60,9 @@ async fn pass(shared: &Arc<Shared>, mut request: Request, next: Next) -> Result<
     let body = read(&parts.headers, body).await?;
     let key = key(&parts.method, &parts.headers)?;
     let action = format!("{} {}", parts.method, parts.uri.path());
-    let asked = key.map(|key| Asked::new(&caller, key, &action, &body));
+    // Neither a log nor a hash that is kept holds a secret.
+    let said = mask::body(&body);
+    let asked = key.map(|key| Asked::new(&caller, key, &action, said.as_bytes()));
     if let Some(asked) = &asked {
         match asked.begin(shared).await? {
             Known::New => {}
@@ -78,7 +81,7 @@ async fn pass(shared: &Arc<Shared>, mut request: Request, next: Next) -> Result<
             }
         }
     }
-    let what: String = String::from_utf8_lossy(&body).chars().take(WHAT).collect();
+    let what: String = said.chars().take(WHAT).collect();
     let request = Request::from_parts(parts, Body::from(body));
     let done = written(shared, &caller, &action, &what, request, next).await;
     let Some(asked) = asked else { return done };

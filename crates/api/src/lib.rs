@@ -9,7 +9,9 @@
 //! | [`problem`] | errors as RFC 9457 has them |
 //! | [`audit`] | who changed what, hash-chained |
 //! | `once` | requests with an `Idempotency-Key` |
+//! | `order` | what is asked for, as a command of this program |
 //! | `mask` | what only an admin sees is left out |
+//! | [`settings`] | `[api]` in `lifeboat.toml` |
 //! | [`serve`] | listening, TLS, bounds |
 //! | [`client`] | what commands of this program ask with |
 //!
@@ -25,11 +27,14 @@ pub mod guard;
 mod mask;
 pub mod model;
 mod once;
+mod order;
 pub mod problem;
 mod routes;
 pub mod serve;
+pub mod settings;
 mod shared;
 
 pub use error::{Error, Result};
-pub use routes::document;
+pub use order::app_of;
+pub use routes::{Outcome, document};
 pub use shared::{Parts, Shared};

@@ -53,6 +53,12 @@ impl Problem {
         Self::new(StatusCode::BAD_REQUEST, "bad-request", detail)
     }
 
+    /// 403.
+    #[must_use]
+    pub fn forbidden(word: &str, detail: impl Into<String>) -> Self {
+        Self::new(StatusCode::FORBIDDEN, word, detail)
+    }
+
     /// 404.
     #[must_use]
     pub fn unknown(detail: impl Into<String>) -> Self {

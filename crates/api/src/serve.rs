@@ -4,7 +4,6 @@
 //! there is TLS or nothing.
 
 mod connection;
-mod tls;
 
 use std::net::{SocketAddr, TcpListener};
 use std::os::unix::fs::PermissionsExt as _;
@@ -15,7 +14,7 @@ use std::time::Duration;
 use fs_err as fs;
 use tokio::net::UnixListener;
 
-pub use tls::Tls;
+pub use lifeboat_tls::Tls;
 
 use crate::{Error, Result, guard::Groups, routes, shared::Shared};
 

@@ -12,12 +12,15 @@ use tokio::sync::watch;
 use crate::{
     audit::{Audit, Change, Line},
     guard::{Caller, Tokens},
+    model,
     once::Once,
     problem::Problem,
 };
 
 /// A picture of all is given again for so long: a hundred clients ask for it at once.
 const FRESH: Duration = Duration::from_millis(100);
+/// So many commands that only look run at a time.
+const LOOKUPS: usize = 4;
 /// What the vault holds is asked again after so long, and after each job.
 const POINTS_FRESH: Duration = Duration::from_secs(10);
 
@@ -35,6 +38,8 @@ pub struct Shared {
     pub file: PathBuf,
     /// Name of the host, for messages.
     pub host: Option<String>,
+    /// What its commands reach.
+    pub reach: model::Reach,
     /// Who changed what.
     pub audit: Audit,
     /// Keys of requests.
@@ -43,6 +48,7 @@ pub struct Shared {
     pub tokens: Tokens,
     pictures: Mutex<[Option<(Instant, Bytes)>; 2]>,
     points: tokio::sync::Mutex<Option<KnownPoints>>,
+    lookups: tokio::sync::Semaphore,
     stop: watch::Sender<bool>,
 }
 
@@ -65,6 +71,10 @@ pub struct Parts {
     pub config: PathBuf,
     /// Name of the host.
     pub host: Option<String>,
+    /// File of tokens; none: beside the settings.
+    pub tokens: Option<PathBuf>,
+    /// What its commands reach.
+    pub reach: model::Reach,
 }
 
 impl Shared {
@@ -84,12 +94,14 @@ impl Shared {
             not_kept,
             audit: Audit::of(&parts.state),
             once: Once::open(&folder).map_err(|e| crate::Error::Keys(e.to_string()))?,
-            tokens: Tokens::new(Tokens::file(&parts.config)),
+            tokens: Tokens::new(parts.tokens.unwrap_or_else(|| Tokens::file(&parts.config))),
+            reach: parts.reach,
             file: parts.config.join("lifeboat.toml"),
             state: parts.state,
             host: parts.host,
             pictures: Mutex::default(),
             points: tokio::sync::Mutex::default(),
+            lookups: tokio::sync::Semaphore::new(LOOKUPS),
             stop: watch::Sender::new(false),
         })
     }
@@ -154,6 +166,51 @@ impl Shared {
             points: Arc::clone(&points),
         });
         Ok(points)
+    }
+
+    /// What a command of this program says.
+    pub(crate) async fn say(
+        self: &Arc<Self>,
+        args: &[&str],
+        given: Option<Vec<u8>>,
+    ) -> Result<objectives::Said, Problem> {
+        self.say_as(args, false, given).await
+    }
+
+    /// The same, for people or for programs.
+    pub(crate) async fn say_as(
+        self: &Arc<Self>,
+        args: &[&str],
+        text: bool,
+        given: Option<Vec<u8>>,
+    ) -> Result<objectives::Said, Problem> {
+        let keeper = self.keeper()?.clone();
+        let args: Vec<String> = args.iter().map(|arg| (*arg).to_owned()).collect();
+        // Each is a process: not more of them than this machine bears.
+        let place = self.lookups.acquire().await;
+        let said = tokio::task::spawn_blocking(move || {
+            let args: Vec<&str> = args.iter().map(String::as_str).collect();
+            keeper.said(&args, text, given.as_deref())
+        });
+        let said = said.await;
+        drop(place);
+        let said = said.map_err(|_| Problem::inner("the vault could not be asked"))?;
+        said.map_err(Problem::away)
+    }
+
+    /// The same as JSON, or why it failed.
+    pub(crate) async fn lookup(
+        self: &Arc<Self>,
+        args: &[&str],
+    ) -> Result<Result<serde_json::Value, String>, Problem> {
+        let said = self.say(args, None).await?;
+        match said.code {
+            Some(0 | 3) => serde_json::from_str(&said.out).map(Ok).map_err(|_| {
+                Problem::away("the answer is longer than 16 MiB; ask for less, or use the command")
+            }),
+            Some(10 | 11 | 12) => Err(Problem::away(said.last_word())),
+            _ => Ok(Err(said.last_word())),
+        }
     }
 
     /// Writes down a change by somebody who was let in.

@@ -52,6 +52,12 @@ pub const OTHER: &str = "LIFEBOAT_TO_";
 pub const PROGRESS: &str = lifeboat_objectives::progress::VARIABLE;
 /// The OpenTelemetry collector (`--otlp`).
 pub const COLLECTOR: &str = "OTEL_EXPORTER_OTLP_ENDPOINT";
+/// File that a job of the agent writes its answer to as JSON, where it prints it for people.
+pub const ANSWER: &str = lifeboat_objectives::progress::ANSWER;
+/// Set to anything: commands do their work themselves, also where an agent could (`--no-agent`).
+pub const NO_AGENT: &str = "LIFEBOAT_NO_AGENT";
+/// Socket of the agent that is asked (`--agent-socket`).
+pub const AGENT_SOCKET: &str = "LIFEBOAT_AGENT_SOCKET";
 /// Set to anything: no colours.
 pub const NO_COLOR: &str = "NO_COLOR";
 /// Crash tests: the step, `STEP[:N]`, at which the program kills itself.
@@ -102,6 +108,21 @@ pub fn progress() -> Option<PathBuf> {
 /// The collector that traces go to, if the environment names one.
 pub fn collector() -> Option<String> {
     var(COLLECTOR).and_then(|value| value.into_string().ok())
+}
+
+/// Whether no agent is to do the work of a command: nobody wants it, this is an agent's job itself, or a test of a crash.
+pub fn no_agent() -> bool {
+    #[cfg(debug_assertions)]
+    let tested = [TEST_KILL_AT, TEST_LOG_STEPS, TEST_CLOCK_AHEAD];
+    #[cfg(not(debug_assertions))]
+    let tested: [&str; 0] = [];
+    let own = [NO_AGENT, PROGRESS, PASSWORD, PASSWORD_FILE];
+    own.iter().chain(&tested).any(|name| var(name).is_some())
+}
+
+/// File that a job puts its answer into beside what it prints, if it is one of an agent.
+pub fn answer() -> Option<PathBuf> {
+    var(ANSWER).map(PathBuf::from)
 }
 
 /// Whether colours are wanted.

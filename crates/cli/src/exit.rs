@@ -44,6 +44,22 @@ impl Exit {
         }
     }
 
+    /// What the number means; one that is none of ours is a failure.
+    pub fn of(code: u8) -> Self {
+        let all = [
+            Self::Done,
+            Self::Usage,
+            Self::Incomplete,
+            Self::NoVault,
+            Self::Locked,
+            Self::WrongKey,
+            Self::NotWell,
+            Self::Interrupted,
+        ];
+        let found = all.into_iter().find(|exit| exit.code() == code);
+        found.unwrap_or(Self::Failed)
+    }
+
     /// The worse of two, for a run over many apps: one that failed outweighs one that is incomplete,
     /// and what keeps every app from being protected outweighs what hit one of them.
     pub fn worse(self, other: Self) -> Self {

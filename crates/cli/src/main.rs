@@ -62,15 +62,17 @@ fn main() -> ExitCode {
     logging::init(verbose, cli.global.quiet, Arc::clone(&reporter));
     let ended = catch_unwind(AssertUnwindSafe(|| command::run(cli, &reporter)));
     reporter.finish();
-    match ended {
-        Ok(Ok(exit)) => exit.into(),
+    let exit = match ended {
+        Ok(Ok(exit)) => exit,
         Ok(Err(failure)) => {
             say(&failure.to_string());
-            failure.exit.into()
+            failure.exit
         }
         // The hook has said why.
-        Err(_) => Exit::Failed.into(),
-    }
+        Err(_) => Exit::Failed,
+    };
+    reporter.ended(exit.code());
+    exit.into()
 }
 
 /// One sentence on standard error.

@@ -10,7 +10,10 @@ use std::{
 
 use serde::Serialize;
 
-use crate::exit::{Failure, Result};
+use crate::{
+    environment,
+    exit::{Failure, Result},
+};
 
 /// Form of the data.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, clap::ValueEnum)]
@@ -94,6 +97,13 @@ impl Output {
     /// Writes one line.
     pub fn line(&self, line: &str) -> Result<()> {
         self.text(&format!("{line}\n"))
+    }
+
+    /// Puts the document beside a text, where an agent whose job this is wants both. It goes without where that fails.
+    pub fn aside<T: Serialize>(&self, value: &T) {
+        if let (Some(path), Ok(text)) = (environment::answer(), serde_json::to_vec(value)) {
+            let _ = fs_err::write(path, text);
+        }
     }
 
     /// Writes the one JSON document of a command.

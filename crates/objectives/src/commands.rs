@@ -1,11 +1,15 @@
 //! Work as commands of this program, and what their answers say.
 
 use std::ffi::OsString;
+use std::path::Path;
 
-use lifeboat_plan::schedule::{Job, Outcome, Task, Time, Work};
+use lifeboat_plan::schedule::{Form, Job, Order, Outcome, Task, Time, Work};
 use serde_json::Value;
 
-use crate::{policies::AppPolicy, settings::Settings};
+use crate::{
+    policies::AppPolicy,
+    settings::{CopyTo, Settings},
+};
 
 /// How long a job waits for a vault that somebody else holds.
 const RETRY_LOCK: &str = "2m";
@@ -23,11 +27,36 @@ pub fn shown(work: &Work) -> String {
         Work::Upkeep(Task::Registry(name)) => format!("registry {name}"),
         Work::Upkeep(Task::ForgetTags(name)) => format!("registry forget {name}"),
         Work::Upkeep(Task::Copy(name)) => format!("copy {name}"),
+        Work::Order(order) => order.title.clone(),
     }
 }
 
-/// The commands that do it, one after the other.
-pub(crate) fn commands(work: &Work, settings: &Settings, apps: &[AppPolicy]) -> Vec<Vec<OsString>> {
+/// The app (`site/host/app`) that this work makes a recovery point of.
+#[must_use]
+pub fn captures(work: &Work) -> Option<&str> {
+    match work {
+        Work::Capture { app } => Some(app),
+        Work::Upkeep(_) => None,
+        Work::Order(order) => order.captures.as_deref(),
+    }
+}
+
+/// The app or copy that it is about, by the name that it has on this host.
+pub(crate) fn about(work: &Work) -> Option<&str> {
+    match work {
+        Work::Capture { app } => app.rsplit('/').next(),
+        Work::Upkeep(_) => None,
+        Work::Order(order) => order.about.as_deref(),
+    }
+}
+
+/// The commands that do it, one after the other; `file` is what an order came with.
+pub(crate) fn commands(
+    work: &Work,
+    settings: &Settings,
+    apps: &[AppPolicy],
+    file: &Path,
+) -> Vec<Vec<OsString>> {
     let line = |words: &[&str]| -> Vec<OsString> {
         let ends = ["--output", "json", "--retry-lock", RETRY_LOCK];
         words.iter().chain(&ends).map(OsString::from).collect()
@@ -61,14 +90,50 @@ pub(crate) fn commands(work: &Work, settings: &Settings, apps: &[AppPolicy]) -> 
             let Some(copy) = settings.copies.get(name) else {
                 return Vec::new();
             };
-            let mut command = line(&["copy", "--to", &copy.to]);
-            if let Some(file) = &copy.password_file {
-                command.push("--to-password-file".into());
-                command.push(file.into());
-            }
+            let mut command = line(&["copy"]);
+            command.extend(place(copy));
             vec![command]
         }
+        Work::Order(order) => {
+            let Some(to) = &order.copy else {
+                return vec![ordered(order, file, Vec::new())];
+            };
+            let copy = settings.copies.get(to);
+            copy.map(|copy| ordered(order, file, place(copy)))
+                .into_iter()
+                .collect()
+        }
     }
+}
+
+/// Where a further vault is, as flags.
+fn place(copy: &CopyTo) -> Vec<OsString> {
+    let mut words: Vec<OsString> = vec!["--to".into(), copy.to.clone().into()];
+    if let Some(file) = &copy.password_file {
+        words.push("--to-password-file".into());
+        words.push(file.into());
+    }
+    words
+}
+
+/// The command of an order; flags stand before what it names.
+fn ordered(order: &Order, file: &Path, mut more: Vec<OsString>) -> Vec<OsString> {
+    let form = match order.form {
+        Form::Json => "json",
+        Form::Text => "table",
+    };
+    let before = ["--output", form, "--retry-lock", RETRY_LOCK];
+    let mut words: Vec<OsString> = before.map(OsString::from).to_vec();
+    words.extend(order.args.iter().map(OsString::from));
+    if let Some(flag) = &order.file_flag {
+        let mut both = OsString::from(format!("{flag}="));
+        both.push(file);
+        more.push(both);
+    }
+    let at = words.iter().position(|word| word == "--");
+    let at = at.unwrap_or(words.len());
+    words.splice(at..at, more);
+    words
 }
 
 /// `--keep-…` as the policy has it.
@@ -95,7 +160,7 @@ pub(crate) fn ended(job: &mut Job, code: Option<i32>, out: &str) -> (Outcome, Op
     let failed = Outcome::Failed {
         why: why.to_owned(),
     };
-    if let Work::Capture { .. } = job.work {
+    if captures(&job.work).is_some() {
         return captured(job, code, answers.first(), failed);
     }
     let outcome = match code {

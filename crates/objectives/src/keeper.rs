@@ -3,6 +3,7 @@
 mod handle;
 mod jobs;
 mod messages;
+mod orders;
 mod planned;
 mod points;
 
@@ -17,8 +18,8 @@ use std::time::{Duration, Instant};
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, unbounded};
 use lifeboat_engine::Engine;
 use lifeboat_plan::schedule::{
-    AlertKind, Effect, Ended, Event, Job, JobEvent, Limits, Outcome, Scheduler, Task, Time, Work,
-    job::Owner,
+    AlertKind, Effect, Ended, Event, Job, JobEvent, Limits, Order, Outcome, Scheduler, Task, Time,
+    Work, job::Owner,
 };
 use parking_lot::Mutex;
 
@@ -29,6 +30,7 @@ use crate::{
     follow::Follow,
     outbox::Outbox,
     policies::{AppPolicy, Where},
+    run::Files,
     traces::Traces,
     view::{AppView, View},
     wishes::ApiWishes,
@@ -128,6 +130,7 @@ impl Keeper {
             folder,
             program: options.program.clone(),
             lookups: Arc::default(),
+            connect: Arc::clone(&options.connect),
         };
         Ok(Self {
             to,
@@ -192,6 +195,10 @@ struct Loop {
     jobs: BTreeMap<u64, Job>,
     /// Asked of an agent before this one, and not begun.
     queued: Vec<(u64, Work)>,
+    /// Orders that have not begun, the oldest first.
+    orders: Vec<(u64, Order)>,
+    /// What `lifeboat.toml` says is known.
+    knows_settings: bool,
     /// The newest usable point of each app, and how long its capture took.
     known: BTreeMap<String, (Time, Option<u64>)>,
     /// Apps that have points of any kind: of the others there is nothing to forget.
@@ -246,6 +253,8 @@ impl Loop {
             changes: 0,
             jobs: BTreeMap::new(),
             queued: Vec::new(),
+            orders: Vec::new(),
+            knows_settings: false,
             known: BTreeMap::new(),
             pointed: BTreeSet::new(),
             planned: BTreeSet::new(),
@@ -275,6 +284,7 @@ impl Loop {
 
     fn run(&mut self, from: &Receiver<Msg>, turned: &Mutex<Instant>) {
         self.ask_for_points(Duration::ZERO);
+        self.begin_orders();
         loop {
             *turned.lock() = Instant::now();
             let wait = self.wait();
@@ -349,6 +359,7 @@ impl Loop {
                 if let Some(mut job) = self.jobs.remove(&id) {
                     let why = format!("its process cannot be started: {why}");
                     job.step(now(), JobEvent::Ended(Outcome::Failed { why }));
+                    Files::of(&self.folder(), id).remove_given();
                     self.over(&job, None);
                 }
             }

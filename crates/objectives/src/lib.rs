@@ -20,6 +20,7 @@
 pub mod commands;
 mod digest;
 mod error;
+mod flow;
 mod follow;
 mod keeper;
 pub mod metrics;
@@ -29,6 +30,7 @@ pub mod process;
 pub mod progress;
 mod records;
 pub mod report;
+mod results;
 mod run;
 mod serve;
 mod settings;
@@ -39,9 +41,11 @@ mod wishes;
 
 pub use digest::Digest;
 pub use error::{Error, Result};
+pub use flow::Flow;
 pub use keeper::{Connect, Handle, Keeper, Options, Refused};
 pub use outbox::sentence;
 pub use records::Records;
+pub use results::Said;
 pub use settings::Settings;
 pub use trying::try_targets;
 pub use view::{AppView, View};

@@ -47,6 +47,10 @@ impl Outbox {
 
     /// A job ended.
     pub fn ended(&mut self, job: &Job, sender: &Sender, settings: &Settings, all_kept: bool) {
+        // Whoever ordered something is told by the answer.
+        if let Work::Order(_) = job.work {
+            return;
+        }
         let name = commands::shown(&job.work);
         match job.outcome() {
             Some(Outcome::Done) => {
@@ -186,7 +190,7 @@ fn switches<'s>(
 ) -> impl Iterator<Item = (bool, &'s std::sync::Arc<lifeboat_notify::Heartbeat>)> {
     let app = match &job.work {
         Work::Capture { app } => Some(app.to_string()),
-        Work::Upkeep(_) => None,
+        Work::Upkeep(_) | Work::Order(_) => None,
     };
     settings.heartbeats.iter().flat_map(move |(name, beats)| {
         let is = app

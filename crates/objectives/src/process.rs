@@ -5,6 +5,7 @@
 //! and the next agent finds it). Standard output and error go to files, so that the result outlives both.
 
 use std::ffi::OsString;
+use std::io::Write as _;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
@@ -49,30 +50,62 @@ pub fn ask_to_stop(of: Owner) -> bool {
 }
 
 /// Starts this program with these arguments; what it prints goes to the end of these files.
-#[allow(clippy::disallowed_methods, reason = "jobs are processes of their own")]
 pub(crate) fn start(
     program: &[OsString],
     args: &[OsString],
     files: &Files,
 ) -> std::io::Result<Child> {
-    let append = |path: &Path| {
-        let file = fs_err::OpenOptions::new()
-            .create(true)
-            .append(true)
-            .open(path)?;
-        Ok::<_, std::io::Error>(Stdio::from(file.into_parts().0))
-    };
+    start_with(program, args, None, files)
+}
+
+/// The same; a few bytes (less than a pipe holds) come over its standard input, which no file and no list of arguments shows.
+pub(crate) fn start_with(
+    program: &[OsString],
+    args: &[OsString],
+    given: Option<&[u8]>,
+    files: &Files,
+) -> std::io::Result<Child> {
+    let mut command = command(program, args, files)?;
+    let stdin = given.map_or_else(Stdio::null, |_| Stdio::piped());
+    let mut child = command.stdin(stdin).stdout(append(&files.out)?).spawn()?;
+    if let (Some(given), Some(mut stdin)) = (given, child.stdin.take()) {
+        // Whoever did not want it has said why.
+        let _ = stdin.write_all(given);
+    }
+    Ok(child)
+}
+
+/// The same; what it prints is read as it comes.
+pub(crate) fn start_piped(
+    program: &[OsString],
+    args: &[OsString],
+    files: &Files,
+) -> std::io::Result<Child> {
+    let mut command = command(program, args, files)?;
+    command.stdin(Stdio::null()).stdout(Stdio::piped()).spawn()
+}
+
+#[allow(clippy::disallowed_methods, reason = "jobs are processes of their own")]
+fn command(program: &[OsString], args: &[OsString], files: &Files) -> std::io::Result<Command> {
     let (name, before) = program
         .split_first()
         .ok_or_else(|| std::io::Error::other("no program is named"))?;
-    Command::new(name)
+    let mut command = Command::new(name);
+    command
         .args(before)
         .args(args)
-        .stdin(Stdio::null())
         .env(progress::VARIABLE, &files.progress)
-        .stdout(append(&files.out)?)
-        .stderr(append(&files.err)?)
-        .spawn()
+        .env(progress::ANSWER, &files.answer)
+        .stderr(append(&files.err)?);
+    Ok(command)
+}
+
+fn append(path: &Path) -> std::io::Result<Stdio> {
+    let file = fs_err::OpenOptions::new()
+        .create(true)
+        .append(true)
+        .open(path)?;
+    Ok(Stdio::from(file.into_parts().0))
 }
 
 #[cfg(test)]

@@ -7,6 +7,8 @@ use serde::{Deserialize, Serialize};
 
 /// Name of the variable that tells a job's process where to say it.
 pub const VARIABLE: &str = "LIFEBOAT_PROGRESS";
+/// Name of the variable that tells it where its answer goes as JSON, where it prints it for people.
+pub const ANSWER: &str = "LIFEBOAT_ANSWER";
 /// So much of the file is read.
 const MOST: u64 = 4 << 20;
 
@@ -24,6 +26,9 @@ pub struct Progress {
     pub bytes: u64,
     /// Bytes that this phase will come to, as far as that is known.
     pub of: u64,
+    /// It has ended, with this exit code: whoever waited for it may have gone.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub exit: Option<u8>,
 }
 
 fn lines(file: &Path) -> Vec<Progress> {
@@ -37,6 +42,11 @@ fn lines(file: &Path) -> Vec<Progress> {
     lines
         .filter_map(|line| serde_json::from_str(line).ok())
         .collect()
+}
+
+/// How it ended, if it came to say so.
+pub(crate) fn exit_code(file: &Path) -> Option<i32> {
+    lines(file).pop()?.exit.map(i32::from)
 }
 
 /// Where it stands.

@@ -101,20 +101,20 @@ pub fn report(jobs: &[Job], policies: &[AppPolicy], from: Time, to: Time) -> Rep
         if ended < from || ended > to || *outcome == Outcome::Cancelled {
             continue;
         }
-        match &job.work {
-            Work::Capture { app } => {
-                let entry = apps.entry(app.to_string()).or_insert_with(|| AppReport {
-                    app: app.to_string(),
-                    by: "it is not here any more".to_owned(),
-                    ..AppReport::default()
-                });
-                captured(entry, job, outcome);
-                if let (Outcome::Done, Some(began)) = (outcome, job.began) {
-                    let of = points.entry(app.to_string()).or_default();
-                    of.push((began, ended));
-                }
+        if let Work::Upkeep(task) = &job.work {
+            upkeep(&mut work, task, job, outcome, ended);
+        }
+        if let Some(app) = commands::captures(&job.work) {
+            let entry = apps.entry(app.to_owned()).or_insert_with(|| AppReport {
+                app: app.to_owned(),
+                by: "it is not here any more".to_owned(),
+                ..AppReport::default()
+            });
+            captured(entry, job, outcome);
+            if let (Outcome::Done, Some(began)) = (outcome, job.began) {
+                let of = points.entry(app.to_owned()).or_default();
+                of.push((began, ended));
             }
-            Work::Upkeep(task) => upkeep(&mut work, task, job, outcome, ended),
         }
     }
     for (name, mut made) in points {

@@ -7,7 +7,7 @@ use std::time::Duration;
 use crossbeam_channel::Sender;
 use lifeboat_plan::schedule::job::Owner;
 
-use crate::{keeper::Msg, process};
+use crate::{keeper::Msg, process, results::Said};
 
 /// So much of the end of a log, and of an answer, is read.
 const LOG: u64 = 64 << 10;
@@ -19,6 +19,10 @@ pub(crate) struct Files {
     pub out: PathBuf,
     pub err: PathBuf,
     pub progress: PathBuf,
+    /// The answer for the record, where `out` is for people.
+    pub answer: PathBuf,
+    /// What an order came with.
+    pub given: PathBuf,
 }
 
 impl Files {
@@ -31,18 +35,31 @@ impl Files {
             out: folder.join(format!("{name}.out")),
             err: folder.join(format!("{name}.log")),
             progress: folder.join(format!("{name}.progress")),
+            answer: folder.join(format!("{name}.answer")),
+            given: folder.join(format!("{name}.given")),
         }
     }
 
     pub fn answer(&self) -> String {
-        let length = fs_err::metadata(&self.out).map_or(0, |f| f.len());
-        if length > ANSWER {
-            return String::new();
+        read(&self.out)
+    }
+
+    /// What the record is made of.
+    pub fn record(&self) -> String {
+        if self.answer.exists() {
+            read(&self.answer)
+        } else {
+            self.answer()
         }
-        fs_err::read(&self.out).map_or_else(
-            |_| String::new(),
-            |b| String::from_utf8_lossy(&b).into_owned(),
-        )
+    }
+
+    /// What it said, all of it.
+    pub fn said(&self, code: Option<i32>) -> Said {
+        Said {
+            code,
+            out: self.answer(),
+            err: self.log().join("\n"),
+        }
     }
 
     pub fn log(&self) -> Vec<String> {
@@ -63,10 +80,26 @@ impl Files {
     }
 
     pub fn remove(&self) {
-        for file in [&self.out, &self.err, &self.progress] {
+        for file in [&self.out, &self.err, &self.progress, &self.answer] {
             let _ = fs_err::remove_file(file);
         }
     }
+
+    /// Only once the job is over: one that is begun again needs it again.
+    pub fn remove_given(&self) {
+        let _ = fs_err::remove_file(&self.given);
+    }
+}
+
+fn read(file: &Path) -> String {
+    let length = fs_err::metadata(file).map_or(0, |f| f.len());
+    if length > ANSWER {
+        return String::new();
+    }
+    fs_err::read(file).map_or_else(
+        |_| String::new(),
+        |b| String::from_utf8_lossy(&b).into_owned(),
+    )
 }
 
 /// Runs commands one after the other, in a thread of its own. One that fails keeps none of the others back (each is of

@@ -126,6 +126,16 @@ pub fn names(places: &Places) -> Vec<String> {
     names
 }
 
+/// The record of a copy; none: its restore was interrupted.
+///
+/// # Errors
+/// It cannot be read.
+pub fn recorded(places: &Places, name: &str) -> Result<Option<Record>> {
+    let record = Record::load(places, name)?;
+    // The name is a file's; what is in it says so too.
+    Ok(record.filter(|record| record.name == name))
+}
+
 /// Looks what a removal would take away, and changes nothing.
 pub fn look(engine: &dyn Engine, places: &Places, name: &str) -> Result<Removal> {
     Copy::find(places, name, &journaled(places, name))?.look(engine, places)

@@ -1,4 +1,4 @@
-//! Jobs, and what can be asked for.
+//! Jobs.
 
 use lifeboat_objectives::{commands, progress::Progress};
 use lifeboat_plan::schedule::{self, Outcome};
@@ -140,36 +140,4 @@ impl Job {
     pub fn is_over(&self) -> bool {
         !matches!(self.state, JobState::Queued | JobState::Running)
     }
-}
-
-/// What is to be done.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum WantedKind {
-    /// A recovery point of `app`.
-    Backup,
-    /// Read and check a part of the vault.
-    Check,
-    /// Forget points by the policies.
-    Forget,
-    /// Free space.
-    Prune,
-    /// Copy to the further vault `name`.
-    Copy,
-    /// Back up the registry `name`.
-    Registry,
-}
-
-/// Something that is to be done now.
-#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
-pub struct Wanted {
-    /// What.
-    pub kind: WantedKind,
-    /// Of which app (`backup`).
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub app: Option<String>,
-    /// Which copy or registry, as `lifeboat.toml` names it.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub name: Option<String>,
 }

@@ -18,7 +18,7 @@ use super::Problems;
 use crate::{
     ask::Viewer,
     mask,
-    model::{Objectives, Status},
+    model::{About, Objectives, Status},
     problem::Problem,
     shared::Shared,
 };
@@ -58,6 +58,16 @@ fn objectives(shared: &Shared, all: bool) -> Objectives {
             ..Objectives::default()
         },
     }
+}
+
+/// Which agent it is, and what the caller may
+#[utoipa::path(get, path = "/api/v1/about", tag = "looking", responses((status = 200, body = About), Problems))]
+pub async fn about(viewer: Viewer, State(shared): State<Arc<Shared>>) -> Json<About> {
+    Json(About {
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        reaches: shared.reach.fingerprint(),
+        role: viewer.0.role,
+    })
 }
 
 /// Figures for Prometheus

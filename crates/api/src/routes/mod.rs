@@ -3,13 +3,21 @@
 
 mod apps;
 mod audit;
+mod bytes;
+mod copies;
+mod definitions;
+mod doing;
 mod events;
 mod jobs;
+mod keys;
 mod looking;
 mod operations;
 mod points;
 mod policies;
+mod shown;
 mod stream;
+
+pub use operations::Outcome;
 
 use std::sync::Arc;
 
@@ -94,6 +102,7 @@ impl Modify for Token {
         (name = "looking", description = "How things are"),
         (name = "doing", description = "What is to be done"),
         (name = "policies", description = "What people want of apps"),
+        (name = "keys", description = "Who can open the vault"),
     )
 )]
 struct Document;
@@ -101,6 +110,7 @@ struct Document;
 fn all() -> OpenApiRouter<Arc<Shared>> {
     OpenApiRouter::with_openapi(Document::openapi())
         .routes(routes!(looking::status))
+        .routes(routes!(looking::about))
         .routes(routes!(looking::metrics))
         .routes(routes!(looking::openapi))
         .routes(routes!(apps::list))
@@ -113,14 +123,27 @@ fn all() -> OpenApiRouter<Arc<Shared>> {
         .routes(routes!(operations::ask))
         .routes(routes!(operations::one))
         .routes(routes!(operations::events))
+        .routes(routes!(operations::result))
+        .routes(routes!(operations::plan))
+        .routes(routes!(copies::list))
+        .routes(routes!(copies::one))
+        .routes(routes!(keys::list, keys::add))
+        .routes(routes!(keys::remove))
+        .routes(routes!(definitions::running))
+        .routes(routes!(definitions::at_a_point))
         .routes(routes!(points::list))
         .routes(routes!(points::one))
         .routes(routes!(points::content))
+        .routes(routes!(points::file))
+        .routes(routes!(points::diff))
+        .routes(routes!(points::find))
+        .routes(routes!(points::stats))
         .routes(routes!(events::list))
         .routes(routes!(events::follow))
-        .routes(routes!(looking::maintained, operations::maintenance))
-        .routes(routes!(operations::release))
-        .routes(routes!(operations::notify))
+        .routes(routes!(looking::maintained, doing::maintenance))
+        .routes(routes!(doing::release))
+        .routes(routes!(doing::notify))
+        .routes(routes!(shown::one))
         .routes(routes!(audit::list))
         .routes(routes!(audit::verify))
 }

@@ -37,7 +37,7 @@ pub struct AgentArgs {
     pub api: ApiArgs,
 }
 
-/// Where the agent is asked, beside its own socket.
+/// Where the agent is asked, beside its own socket; `[api]` in `lifeboat.toml` says the same.
 #[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "API")]
 pub struct ApiArgs {
@@ -52,6 +52,10 @@ pub struct ApiArgs {
     /// Its key (PEM, without a password)
     #[arg(long, value_name = "FILE", requires = "api_cert", value_hint = ValueHint::FilePath)]
     pub api_key: Option<PathBuf>,
+
+    /// Authority (PEM) of which clients on the network need a certificate, beside their token
+    #[arg(long, value_name = "FILE", requires = "api_cert", value_hint = ValueHint::FilePath)]
+    pub api_client_ca: Option<PathBuf>,
 
     /// A second socket, for the members of groups; it lies in a folder that they can enter
     #[arg(long, value_name = "PATH", value_hint = ValueHint::FilePath)]

@@ -44,6 +44,20 @@ pub struct MapArgs {
 }
 
 impl MapArgs {
+    /// Whether nothing is to be otherwise.
+    pub fn is_empty(&self) -> bool {
+        let lists = [
+            &self.map_port,
+            &self.map_bind,
+            &self.map_network,
+            &self.map_subnet,
+            &self.map_volume,
+            &self.map_image,
+            &self.map_env,
+        ];
+        lists.iter().all(|list| list.is_empty()) && self.map_file.is_none()
+    }
+
     /// As they were given.
     pub fn given(&self) -> Given {
         Given {

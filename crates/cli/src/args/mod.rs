@@ -199,6 +199,14 @@ pub struct GlobalArgs {
     #[arg(short, long, global = true, action = ArgAction::Count)]
     pub verbose: u8,
 
+    /// Do the work in this process, also where an agent of this host could [env: LIFEBOAT_NO_AGENT]
+    #[arg(long, global = true)]
+    pub no_agent: bool,
+
+    /// Socket of the agent [default: STATE/agent/socket, else /run/lifeboat/api]
+    #[arg(long, value_name = "PATH", global = true, env = environment::AGENT_SOCKET, hide_env_values = true, value_hint = ValueHint::FilePath)]
+    pub agent_socket: Option<PathBuf>,
+
     /// Folder of settings and key
     #[arg(long, value_name = "DIR", global = true, env = environment::CONFIG_DIR, hide_env_values = true, hide = true)]
     pub config_dir: Option<OsString>,

@@ -3,6 +3,7 @@
 use lifeboat_api::{
     audit,
     guard::{NotIssued, Role, Tokens},
+    settings::Settings,
 };
 use serde::Serialize;
 
@@ -32,7 +33,9 @@ fn failed(error: NotIssued) -> Failure {
 
 /// Does what is asked.
 pub fn token(session: &Session, args: &TokenArgs) -> Result<Exit> {
-    let tokens = Tokens::new(Tokens::file(&session.places.config));
+    let named = Settings::load(&session.places.config.join("lifeboat.toml"));
+    let named = named.map_err(|why| Failure::new(why.to_string()))?.tokens;
+    let tokens = Tokens::new(named.unwrap_or_else(|| Tokens::file(&session.places.config)));
     match &args.what {
         Token::Add {
             name,

@@ -20,6 +20,7 @@ use lifeboat_api::{
     client::Client,
     guard::{Groups, Role},
     serve::{Places, Server, Tls},
+    settings as api,
 };
 use lifeboat_recovery::forward::standing::Standing;
 use serde_json::json;
@@ -46,7 +47,7 @@ fn unserved(error: lifeboat_api::Error) -> Failure {
 }
 
 pub(super) fn socket(session: &Session) -> PathBuf {
-    Options::socket(&session.places.state)
+    session.socket()
 }
 
 /// Runs the agent, or asks it for something.
@@ -69,10 +70,16 @@ pub fn agent(session: &Session, args: &AgentArgs) -> Result<Exit> {
         heal_all: args.all,
         probes: probes_of(&settings_file(session))?,
     };
-    let places = places(session, &args.api)?;
+    let settings = api_settings(&settings_file(session), &args.api)?;
+    let places = places(session, &settings)?;
     let agent = Agent::open(options).map_err(failed)?;
     let reloads = Arc::new(AtomicBool::new(false));
-    listen(&agent, settings_file(session), Arc::clone(&reloads))?;
+    listen(
+        &agent,
+        settings_file(session),
+        args.api.clone(),
+        Arc::clone(&reloads),
+    )?;
     let keeper = keeper(session, collector(args));
     let shared = Shared::new(Parts {
         agent: agent.handle(),
@@ -83,6 +90,8 @@ pub fn agent(session: &Session, args: &AgentArgs) -> Result<Exit> {
         state: session.places.state.clone(),
         config: session.places.config.clone(),
         host: super::objectives::place(session).host,
+        tokens: settings.tokens,
+        reach: session.reach()?,
     });
     let server = shared
         .and_then(|shared| Server::start(places, shared))
@@ -113,7 +122,7 @@ pub fn agent(session: &Session, args: &AgentArgs) -> Result<Exit> {
 
 /// SIGTERM and SIGINT end it. SIGHUP makes it begin anew, in the same process, with the settings as they are then; if
 /// they cannot be read, it goes on with those that it has.
-fn listen(agent: &Agent, file: PathBuf, reloads: Arc<AtomicBool>) -> Result<()> {
+fn listen(agent: &Agent, file: PathBuf, api: ApiArgs, reloads: Arc<AtomicBool>) -> Result<()> {
     let (stopper, again) = (agent.stopper(), agent.stopper());
     // Whoever wants it to end means so, also while it is about to begin anew.
     let ends = Arc::new(AtomicBool::new(false));
@@ -130,6 +139,12 @@ fn listen(agent: &Agent, file: PathBuf, reloads: Arc<AtomicBool>) -> Result<()> 
         }
         let read = lifeboat_objectives::Settings::load(&file).map_err(|e| e.to_string());
         let read = read.and_then(|_| probes_of(&file).map_err(|e| e.to_string()));
+        let read = read.and_then(|_| {
+            let settings = api_settings(&file, &api);
+            settings
+                .and_then(|api| sound(&api))
+                .map_err(|e| e.to_string())
+        });
         match read {
             Ok(_) => {
                 tracing::info!("the settings are read again");
@@ -160,22 +175,49 @@ fn begin_anew() -> Result<Exit> {
     )))
 }
 
+/// What flags and `[api]` say together; a flag wins over the file.
+fn api_settings(file: &Path, args: &ApiArgs) -> Result<api::Settings> {
+    let mut settings = api::Settings::load(file).map_err(unserved)?;
+    if args.api_listen.is_some() {
+        settings.listen = args.api_listen;
+        settings.cert.clone_from(&args.api_cert);
+        settings.key.clone_from(&args.api_key);
+        settings.client_ca.clone_from(&args.api_client_ca);
+    }
+    if args.api_socket.is_some() {
+        settings.socket.clone_from(&args.api_socket);
+        settings.viewers.clone_from(&args.api_viewers);
+        settings.operators.clone_from(&args.api_operators);
+    }
+    Ok(settings)
+}
+
+/// Whether its certificates can be used.
+fn sound(settings: &api::Settings) -> Result<()> {
+    if let (Some(cert), Some(key)) = (&settings.cert, &settings.key) {
+        let tls = Tls::from_files(cert, key, settings.client_ca.as_deref());
+        tls.map_err(|why| unserved(why.into()))?;
+    }
+    Ok(())
+}
+
 /// Where the API is served. What cannot be served is said before anything begins.
-fn places(session: &Session, args: &ApiArgs) -> Result<Places> {
-    let network = match (args.api_listen, &args.api_cert, &args.api_key) {
+fn places(session: &Session, settings: &api::Settings) -> Result<Places> {
+    let network = match (settings.listen, &settings.cert, &settings.key) {
         (Some(at), Some(cert), Some(key)) => {
-            Some((at, Tls::from_files(cert, key).map_err(unserved)?))
+            let tls = Tls::from_files(cert, key, settings.client_ca.as_deref());
+            Some((at, tls.map_err(|why| unserved(why.into()))?))
         }
         _ => None,
     };
     let of = |groups: &[String], role| -> Vec<(String, Role)> {
         groups.iter().map(|name| (name.clone(), role)).collect()
     };
-    let mut roles = of(&args.api_viewers, Role::Viewer);
-    roles.extend(of(&args.api_operators, Role::Operator));
-    let open = args.api_socket.as_ref();
+    let mut roles = of(&settings.viewers, Role::Viewer);
+    roles.extend(of(&settings.operators, Role::Operator));
+    let open = settings.socket.as_ref();
     Ok(Places {
-        socket: socket(session),
+        socket: Options::socket(&session.places.state),
         open: open.map(|path| (path.clone(), Groups::of_this_machine(roles))),
         network,
     })

@@ -12,7 +12,7 @@ use serde::Serialize;
 
 use crate::{
     args::BackupArgs,
-    command::asides,
+    command::{asides, through},
     exit::{Exit, Failure, Result},
     human,
     session::{Session, absolute, shell_word},
@@ -46,6 +46,9 @@ fn stand_back(session: &Session, how_long: Option<Duration>) {
 
 /// Makes recovery points.
 pub fn run(session: &Session, args: &BackupArgs) -> Result<Exit> {
+    if let Some(exit) = through::backup(session, args)? {
+        return Ok(exit);
+    }
     let options = options(session, args)?;
     if let Some(how_long) = args.idle {
         stand_back(session, how_long);
@@ -115,6 +118,8 @@ pub fn run(session: &Session, args: &BackupArgs) -> Result<Exit> {
     }
     if session.out.is_json() {
         session.out.json(&report)?;
+    } else {
+        session.out.aside(&report);
     }
     if matches!(exit, Exit::Done | Exit::Incomplete | Exit::LessConsistent) {
         session.remind_of_sheet();

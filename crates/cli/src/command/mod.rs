@@ -35,7 +35,9 @@ mod report;
 mod restore;
 mod rm;
 mod screen;
+mod shown;
 mod stats;
+mod through;
 mod tools;
 
 use std::sync::Arc;
@@ -57,7 +59,8 @@ pub fn run(cli: Cli, reporter: &Arc<Reporter>) -> Result<Exit> {
         Command::Man(args) => tools::man(args),
         command => {
             let session = Session::new(cli.global.clone(), out, Arc::clone(reporter))?;
-            let ended = with(&session, command);
+            let ended =
+                shown::instead(&session, command).unwrap_or_else(|| with(&session, command));
             trail::leave(&session, command, &ended);
             ended
         }

@@ -27,7 +27,7 @@ use crate::{
 };
 
 fn agent_socket(session: &Session) -> std::path::PathBuf {
-    lifeboat_agent::Options::socket(&session.places.state)
+    session.socket()
 }
 
 fn failed(error: lifeboat_objectives::Error) -> Failure {

@@ -5,8 +5,9 @@ use std::io::{BufRead, IsTerminal, Write};
 
 use lifeboat_recovery::{
     asides::{self, Aside},
-    copies::{self, Removal},
+    copies::{self, Record, Removal},
 };
+use serde::Serialize;
 
 use crate::{
     args::RmArgs,
@@ -18,6 +19,9 @@ use crate::{
 
 /// Lists, asks, removes. Needs no vault.
 pub fn run(session: &Session, args: &RmArgs) -> Result<Exit> {
+    if args.list {
+        return list(session);
+    }
     let Some(name) = &args.name else {
         return set_aside::remove_expired(session, args.dry_run);
     };
@@ -36,6 +40,60 @@ pub fn run(session: &Session, args: &RmArgs) -> Result<Exit> {
     let done = copies::remove(engine.as_ref(), &session.places, name)?;
     session.reporter.finish();
     show(session, &done, "removed")
+}
+
+/// What `--list -o json` says.
+#[derive(Serialize)]
+struct Listed {
+    copies: Vec<Copy>,
+    set_aside: Vec<Aside>,
+}
+
+/// A copy; without its record where its restore was interrupted.
+#[derive(Serialize)]
+struct Copy {
+    name: String,
+    record: Option<Record>,
+}
+
+/// Shows what there is to remove.
+fn list(session: &Session) -> Result<Exit> {
+    let mut copies = Vec::new();
+    for name in copies::names(&session.places) {
+        let record = copies::recorded(&session.places, &name)?;
+        copies.push(Copy { name, record });
+    }
+    let set_aside = asides::list(&session.places)?;
+    if session.out.is_json() {
+        session.out.json(&Listed { copies, set_aside })?;
+        return Ok(Exit::Done);
+    }
+    let mut text = String::new();
+    for copy in &copies {
+        let name = human::escape(copy.name.as_bytes());
+        text.push_str(&match &copy.record {
+            Some(record) => format!(
+                "{name}  a copy of {} from point {}, made on {}\n",
+                human::escape(record.of.as_bytes()),
+                record.point.short(),
+                record.made.strftime("%F")
+            ),
+            None => format!("{name}  a copy whose restore was interrupted\n"),
+        });
+    }
+    for aside in &set_aside {
+        text.push_str(&format!(
+            "{}  data set aside on {}, kept until {}\n",
+            human::escape(aside.app.as_bytes()),
+            aside.made.strftime("%F"),
+            aside.until.strftime("%F")
+        ));
+    }
+    if text.is_empty() {
+        text.push_str("no copy is here, and nothing is set aside\n");
+    }
+    session.out.text(&text)?;
+    Ok(Exit::Done)
 }
 
 /// What was set aside of an app.

@@ -62,6 +62,11 @@ impl Reporter {
         }
     }
 
+    /// The program ends with this exit code.
+    pub fn ended(&self, code: u8) {
+        self.told.ended(code);
+    }
+
     /// The work has ended: nothing moves any more.
     pub fn finish(&self) {
         if let View::Bar(bar) = &self.view {

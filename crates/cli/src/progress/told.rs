@@ -47,8 +47,20 @@ impl Told {
         self.tell(tally, false);
     }
 
+    /// It has ended.
+    pub fn ended(&self, code: u8) {
+        let line = Progress {
+            at: jiff::Timestamp::now().as_millisecond(),
+            exit: Some(code),
+            ..Progress::default()
+        };
+        self.write(&line);
+    }
+
     fn tell(&self, tally: &Tally, now: bool) {
-        let Some(file) = &self.file else { return };
+        if self.file.is_none() {
+            return;
+        }
         let at = u64::try_from(self.began.elapsed().as_millis()).unwrap_or(u64::MAX);
         let next = self.next.load(Relaxed);
         let mine = |next| {
@@ -68,8 +80,14 @@ impl Told {
             files: tally.files(),
             bytes: tally.bytes(),
             of: tally.bytes_ahead(),
+            exit: None,
         };
-        let mut text = serde_json::to_vec(&line).unwrap_or_default();
+        self.write(&line);
+    }
+
+    fn write(&self, line: &Progress) {
+        let Some(file) = &self.file else { return };
+        let mut text = serde_json::to_vec(line).unwrap_or_default();
         text.push(b'\n');
         let mut file = file.lock().unwrap_or_else(PoisonError::into_inner);
         let _ = file.write_all(&text);

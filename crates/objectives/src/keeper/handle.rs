@@ -1,5 +1,6 @@
 //! What others ask of the keeper while it runs.
 
+use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -9,14 +10,17 @@ use std::time::{Duration, Instant};
 use crossbeam_channel::{Sender, bounded};
 use lifeboat_plan::{
     policy::Wishes,
-    schedule::{JobEvent, JobState, Outcome, Work},
+    schedule::{JobEvent, JobState, Order, Outcome, Work},
 };
 use parking_lot::Mutex;
 
-use super::{Loop, Msg, now};
+use super::{Connect, Loop, Msg, now};
 use crate::{
-    Result, commands, metrics, process,
+    Result, commands,
+    flow::Flow,
+    metrics, process,
     progress::{self, Progress},
+    results::{self, Said},
     run::Files,
     view::View,
     wishes::ApiWishes,
@@ -44,6 +48,8 @@ pub enum Refused {
 /// What is asked for, with where the answer goes.
 pub(crate) enum Ask {
     Work(Work, Sender<Result<u64, Refused>>),
+    /// With the content of the file that the order came with.
+    Order(Order, Option<String>, Sender<Result<u64, Refused>>),
     Cancel(u64, Sender<Result<(), Refused>>),
 }
 
@@ -56,6 +62,7 @@ pub struct Handle {
     pub(super) folder: PathBuf,
     pub(super) program: Vec<OsString>,
     pub(super) lookups: Arc<AtomicU64>,
+    pub(super) connect: Connect,
 }
 
 impl Handle {
@@ -84,6 +91,21 @@ impl Handle {
         self.answer(|reply| Ask::Work(work, reply))
     }
 
+    /// Has an order carried out: the number of its job, once that is written down. `file` is the content of the file that
+    /// the order came with; it may hold secrets.
+    ///
+    /// # Errors
+    /// Too many wait already, or it cannot be written down.
+    pub fn order(&self, order: Order, file: Option<String>) -> Result<u64, Refused> {
+        self.answer(|reply| Ask::Order(order, file, reply))
+    }
+
+    /// What an order that is over said; none: it is not over, or too long ago.
+    #[must_use]
+    pub fn result(&self, job: u64) -> Option<Said> {
+        results::read(&self.folder, job)
+    }
+
     /// Ends a job: one that waits at once, one that runs cleanly, in its own time.
     ///
     /// # Errors
@@ -110,26 +132,74 @@ impl Handle {
     /// # Errors
     /// It failed, with its own words, or took too long.
     pub fn lookup(&self, args: &[&str]) -> Result<serde_json::Value, String> {
+        let said = self.said(args, false, None)?;
+        if !matches!(said.code, Some(0 | 3)) {
+            return Err(said.last_word());
+        }
+        serde_json::from_str(&said.out).map_err(|why| why.to_string())
+    }
+
+    /// The same, whatever its exit code is; for people if `text`. `given` comes over its standard input: a secret, or what `-` is told to read.
+    ///
+    /// # Errors
+    /// It cannot be started, or took too long.
+    pub fn said(&self, args: &[&str], text: bool, given: Option<&[u8]>) -> Result<Said, String> {
         let number = self.lookups.fetch_add(1, Ordering::Relaxed);
         let files = Files::named(&self.folder, &format!("lookup-{number}"));
         files.remove();
-        let args: Vec<OsString> = args
+        let form = if text { "table" } else { "json" };
+        let args: Vec<OsString> = ["--output", form]
             .iter()
-            .chain(&["--output", "json"])
+            .chain(args)
             .map(OsString::from)
             .collect();
-        let said = self.run_lookup(&args, &files);
+        let said = self.run_lookup(&args, given, &files);
         files.remove();
         said
     }
 
-    fn run_lookup(&self, args: &[OsString], files: &Files) -> Result<serde_json::Value, String> {
-        let mut child =
-            process::start(&self.program, args, files).map_err(|why| why.to_string())?;
+    /// A command of this program that writes bytes (`dump`), to be read as it writes them.
+    ///
+    /// # Errors
+    /// It cannot be started.
+    pub fn stream(&self, args: &[String]) -> Result<Flow, String> {
+        let number = self.lookups.fetch_add(1, Ordering::Relaxed);
+        let files = Files::named(&self.folder, &format!("lookup-{number}"));
+        files.remove();
+        Flow::start(&self.program, args, files).map_err(|why| why.to_string())
+    }
+
+    /// What an app that runs here is made of, as the engine has it: the raw definitions of its containers, by name.
+    ///
+    /// # Errors
+    /// The engine does not answer, or there is no such app.
+    pub fn definitions(&self, app: &str) -> Result<BTreeMap<String, serde_json::Value>, String> {
+        let engine = (self.connect)().map_err(|why| why.to_string())?;
+        let inventory = engine.inventory().map_err(|why| why.to_string())?;
+        let name = app.rsplit('/').next().unwrap_or(app);
+        let apps = lifeboat_plan::discover::discover(&inventory).apps;
+        let found = apps.iter().find(|found| found.name.to_string() == name);
+        let found = found.ok_or_else(|| format!("there is no app `{name}` here any more"))?;
+        let mut all = BTreeMap::new();
+        for container in &found.containers {
+            let raw = engine.inspect_container(&container.name);
+            all.insert(container.name.clone(), raw.map_err(|why| why.to_string())?);
+        }
+        Ok(all)
+    }
+
+    fn run_lookup(
+        &self,
+        args: &[OsString],
+        given: Option<&[u8]>,
+        files: &Files,
+    ) -> Result<Said, String> {
+        let mut child = process::start_with(&self.program, args, given, files)
+            .map_err(|why| why.to_string())?;
         let until = Instant::now() + LOOKUP;
-        let status = loop {
+        loop {
             match child.try_wait().map_err(|why| why.to_string())? {
-                Some(status) => break status,
+                Some(status) => return Ok(files.said(status.code())),
                 None if Instant::now() > until => {
                     // It only reads.
                     let _ = child.kill();
@@ -138,13 +208,7 @@ impl Handle {
                 }
                 None => std::thread::sleep(Duration::from_millis(10)),
             }
-        };
-        if !matches!(status.code(), Some(0 | 3)) {
-            let log = files.log();
-            let said = log.last().map_or("it ended without a word", String::as_str);
-            return Err(said.trim_start_matches("lifeboat: ").to_owned());
         }
-        serde_json::from_str(&files.answer()).map_err(|why| why.to_string())
     }
 
     /// What the API set for an app (`site/host/app`).
@@ -169,6 +233,9 @@ impl Loop {
             Ask::Work(work, reply) => {
                 let _ = reply.send(self.asked(work));
             }
+            Ask::Order(order, file, reply) => {
+                let _ = reply.send(self.order(order, file.as_deref()));
+            }
             Ask::Cancel(job, reply) => {
                 let _ = reply.send(self.cancel(job));
             }
@@ -176,6 +243,9 @@ impl Loop {
     }
 
     fn asked(&mut self, work: Work) -> Result<u64, Refused> {
+        if let Work::Order(order) = work {
+            return self.order(order, None);
+        }
         if let Some(job) = self.scheduler.asked(&work) {
             return Ok(job);
         }
@@ -221,6 +291,8 @@ impl Loop {
     /// Closes a job that somebody asked for and that will not begin.
     pub(super) fn close_queued(&mut self, id: u64, why: &str) {
         self.queued.retain(|(queued, _)| *queued != id);
+        self.orders.retain(|(queued, _)| *queued != id);
+        Files::of(&self.folder(), id).remove_given();
         self.step(lifeboat_plan::schedule::Event::Unasked { job: id });
         let Ok(Some(mut job)) = self.records.get(id) else {
             return;

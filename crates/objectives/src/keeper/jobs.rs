@@ -2,13 +2,15 @@
 
 use std::sync::Arc;
 
-use lifeboat_plan::schedule::{Ended, Event, Job, JobEvent, JobState, Outcome, Task, Time, Work};
+use lifeboat_plan::schedule::{
+    Ended, Event, Job, JobEvent, JobState, Order, Outcome, Task, Time, Work,
+};
 
 use super::{Loop, Msg, now};
 use crate::{
     Result, commands,
     policies::AppPolicy,
-    process, progress,
+    process, progress, results,
     run::{self, Files},
 };
 
@@ -20,7 +22,10 @@ impl Loop {
         }
         for mut job in self.records.open_jobs()? {
             if job.state == JobState::Queued {
-                self.queued.push((job.id, job.work));
+                match job.work {
+                    Work::Order(order) => self.orders.push((job.id, order)),
+                    work => self.queued.push((job.id, work)),
+                }
             } else if job.owner != process::own() && process::lives(job.owner) {
                 tracing::info!(
                     "job {} ({}) of an agent before this one still runs",
@@ -29,12 +34,27 @@ impl Loop {
                 );
                 run::watch(job.id, job.owner, self.to.clone());
                 self.jobs.insert(job.id, job);
+            } else if let Some(order) = self.not_begun(&job) {
+                // The agent before this one died just before it began; it was promised.
+                let mut again = Job::new(job.id, job.work, process::own(), now());
+                again.queued = job.queued;
+                self.keep(&again);
+                self.orders.push((again.id, order));
             } else {
                 self.close(&mut job, None);
                 self.learn(&job);
             }
         }
         Ok(())
+    }
+
+    /// The order of a job whose process was never started: that makes the file of its output first.
+    fn not_begun(&self, job: &Job) -> Option<Order> {
+        let Work::Order(order) = &job.work else {
+            return None;
+        };
+        let begun = Files::of(&self.folder(), job.id).out.exists();
+        (!begun).then(|| order.clone())
     }
 
     pub(super) fn learn(&mut self, job: &Job) {
@@ -48,32 +68,37 @@ impl Loop {
             .ended
             .zip(job.began)
             .map(|(ended, began)| ended.since(began));
-        match &job.work {
-            Work::Capture { app } => {
-                if let (Some(began), Some(took)) = (job.began, took) {
-                    self.known.insert(app.to_string(), (began, Some(took)));
-                    self.last
-                        .insert(app.to_string(), (took, job.stall, job.bytes, job.added));
-                }
-            }
-            Work::Upkeep(task) => {
-                self.last_done
-                    .insert(task.clone(), job.began.unwrap_or(job.queued));
-            }
+        if let Work::Upkeep(task) = &job.work {
+            self.last_done
+                .insert(task.clone(), job.began.unwrap_or(job.queued));
+        }
+        if let (Some(app), Some(began), Some(took)) =
+            (commands::captures(&job.work), job.began, took)
+        {
+            self.known.insert(app.to_owned(), (began, Some(took)));
+            let figures = (took, job.stall, job.bytes, job.added);
+            self.last.insert(app.to_owned(), figures);
         }
     }
 
     pub(super) fn start(&mut self, id: u64, work: Work) {
-        // The schedule never starts an app twice; what an agent before this one started, it does not know.
+        let asked = self.records.get(id).ok().flatten();
+        // The schedule never starts an app twice; what an agent before this one started, it does not know, nor what was
+        // ordered: an app that is just being restored is captured afterwards.
         let mut running = self.jobs.values();
-        if let Some(other) = running.find(|job| job.work == work) {
-            let why = format!("the same is under way already, as job {}", other.id);
+        let about = commands::about(&work).filter(|_| asked.is_none());
+        let other = running.find(|job| {
+            let same = job.work == work && !matches!(work, Work::Order(_));
+            same || about.is_some_and(|app| commands::about(&job.work) == Some(app))
+        });
+        if let Some(other) = other {
+            let why = format!("job {} is at it already", other.id);
             self.close_queued(id, &why);
             let _ = self.to.send(Msg::Busy(id));
             return;
         }
         let mut job = Job::new(id, work, process::own(), now());
-        if let Ok(Some(asked)) = self.records.get(id) {
+        if let Some(asked) = asked {
             job.queued = asked.queued;
         }
         job.step(now(), JobEvent::Phase("run".to_owned()));
@@ -86,7 +111,8 @@ impl Loop {
             .filter(|a| job.work != Work::Upkeep(Task::Forget) || self.pointed.contains(&a.app))
             .cloned()
             .collect();
-        let mut commands = commands::commands(&job.work, &self.settings, &protected);
+        let files = Files::of(&self.folder(), id);
+        let mut commands = commands::commands(&job.work, &self.settings, &protected, &files.given);
         if let Work::Capture { app } = &job.work
             && let Some(millis) = self.scheduler.may_stand_back(app)
         {
@@ -95,9 +121,15 @@ impl Loop {
                 .iter_mut()
                 .for_each(|line| line.push(idle.clone().into()));
         }
-        let files = Files::of(&self.folder(), id);
         files.remove();
+        let is_order = matches!(job.work, Work::Order(_));
         self.jobs.insert(id, job);
+        if commands.is_empty() && is_order {
+            // Done would be a lie.
+            let why = "what it copies to is not in lifeboat.toml any more".to_owned();
+            let _ = self.to.send(Msg::NotStarted(id, why));
+            return;
+        }
         run::run(
             id,
             self.options.program.clone(),
@@ -116,7 +148,11 @@ impl Loop {
         for line in files.log() {
             job.step(now(), JobEvent::Said(line));
         }
-        let (outcome, began) = commands::ended(job, code, &files.answer());
+        let code = code.or_else(|| progress::exit_code(&files.progress));
+        let (outcome, began) = commands::ended(job, code, &files.record());
+        if let Work::Order(_) = job.work {
+            results::keep(&self.folder(), job.id, &files.said(code));
+        }
         job.step(now(), JobEvent::Ended(outcome));
         // The time that the point bears, which is what its age is counted from.
         if began.is_some() {
@@ -124,6 +160,7 @@ impl Loop {
         }
         self.keep(job);
         files.remove();
+        files.remove_given();
         began
     }
 
@@ -140,12 +177,12 @@ impl Loop {
             .ended
             .entry((kind(&job.work).to_owned(), outcome.word()))
             .or_default() += 1;
-        if let Work::Capture { app } = &job.work {
+        if let Some(app) = commands::captures(&job.work) {
             let failures = self.failures.entry(app.to_string()).or_default();
             match &outcome {
                 Outcome::Done => {
                     *failures = 0;
-                    self.why.remove(&**app);
+                    self.why.remove(app);
                 }
                 Outcome::Failed { why } => {
                     *failures += 1;
@@ -164,10 +201,11 @@ impl Loop {
             _ => Ended::Failed,
         };
         self.step(Event::Ended { job: job.id, ended });
-        // A job of an agent before this one is none of this schedule's.
-        if let (Work::Capture { app }, Some(began)) = (&job.work, began) {
+        self.begin_orders();
+        // A job of an agent before this one is none of this schedule's, nor is an order.
+        if let (Some(app), Some(began)) = (commands::captures(&job.work), began) {
             self.step(Event::Point {
-                app: Arc::clone(app),
+                app: Arc::from(app),
                 began,
                 took: None,
             });
@@ -196,5 +234,6 @@ fn kind(work: &Work) -> &'static str {
         Work::Upkeep(Task::Registry(_)) => "registry",
         Work::Upkeep(Task::ForgetTags(_)) => "registry forget",
         Work::Upkeep(Task::Copy(_)) => "copy",
+        Work::Order(_) => "order",
     }
 }

@@ -17,6 +17,7 @@ impl Loop {
             ..Limits::default()
         });
         self.settings = settings;
+        self.knows_settings = true;
         let mut there = BTreeSet::new();
         for app in apps.iter().filter(|app| app.policy.protect.value) {
             there.insert(app.app.clone());
@@ -52,6 +53,7 @@ impl Loop {
         self.apps = apps;
         self.upkeep();
         self.ask_again();
+        self.begin_orders();
         self.serve();
     }
 

@@ -19,6 +19,7 @@ mod alert;
 mod app;
 mod copies;
 pub mod job;
+mod order;
 mod pick;
 mod step;
 mod upkeep;
@@ -35,6 +36,7 @@ pub use alert::{Alert, AlertKind};
 use app::AppState;
 use copies::Copies;
 pub use job::{Job, JobEvent, JobState, Outcome};
+pub use order::{Form, Order};
 use upkeep::Upkeep;
 
 /// Milliseconds since 1970.
@@ -132,6 +134,8 @@ pub enum Work {
     },
     /// Upkeep.
     Upkeep(Task),
+    /// Something that was asked for once; whoever keeps the records runs it, not the schedule.
+    Order(Order),
 }
 
 /// What happened.

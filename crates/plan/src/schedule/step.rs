@@ -121,6 +121,7 @@ impl Scheduler {
                 }
             }
             Work::Upkeep(task) => self.upkeep.ask(task, job, self.now),
+            Work::Order(_) => {}
         }
     }
 
@@ -398,6 +399,7 @@ impl Scheduler {
             Work::Capture { app } => self.apps.contains_key(app),
             Work::Upkeep(Task::Copy(vault)) => self.copies.contains_key(vault),
             Work::Upkeep(task) => self.upkeep.knows(task),
+            Work::Order(_) => false,
         }
     }
 
@@ -408,6 +410,7 @@ impl Scheduler {
             Work::Capture { app } => self.apps.get(app)?.asked,
             Work::Upkeep(Task::Copy(vault)) => self.copies.get(vault)?.asked(),
             Work::Upkeep(task) => self.upkeep.asked(task),
+            Work::Order(_) => None,
         }
     }
 

@@ -49,7 +49,7 @@ fn started(effects: &[Effect]) -> Vec<(u64, String)> {
             job,
             work: Work::Upkeep(task),
         } => Some((*job, format!("{task:?}"))),
-        Effect::Alert(_) => None,
+        Effect::Alert(_) | Effect::Start { .. } => None,
     });
     names.collect()
 }

@@ -200,7 +200,10 @@ fn tls(
     names: &[String],
 ) -> Result<(Option<Tls>, Option<PathBuf>)> {
     if let (Some(cert), Some(key)) = (&args.tls_cert, &args.tls_key) {
-        return Ok((Some(Tls::from_files(cert, key).map_err(failed)?), None));
+        return Ok((
+            Some(Tls::from_files(cert, key, None).map_err(uncertified)?),
+            None,
+        ));
     }
     let is_local = args.listen.ip().is_loopback();
     if args.plain_http || (is_local && !args.tls_self_signed) {
@@ -225,13 +228,17 @@ fn tls(
     }
     own.push("127.0.0.1".to_owned());
     let kept = KeptCertificate::of(&session.places.state, &own)?;
-    let tls = Tls::from_files(&kept.cert, &kept.key).map_err(failed)?;
+    let tls = Tls::from_files(&kept.cert, &kept.key, None).map_err(uncertified)?;
     Ok((Some(tls), Some(absolute(Path::new(&kept.cert))?)))
 }
 
 /// Since 1970.
 fn seconds() -> u64 {
     u64::try_from(jiff::Timestamp::now().as_second()).unwrap_or_default()
+}
+
+fn uncertified(error: lifeboat_tls::Error) -> Failure {
+    Failure::new(format!("the certificate cannot be used: {error}"))
 }
 
 fn failed(error: lifeboat_images::Error) -> Failure {

@@ -41,6 +41,10 @@ fn each_role_may_what_it_may_and_nobody_else_comes_in() {
         Via::Token(&admin),
     );
     let on = json!({"app": "blog", "on": true});
+    let short = json!({"password": ""});
+    let gone = json!({"kind": "restore", "point": "gone"});
+    let allow = json!({"kind": "restore", "point": "gone", "as": "x", "allow": ["privileged"]});
+    let repair = json!({"kind": "repair", "what": "points", "dry_run": true});
     let rows = [
         ("GET", "/status", None, [200, 200, 200]),
         ("GET", "/apps", None, [200, 200, 200]),
@@ -55,6 +59,34 @@ fn each_role_may_what_it_may_and_nobody_else_comes_in() {
         ("POST", "/release", None, [403, 403, 200]),
         ("GET", "/audit", None, [403, 403, 200]),
         ("GET", "/points/abcdef01/files", None, [403, 403, 404]),
+        ("GET", "/points/abcdef01/file", None, [403, 403, 404]),
+        ("GET", "/points/abcdef01/definition", None, [404, 404, 404]),
+        (
+            "GET",
+            "/points/abcdef01/diff/abcdef02",
+            None,
+            [403, 403, 404],
+        ),
+        (
+            "GET",
+            "/files?pattern=x&point=abcdef01",
+            None,
+            [403, 403, 404],
+        ),
+        ("GET", "/keys", None, [403, 403, 200]),
+        ("POST", "/keys", Some(&short), [403, 403, 400]),
+        ("GET", "/copies", None, [200, 200, 200]),
+        ("GET", "/about", None, [200, 200, 200]),
+        ("GET", "/apps/blog/definition", None, [200, 200, 200]),
+        (
+            "GET",
+            "/apps/blog/definition?full=true",
+            None,
+            [403, 403, 200],
+        ),
+        ("POST", "/operations", Some(&gone), [403, 404, 404]),
+        ("POST", "/operations", Some(&allow), [403, 403, 404]),
+        ("POST", "/operations", Some(&repair), [403, 403, 202]),
     ];
     for (method, path, body, statuses) in rows {
         for (via, status) in [viewer, operator, admin].into_iter().zip(statuses) {

@@ -3,7 +3,9 @@
 mod access;
 mod doing;
 mod prometheus;
+mod restoring;
 mod soak;
+mod through;
 mod wrong;
 
 use std::{
@@ -221,6 +223,7 @@ impl Served {
         let body = json!({
             "Image": "lifeboat/busybox:latest",
             "Cmd": ["sh", "-c", format!("{script}; sleep 1000")],
+            "Env": ["DB_PASSWORD=s3cret"],
             "Labels": labels,
             "HostConfig": {"Binds": [format!("{name}_data:/data")]},
         });

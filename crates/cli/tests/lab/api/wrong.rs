@@ -69,7 +69,70 @@ fn wrong_input_is_refused_in_a_sentence_and_slow_clients_are_left() {
         json!({"kind": "backup", "app": "x", "command": "sh"}),
     )
     .refused(400, "command");
-    post("/operations", json!({"kind": "prune", "app": "x"})).refused(400, "leave it out");
+    post("/operations", json!({"kind": "prune", "app": "x"})).refused(400, "unknown field `app`");
+    for (wanted, why) in [
+        (json!({"kind": "restore"}), "`point` is missing"),
+        (json!({"kind": "restore", "point": "../x"}), "the host `..`"),
+        (
+            json!({"kind": "restore", "point": "x@../../etc"}),
+            "what stands behind `@`",
+        ),
+        (
+            json!({"kind": "restore", "point": "blog", "command": "sh"}),
+            "unknown field `command`",
+        ),
+        (
+            json!({"kind": "restore", "point": "blog", "maps": {"entrypoint": {}}}),
+            "entrypoint",
+        ),
+        (
+            json!({"kind": "remove_copy", "name": "../x", "confirm": "../x"}),
+            "only ASCII letters",
+        ),
+        (json!({"kind": "pin", "points": []}), "names none"),
+        (
+            json!({"kind": "pin", "points": ["--all"]}),
+            "only ASCII letters",
+        ),
+        (
+            json!({"kind": "prune", "max_unused": "a\nb"}),
+            "control characters",
+        ),
+        (
+            json!({"kind": "repair", "what": "index", "only": ["x"]}),
+            "takes less than was said",
+        ),
+        (
+            json!({"kind": "repair", "what": "packs", "only": ["../x"]}),
+            "64 hexadecimal",
+        ),
+        (
+            json!({"kind": "registry_restore", "to": "--plain-http"}),
+            "HOST:PORT",
+        ),
+        (
+            json!({"kind": "registry_forget"}),
+            "no rule says what stays",
+        ),
+    ] {
+        post("/operations", wanted).refused(400, why);
+    }
+    let nowhere = json!({"kind": "restore", "point": "default/lab/never"});
+    post("/operations", nowhere).refused(404, "the vault has no point of `never`");
+    let keys = |body: serde_json::Value| post("/keys", body);
+    keys(json!({"password": ""})).refused(400, "the password is empty");
+    keys(json!({"password": "a\nb"})).refused(400, "more than one line");
+    keys(json!({"password": "s3cret", "file": "/x"})).refused(400, "unknown field `file`");
+    served
+        .ask(Via::Socket, "DELETE", "/keys/..%2fx", None)
+        .refused(400, "the path climbs");
+    served
+        .ask(Via::Socket, "DELETE", "/keys/01234567", None)
+        .refused(404, "there is no key");
+    get("/points/0123abcd/file?path=../x").refused(400, "the path climbs");
+    get("/files?pattern=").refused(400, "the pattern is empty");
+    get("/shown/audit").refused(400, "the path cannot be read");
+    get("/copies/..%2fx").refused(400, "the path climbs");
     post("/operations", json!({"kind": "copy", "name": "fra"})).refused(404, "did you mean `far`?");
     post("/maintenance", json!({"app": "blgo", "on": true})).refused(404, "did you mean `blog`?");
     post(

@@ -5,7 +5,7 @@
 //! - `manifests`, `blobs`, `lists`: one room for each kind of request;
 //! - `push`: uploads, manifests and deletions, where an intake takes them;
 //! - `feed`, `body`: bytes from a blocking thread into a connection, and from one;
-//! - `auth`: users and their passwords; `token`: tokens in their place; `tls`: certificates.
+//! - `auth`: users and their passwords; `token`: tokens in their place; `tls`: a certificate of its own making.
 //!
 //! **Never a wrong byte.** A manifest is hashed before it is sent. A blob is hashed while it is sent, and its last piece
 //! is held back until the digest is right; where it is not, or where the shelf fails, the connection is broken off before the
@@ -38,7 +38,8 @@ use std::{io, net::TcpListener, sync::Arc};
 use tokio::sync::{Semaphore, watch};
 
 pub use auth::Users;
-pub use tls::{SelfSigned, Tls};
+pub use lifeboat_tls::Tls;
+pub use tls::SelfSigned;
 pub use token::TokenKey;
 
 use super::{Intake, Shelf};
