@@ -1,6 +1,7 @@
 //! What containers, networks and volumes were made from, as it was seen last: so that what is gone can be made again.
 //!
 //! One file a name under `definitions/`, mode 0600 (environments hold secrets); the one before lies beside it as `NAME.1`.
+//! What is missing here is brought from the vault by whoever helps the agent.
 
 use std::io::Write as _;
 use std::os::unix::fs::DirBuilderExt as _;
@@ -23,12 +24,38 @@ const MOMENTARY: [&str; 8] = [
     "NetworkSettings",
 ];
 
+/// What a definition is of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// A container, by name.
+    Container,
+    /// A network, by name.
+    Network,
+    /// A volume, by name.
+    Volume,
+    /// An image, by id.
+    Image,
+}
+
+impl Kind {
+    fn folder(self) -> &'static str {
+        match self {
+            Self::Container => "containers",
+            Self::Network => "networks",
+            Self::Volume => "volumes",
+            Self::Image => "images",
+        }
+    }
+}
+
 /// The folder of definitions.
 #[derive(Debug, Clone)]
-pub(crate) struct Definitions(PathBuf);
+pub struct Definitions(PathBuf);
 
 impl Definitions {
-    pub(crate) fn in_folder(folder: &Path) -> Self {
+    /// Those of an agent whose own things lie in this folder.
+    #[must_use]
+    pub fn in_folder(folder: &Path) -> Self {
         Self(folder.join("definitions"))
     }
 
@@ -37,24 +64,26 @@ impl Definitions {
         self.0.join(kind).join(name.replace('/', "_"))
     }
 
-    /// Keeps a container's definition, and those of its networks and named volumes where they are new.
-    pub(crate) fn keep(&self, engine: &dyn Engine, raw: &Value) {
-        if let Err(error) = self.try_keep(engine, raw) {
-            tracing::warn!(%error, "a definition cannot be kept; what it defines could not be made again");
-        }
+    /// Keeps a container's definition, and those of its image, networks and named volumes where they are new. `true` if
+    /// it is another one than before.
+    pub(crate) fn keep(&self, engine: &dyn Engine, raw: &Value) -> bool {
+        self.try_keep(engine, raw).unwrap_or_else(|error| {
+            tracing::warn!(%error, "a definition cannot be kept; what it defines could be made again from the vault alone");
+            true
+        })
     }
 
-    fn try_keep(&self, engine: &dyn Engine, raw: &Value) -> std::io::Result<()> {
+    fn try_keep(&self, engine: &dyn Engine, raw: &Value) -> std::io::Result<bool> {
         let name = raw["Name"]
             .as_str()
             .unwrap_or_default()
             .trim_start_matches('/');
         if name.is_empty() {
-            return Ok(());
+            return Ok(false);
         }
         let before = self.container(name);
         if before.as_ref().is_some_and(|old| same(old, raw)) {
-            return Ok(());
+            return Ok(false);
         }
         self.write("containers", name, raw)?;
         let networks = raw["NetworkSettings"]["Networks"]
@@ -73,7 +102,25 @@ impl Definitions {
                 self.write("volumes", volume, &raw)?;
             }
         }
-        Ok(())
+        let image = raw["Image"].as_str().unwrap_or_default();
+        if !image.is_empty()
+            && self.image(image).is_none()
+            && let Ok(raw) = engine.inspect_image(image)
+        {
+            self.write("images", image, &raw)?;
+        }
+        Ok(true)
+    }
+
+    /// Takes over what was found elsewhere, where nothing is known here.
+    ///
+    /// # Errors
+    /// The folder cannot be written.
+    pub fn add(&self, kind: Kind, name: &str, raw: &Value) -> std::io::Result<()> {
+        match self.path(kind.folder(), name).exists() {
+            true => Ok(()),
+            false => self.write(kind.folder(), name, raw),
+        }
     }
 
     fn write(&self, kind: &str, name: &str, raw: &Value) -> std::io::Result<()> {
@@ -112,6 +159,17 @@ impl Definitions {
     /// A network's.
     pub(crate) fn network(&self, name: &str) -> Option<Value> {
         self.read("networks", name)
+    }
+
+    /// A volume's.
+    pub(crate) fn volume(&self, name: &str) -> Option<Value> {
+        self.read("volumes", name)
+    }
+
+    /// An image's, by id.
+    #[must_use]
+    pub fn image(&self, id: &str) -> Option<Value> {
+        self.read("images", id)
     }
 }
 

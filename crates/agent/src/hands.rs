@@ -1,5 +1,7 @@
 //! What is done at the engine: on a few threads, each thing once, with what came of it sent back.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -11,12 +13,20 @@ use serde_json::json;
 use crate::asides::Asides;
 use crate::definitions::Definitions;
 use crate::follow::Current;
+use crate::help::Helper;
+use crate::making::Making;
 use crate::probing::Probing;
 use crate::run::Message;
-use crate::{diagnose, recreate, replicas, translate};
+use crate::{diagnose, needs, recreate, replicas, translate};
 
-/// Threads for looking, for starting (the supervisor has no more than four starts under way), and for stopping.
-const POOLS: [(&str, usize); 3] = [("agent-look", 2), ("agent-start", 4), ("agent-stop", 8)];
+/// Threads for looking, for starting (the supervisor has no more than four starts under way), for stopping, and for
+/// waiting for what is fetched.
+const POOLS: [(&str, usize); 4] = [
+    ("agent-look", 2),
+    ("agent-start", 4),
+    ("agent-stop", 8),
+    ("agent-fetch", 2),
+];
 
 /// What every hand needs.
 #[derive(Clone)]
@@ -24,6 +34,11 @@ pub(crate) struct Reach {
     pub(crate) current: Current,
     pub(crate) definitions: Definitions,
     pub(crate) asides: Asides,
+    pub(crate) making: Making,
+    pub(crate) help: Helper,
+    /// A definition changed.
+    pub(crate) changed: Sender<()>,
+    pub(crate) stop: Arc<AtomicBool>,
     pub(crate) to: Sender<Message>,
     pub(crate) probing: Probing,
     pub(crate) heal_all: bool,
@@ -55,6 +70,7 @@ impl Hands {
         let pool = match &effect {
             Effect::Start { .. } | Effect::Recreate { .. } | Effect::Replicate { .. } => 1,
             Effect::Stop { .. } | Effect::Withdraw { .. } => 2,
+            Effect::Fetch { .. } => 3,
             _ => 0,
         };
         // The queues live as long as the hands.
@@ -77,6 +93,7 @@ fn work(reach: &Reach, queue: &Receiver<Effect>) {
             | Effect::Start { id }
             | Effect::Stop { id, .. }
             | Effect::Recreate { id, .. }
+            | Effect::Fetch { id, .. }
             | Effect::Diagnose { id, .. }
             | Effect::Withdraw { id, .. }
             | Effect::Replicate { of: id, .. }
@@ -88,6 +105,8 @@ fn work(reach: &Reach, queue: &Receiver<Effect>) {
             Effect::Start { .. } | Effect::Stop { .. } | Effect::Recreate { .. }
         );
         let event = match reach.current.get() {
+            // Whoever helps reaches the engine by itself.
+            _ if matches!(effect, Effect::Fetch { .. }) => reach.fetch(effect),
             Some(engine) => reach.act(engine.as_ref(), effect),
             None if matches!(effect, Effect::Replicate { .. } | Effect::Withdraw { .. }) => {
                 replicas::not_done(&effect)
@@ -133,7 +152,7 @@ impl Reach {
         match effect {
             Effect::Inspect { id } => self.inspect(engine, &id),
             Effect::Start { id } => {
-                let done = match recreate::missing_sources(engine, &id) {
+                let done = match needs::hinders_start(engine, &self.help, &id) {
                     Ok(Some(why)) => return Some(failed(&id, Trouble::Other, &why)),
                     Ok(None) => engine.start(&id),
                     Err(error) => Err(error),
@@ -145,14 +164,19 @@ impl Reach {
                 let done = engine.stop(&id, grace.map(Duration::from_secs));
                 Some(told(&id, done, Did::Stopped))
             }
-            Effect::Recreate { id, name, refers } => {
-                let did = recreate::recreate(
-                    engine,
-                    (&self.definitions, &self.asides),
-                    &id,
-                    &name,
-                    &refers,
-                );
+            Effect::Recreate {
+                id,
+                name,
+                refers,
+                also,
+            } => {
+                let again = recreate::Again {
+                    id: &id,
+                    name: &name,
+                    refers: &refers,
+                    also: &also,
+                };
+                let did = recreate::recreate(engine, self, &again);
                 Some(Event::Did { id, did })
             }
             Effect::Replicate { of, name } => Some(replicas::replicate(engine, &of, &name)),
@@ -174,14 +198,41 @@ impl Reach {
                 }
                 None
             }
-            Effect::Tell(_) => None,
+            Effect::Tell(_) | Effect::Fetch { .. } => None,
         }
+    }
+
+    /// Waits until it is there. An agent that ends does not: whoever comes after it goes on.
+    fn fetch(&self, effect: Effect) -> Option<Event> {
+        let Effect::Fetch { id, app, lack } = effect else {
+            return None;
+        };
+        let brought = match &self.help {
+            Some(help) => help.bring(&app, &lack, &self.stop),
+            None => Err("there is no vault to fetch it from".to_owned()),
+        };
+        if self.stop.load(Ordering::Relaxed) {
+            return None;
+        }
+        Some(match brought {
+            Ok(()) => Event::Did {
+                id,
+                did: Did::Fetched,
+            },
+            Err(why) => {
+                let text = format!("{} cannot be fetched: {why}", lack.words());
+                failed(&id, Trouble::Other, &text)
+            }
+        })
     }
 
     fn inspect(&self, engine: &dyn Engine, id: &str) -> Option<Event> {
         match engine.inspect_container(id) {
             Ok(raw) => {
-                self.definitions.keep(engine, &raw);
+                if self.definitions.keep(engine, &raw) {
+                    // Nobody listens where there is no vault.
+                    let _ = self.changed.send(());
+                }
                 let container = lifeboat_engine::container_facts(raw);
                 self.probing.watch(&container);
                 let settings = self.probing.settings();

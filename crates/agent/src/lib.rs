@@ -8,6 +8,8 @@
 //! | `run` | the caller's | the world, the state file, the event log |
 //! | `follow` | `agent-events` | the engine's event stream; lists after each gap and every 30 s |
 //! | `hands` | `agent-look` (2), `agent-start` (4), `agent-stop` (8) | what is done at the engine |
+//! | `hands` | `agent-fetch` (2) | waiting for what is fetched for what is gone |
+//! | `keeping` | `agent-keep` | when definitions go into the vault |
 //! | `probing` | `agent-probes` and the prober's own | the probes |
 //! | `upkeep`, `host` | `agent-upkeep`, `agent-pulse` | what has to be done now and then; how the host is |
 //! | `service` | `agent-watch` | what a service manager is told; whether the loops turn |
@@ -27,9 +29,13 @@ mod diagnose;
 mod error;
 mod follow;
 mod hands;
+mod help;
 mod host;
+mod keeping;
 mod lock;
 pub mod log;
+mod making;
+mod needs;
 mod options;
 mod probing;
 mod recreate;
@@ -42,6 +48,8 @@ mod upkeep;
 
 pub use ask::{Handle, Refused, Status};
 pub use clock::Clock;
+pub use definitions::{Definitions, Kind as DefinitionKind};
 pub use error::{Error, Result};
+pub use help::{Held, Help, Helper};
 pub use options::{Connect, Options};
 pub use run::{Agent, Stopper};

@@ -7,6 +7,7 @@ use lifeboat_engine::Engine;
 use lifeboat_plan::probe::Settings;
 
 use crate::Clock;
+use crate::help::Helper;
 
 /// Connects to the engine; asked again after each loss, since what comes back may speak another version.
 pub type Connect = Arc<dyn Fn() -> lifeboat_engine::Result<Arc<dyn Engine>> + Send + Sync>;
@@ -24,6 +25,8 @@ pub struct Options {
     pub seed: u64,
     /// autoheal's setting for all: every container counts as labelled.
     pub heal_all: bool,
+    /// Help from the side of the vault; none where there is no vault.
+    pub help: Helper,
     /// Probes that stand in settings and not in labels.
     pub probes: Settings,
 }

@@ -1,29 +1,27 @@
 //! Making a container again from its definition.
 //!
 //! The old one, if it is there, is renamed aside and kept; a failure brings it back under its name, and running if it ran.
-//! Nothing is made again where that would lose something in silence: a volume that is gone is not replaced by an empty
-//! one, a bind source that is missing is not made by the engine, and a writable layer that holds more than can be carried
-//! over keeps the container as it is.
+//! Nothing is made again where that would lose something in silence: what it needs is looked at first ([`crate::needs`]),
+//! and a writable layer that holds more than can be carried over keeps the container as it is. What it needs and is not
+//! here is said ([`Did::Lacks`]), and nothing is done until it was fetched.
 
 use std::collections::BTreeMap;
 use std::io::{Cursor, Read as _};
-use std::path::Path;
 
-use lifeboat_engine::recreate::{Mapping, container_create_body, network_create_body};
+use lifeboat_engine::recreate::{Mapping, container_create_body};
 use lifeboat_engine::{ChangeKind, Engine, Error};
-use lifeboat_plan::supervise::{ASIDE, Did, Failed, Trouble};
+use lifeboat_plan::supervise::{ASIDE, Did, Failed, Lack, Trouble};
 use serde_json::{Value, json};
 
-use crate::asides::Asides;
-use crate::definitions::{Definitions, named_volumes};
-use crate::hands::kind_of;
+use crate::hands::{Reach, kind_of};
+use crate::needs;
 
 /// So much of a writable layer is carried over.
 const MOST_LAYER: u64 = 16 << 20;
 
 pub(crate) type Outcome<T> = std::result::Result<T, Failed>;
 
-fn fail<T>(kind: Trouble, text: impl Into<String>) -> Outcome<T> {
+pub(crate) fn fail<T>(kind: Trouble, text: impl Into<String>) -> Outcome<T> {
     Err(Failed {
         kind,
         text: text.into(),
@@ -42,73 +40,65 @@ pub(crate) fn engine_error(error: &Error) -> Failed {
     }
 }
 
-/// What it mounts from the host and is not there, as a sentence: the engine would make an empty folder in its place, and the
-/// app would start afresh.
-pub(crate) fn missing_sources(
-    engine: &dyn Engine,
-    id: &str,
-) -> lifeboat_engine::Result<Option<String>> {
-    let raw = engine.inspect_container(id)?;
-    Ok(missing_source(engine, &raw))
-}
-
-fn missing_source(engine: &dyn Engine, raw: &Value) -> Option<String> {
-    let mounts = raw["Mounts"].as_array().into_iter().flatten();
-    let mut binds = mounts
-        .filter(|mount| mount["Type"] == "bind")
-        .filter_map(|mount| mount["Source"].as_str())
-        .filter(|source| !Path::new(source).exists());
-    let source = binds.next()?;
-    // Not here; where the engine is on another machine, or in another mount namespace, only it can tell.
-    let there = engine.host_path(source);
-    match there {
-        Ok(lifeboat_engine::HostPath::Absent) => Some(format!(
-            "{source}, which it mounts, is not there; mount or restore it, and it is started"
-        )),
-        _ => None,
-    }
+/// One that is to be made again.
+pub(crate) struct Again<'a> {
+    /// Full id of the old one.
+    pub(crate) id: &'a str,
+    /// Its name.
+    pub(crate) name: &'a str,
+    /// What it refers to, and who that is now.
+    pub(crate) refers: &'a BTreeMap<String, String>,
+    /// Others of its app that are gone too.
+    pub(crate) also: &'a [String],
 }
 
 /// Makes it again and starts it.
-pub(crate) fn recreate(
-    engine: &dyn Engine,
-    (definitions, asides): (&Definitions, &Asides),
-    id: &str,
-    name: &str,
-    refers: &BTreeMap<String, String>,
-) -> Did {
-    match try_recreate(engine, (definitions, asides), id, name, refers) {
-        Ok(id) => Did::Recreated { id },
+pub(crate) fn recreate(engine: &dyn Engine, reach: &Reach, again: &Again<'_>) -> Did {
+    match try_recreate(engine, reach, again) {
+        Ok(did) => did,
         Err(failed) => Did::Failed(failed),
     }
 }
 
-fn try_recreate(
-    engine: &dyn Engine,
-    (definitions, asides): (&Definitions, &Asides),
-    id: &str,
-    name: &str,
-    refers: &BTreeMap<String, String>,
-) -> Outcome<String> {
+fn try_recreate(engine: &dyn Engine, reach: &Reach, again: &Again<'_>) -> Outcome<Did> {
+    let Again {
+        id, name, refers, ..
+    } = *again;
     let old = match engine.inspect_container(id) {
         Ok(raw) => Some(raw),
         Err(error) if error.is_not_found() => None,
         Err(error) => return Err(engine_error(&error)),
     };
-    let raw = match old.clone().or_else(|| definitions.container(name)) {
-        Some(raw) => raw,
-        None => {
-            return fail(
-                Trouble::Unsafe,
-                "it is gone, and its definition was never seen; bring it back with `lifeboat restore`",
-            );
+    if old.is_none()
+        && let Some(id) = made_before(engine, reach, name)?
+    {
+        return Ok(Did::Recreated { id });
+    }
+    let Some(raw) = old.clone().or_else(|| reach.definitions.container(name)) else {
+        if reach.help.is_some() {
+            return Ok(Did::Lacks(Lack {
+                definitions: vec![name.to_owned()],
+                ..Lack::default()
+            }));
         }
+        return fail(
+            Trouble::Unsafe,
+            "it is gone, and its definition was never seen; bring it back with `lifeboat restore`",
+        );
     };
     let layer = match &old {
         Some(_) => carried(engine, id)?,
         None => Vec::new(),
     };
-    prepare(engine, definitions, &raw, name)?;
+    let lack = needs::lack(
+        engine,
+        (&reach.definitions, &reach.help),
+        (name, &raw),
+        again.also,
+    )?;
+    if !lack.is_empty() {
+        return Ok(Did::Lacks(lack));
+    }
     let image_id = raw["Image"].as_str().unwrap_or_default();
     let reference = raw["Config"]["Image"].as_str().unwrap_or_default();
     let image = image(engine, reference, image_id)?;
@@ -123,12 +113,18 @@ fn try_recreate(
         .as_ref()
         .is_some_and(|raw| raw["State"]["Running"] == true);
     if let Some(raw) = &old {
-        asides.record(id, name, &aside_name(id, name));
+        reach.asides.record(id, name, &aside_name(id, name));
         set_aside(engine, id, name, raw)?;
+    } else if let Err(error) = reach.making.begin(name) {
+        let why = format!("what is about to be made cannot be written down: {error}");
+        return fail(Trouble::Other, why);
     }
     let made = make(engine, name, &plan, &layer);
     match made {
-        Ok(id) => Ok(id),
+        Ok(id) => {
+            reach.making.end(name);
+            Ok(Did::Recreated { id })
+        }
         Err(failed) => {
             if let Some(raw) = &old {
                 take_back(engine, id, name, raw, ran);
@@ -138,59 +134,53 @@ fn try_recreate(
     }
 }
 
-/// Everything that it needs and that is not part of it.
-fn prepare(engine: &dyn Engine, definitions: &Definitions, raw: &Value, name: &str) -> Outcome<()> {
-    for volume in named_volumes(raw) {
-        match engine.inspect_volume(volume) {
-            Ok(_) => {}
-            Err(error) if error.is_not_found() => {
-                return fail(
-                    Trouble::Unsafe,
-                    format!(
-                        "its volume {volume} is gone, and an empty one is not put in its place: bring it back with `lifeboat restore APP --volume {volume}`, or make it with `docker volume create {volume}`, then `docker start {name}` or `lifeboat restore`"
-                    ),
-                );
-            }
-            Err(error) => return Err(engine_error(&error)),
-        }
+/// One of this name that an agent made before it died. What it did not come to start is taken away, and made again: nobody
+/// knows how far it came, and it never ran.
+fn made_before(engine: &dyn Engine, reach: &Reach, name: &str) -> Outcome<Option<String>> {
+    let there = match engine.inspect_container(name) {
+        Ok(raw) => raw,
+        Err(error) if error.is_not_found() => return Ok(None),
+        Err(error) => return Err(engine_error(&error)),
+    };
+    if !reach.making.has_begun(name) {
+        return fail(
+            Trouble::Other,
+            format!(
+                "another container is called {name} now, and was made by somebody else: start that one, or remove or rename it"
+            ),
+        );
     }
-    if let Some(why) = missing_source(engine, raw) {
-        return fail(Trouble::Other, why);
+    let id = there["Id"].as_str().unwrap_or_default().to_owned();
+    if there["State"]["Status"] != "created" {
+        reach.making.end(name);
+        return Ok(Some(id));
     }
-    let networks = raw["NetworkSettings"]["Networks"]
-        .as_object()
-        .into_iter()
-        .flatten();
-    for (network, _) in networks {
-        if ["bridge", "host", "none"].contains(&network.as_str()) {
-            continue;
-        }
-        match engine.inspect_network(network) {
-            Ok(_) => {}
-            Err(error) if error.is_not_found() => {
-                let Some(kept) = definitions.network(network) else {
-                    return fail(
-                        Trouble::Other,
-                        format!("its network {network} is gone, and its definition was never seen"),
-                    );
-                };
-                let body = network_create_body(&kept, &Mapping::exact(engine.api()))
-                    .map_err(|error| engine_error(&error))?;
-                match engine.create_network(&body) {
-                    Ok(_) => {}
-                    // Somebody else, or another of our hands, was first.
-                    Err(error) if error.is_conflict() => {}
-                    Err(error) => return Err(engine_error(&error)),
-                }
-            }
-            Err(error) => return Err(engine_error(&error)),
-        }
-    }
-    Ok(())
+    // Its volumes are those of the one that is to be made.
+    engine
+        .remove_container(&id, true, false)
+        .map_err(|error| engine_error(&error))?;
+    Ok(None)
 }
 
 /// The image's reference to create from, and its id there.
 pub(crate) fn image(engine: &dyn Engine, reference: &str, id: &str) -> Outcome<(String, String)> {
+    match find_image(engine, reference, id)? {
+        Some(found) => Ok(found),
+        None => fail(
+            Trouble::Other,
+            format!(
+                "its image {reference} is not on the engine (No such image): pull it, or bring it back with `lifeboat restore APP --images`"
+            ),
+        ),
+    }
+}
+
+/// The same, where it is there.
+pub(crate) fn find_image(
+    engine: &dyn Engine,
+    reference: &str,
+    id: &str,
+) -> Outcome<Option<(String, String)>> {
     for name in [id, reference] {
         match engine.inspect_image(name) {
             Ok(raw) => {
@@ -198,18 +188,13 @@ pub(crate) fn image(engine: &dyn Engine, reference: &str, id: &str) -> Outcome<(
                 let create = engine
                     .image_for_create(reference, &found)
                     .map_err(|error| engine_error(&error))?;
-                return Ok((create, found));
+                return Ok(Some((create, found)));
             }
             Err(error) if error.is_not_found() => {}
             Err(error) => return Err(engine_error(&error)),
         }
     }
-    fail(
-        Trouble::Other,
-        format!(
-            "its image {reference} is not on the engine (No such image): pull it, or bring it back with `lifeboat restore APP --images`"
-        ),
-    )
+    Ok(None)
 }
 
 /// What was put into its writable layer, file by file: the folder and a tar stream.

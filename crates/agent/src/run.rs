@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, unbounded};
-use lifeboat_plan::supervise::{Effect, Event, Moment, Note, World};
+use lifeboat_plan::supervise::{Effect, Event, Moment, Note, What, World};
 
 use crate::asides::Asides;
 use crate::ask::{Ask, Handle, Refused, Status};
@@ -13,8 +13,10 @@ use crate::definitions::Definitions;
 use crate::follow::{Current, Follower};
 use crate::hands::{Hands, Reach};
 use crate::host::Host;
+use crate::keeping::{Gone, Keeping};
 use crate::lock::Lock;
 use crate::log::Log;
+use crate::making::Making;
 use crate::probing::Probing;
 use crate::service::Turned;
 use crate::state::StateFile;
@@ -64,6 +66,10 @@ pub struct Agent {
     newest: Arc<AtomicU64>,
     stopper: Stopper,
     turned: Turned,
+    /// Tells of changed definitions.
+    changed: Sender<()>,
+    /// Apps of which something is gone.
+    gone: Gone,
     _lock: Lock,
 }
 
@@ -96,6 +102,8 @@ impl Agent {
                 stop: Arc::new(AtomicBool::new(false)),
             },
             turned: Turned::default(),
+            changed: unbounded().0,
+            gone: Gone::default(),
             options,
             _lock: lock,
         })
@@ -136,7 +144,13 @@ impl Agent {
             self.options.seed,
             self.options.probes.clone(),
         );
+        let (changed, changes) = unbounded();
+        self.changed = changed.clone();
         let reach = Reach {
+            making: Making::in_folder(&folder),
+            help: self.options.help.clone(),
+            changed,
+            stop: Arc::clone(&self.stopper.stop),
             probing: probing.clone(),
             current: current.clone(),
             definitions: Definitions::in_folder(&folder),
@@ -162,6 +176,22 @@ impl Agent {
             .name("agent-upkeep".to_owned())
             .spawn(move || upkeep.run())
             .map_err(thread())?;
+        let storing = match self.options.help.clone() {
+            Some(help) => {
+                let keeping = Keeping {
+                    help,
+                    current: current.clone(),
+                    gone: Gone::clone(&self.gone),
+                    changes,
+                    clock: self.options.clock,
+                    to: to.clone(),
+                    stop: Arc::clone(&self.stopper.stop),
+                };
+                let thread_of = std::thread::Builder::new().name("agent-keep".to_owned());
+                Some(thread_of.spawn(move || keeping.run()).map_err(thread())?)
+            }
+            None => None,
+        };
         let follower = Follower {
             connect: Arc::clone(&self.options.connect),
             current,
@@ -181,6 +211,9 @@ impl Agent {
         // A thread that panicked has nothing more to give.
         let _ = following.join();
         let _ = keeping.join();
+        if let Some(storing) = storing {
+            let _ = storing.join();
+        }
         hands.finish();
         probing.finish();
         self.last_words();
@@ -210,6 +243,7 @@ impl Agent {
                     Some(Message::Stop) => return,
                     Some(Message::Event(event)) => {
                         probing.hear(&event);
+                        self.hear(&event);
                         let at = self.options.clock.now();
                         effects.extend(self.world.step(at, event));
                     }
@@ -225,7 +259,18 @@ impl Agent {
                 // Beyond what is taken together: it comes first in the next turn.
                 let _ = self.stopper.to.send(message);
             }
+            *self.gone.lock() = self.world.apps_gone();
             self.carry_out(effects, hands);
+        }
+    }
+
+    /// What is not there any more has another definition: none.
+    fn hear(&self, event: &Event) {
+        if let Event::Happened(happened) = event
+            && happened.what == What::Destroy
+        {
+            // Nobody listens where there is no vault.
+            let _ = self.changed.send(());
         }
     }
 

@@ -10,6 +10,9 @@ use serde_json::Value;
 
 /// What an event of the engine means; `None` for what supervision does not care about.
 pub(crate) fn event(event: &EngineEvent) -> Option<Happened> {
+    if event.kind == "network" {
+        return connected(event);
+    }
     if event.kind != "container" {
         return None;
     }
@@ -49,6 +52,18 @@ pub(crate) fn event(event: &EngineEvent) -> Option<Happened> {
         name: attribute("name").to_owned(),
         slot: Slot::of(&event.attributes),
         what,
+        nano: event.time_nano,
+    })
+}
+
+/// A container was put on a network, or taken off it: its definition is another one.
+fn connected(event: &EngineEvent) -> Option<Happened> {
+    let id = event.attributes.get("container")?;
+    matches!(event.action.as_str(), "connect" | "disconnect").then(|| Happened {
+        id: id.clone(),
+        name: String::new(),
+        slot: None,
+        what: What::Update,
         nano: event.time_nano,
     })
 }

@@ -3,7 +3,7 @@
 use lifeboat_api::audit::{Audit, Change};
 
 use crate::{
-    args::{Command, Key, Registry, Token},
+    args::{Command, Gone, Key, Registry, Token},
     environment,
     exit::{Exit, Result},
     session::Session,
@@ -27,6 +27,7 @@ fn changes(command: &Command) -> bool {
         Command::Registry(args) => {
             matches!(args.what, Registry::Backup(_) | Registry::Restore(_))
         }
+        Command::Gone(args) => matches!(args.what, Gone::Bring { .. }),
         _ => false,
     }
 }
@@ -46,7 +47,7 @@ pub fn leave(session: &Session, command: &Command, ended: &Result<Exit>) {
         return;
     }
     let uid = rustix::process::getuid().as_raw();
-    let job = environment::progress().is_some();
+    let job = environment::progress().is_some() || matches!(command, Command::Gone(_));
     let change = Change {
         who: if job {
             "agent".to_owned()

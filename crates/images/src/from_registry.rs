@@ -10,10 +10,10 @@ use std::collections::BTreeMap;
 use serde_json::{Value, json};
 
 use crate::from_engine::put_blob;
-use crate::layout::MAX_JSON_BLOB;
+use crate::layout::{MAX_JSON_BLOB, json_blob};
 use crate::registry::ImageReference;
 use crate::registry::client::{Pulled, RegistryClient};
-use crate::{Blob, Digest, Error, LayoutImage, LayoutSink, Result, Wanted};
+use crate::{Blob, Digest, Error, LayoutImage, LayoutSink, LayoutSource, Result, Wanted};
 
 /// Children of an index that are looked at, at most.
 const MAX_CHILDREN: usize = 200;
@@ -159,4 +159,69 @@ fn fetch(
     }
     writer.finish(&part.digest, part.size).map_err(taking())?;
     Ok(true)
+}
+
+/// The image with this configuration behind a manifest or index of a layout. `None` if the layout does not hold it whole.
+///
+/// # Errors
+/// What it holds makes no sense, or cannot be read.
+pub fn image_in_layout(
+    source: &dyn LayoutSource,
+    top: &Digest,
+    id: &str,
+) -> Result<Option<LayoutImage>> {
+    let Some(first) = json_blob(source, top)? else {
+        return Ok(None);
+    };
+    let mut path = vec![(top.clone(), first.clone())];
+    let mut image = (first["config"]["digest"] == id).then_some(first.clone());
+    let children = first["manifests"].as_array().cloned().unwrap_or_default();
+    for child in children.iter().take(MAX_CHILDREN) {
+        if image.is_some() {
+            break;
+        }
+        let Some(digest) = child["digest"]
+            .as_str()
+            .and_then(|d| d.parse::<Digest>().ok())
+        else {
+            continue;
+        };
+        let Some(value) = json_blob(source, &digest)? else {
+            continue;
+        };
+        if value["config"]["digest"] == id {
+            path.push((digest, value.clone()));
+            image = Some(value);
+        }
+    }
+    let Some(image) = image else { return Ok(None) };
+    let parts = Parts::of(&image)?;
+    let mut blobs = BTreeMap::new();
+    let manifests = path.iter().map(|(digest, _)| digest);
+    let of_image = parts.layers.iter().chain([&parts.config]);
+    for digest in of_image.map(|part| &part.digest).chain(manifests) {
+        match source.open(&digest.path()) {
+            Ok((_, size)) => drop(blobs.insert(digest.clone(), size)),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(Error::io(format!("open {}", digest.path()))(error)),
+        }
+    }
+    let media = first["mediaType"].as_str().unwrap_or(match path.len() {
+        1 => "application/vnd.oci.image.manifest.v1+json",
+        _ => "application/vnd.oci.image.index.v1+json",
+    });
+    Ok(Some(LayoutImage {
+        config: parts.config.digest,
+        descriptor: json!({
+            "mediaType": media,
+            "digest": top.to_string(),
+            "size": blobs.get(top),
+        }),
+        layers: parts.layers.into_iter().map(|part| part.digest).collect(),
+        blobs: blobs
+            .into_iter()
+            .map(|(digest, size)| Blob { digest, size })
+            .collect(),
+        tags: Vec::new(),
+    }))
 }

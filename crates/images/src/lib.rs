@@ -37,7 +37,7 @@ pub use digest::{Algorithm, Digest, Hasher};
 pub use directory::DirectoryLayout;
 pub use error::{Error, Result};
 pub use from_engine::{LayoutBuilder, Wanted};
-pub use from_registry::image_from_registry;
+pub use from_registry::{image_from_registry, image_in_layout};
 pub use layout::{Blob, Layout, LayoutImage};
 pub use sink::{BlobWriter, LayoutSink, LayoutSource};
 pub use to_engine::{LoadStream, Loaded, TagOutcome, load, set_tags};

@@ -18,6 +18,9 @@ pub const TAG_SAFETY: &str = "safety";
 /// The beginning of the tag that names the app.
 pub const TAG_APP: &str = "app=";
 
+/// The beginning of the tag that names the app whose definition it is.
+pub const TAG_DEFINITION: &str = "definition=";
+
 /// The identity of an app.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct AppIdentity {
@@ -46,10 +49,14 @@ impl AppIdentity {
     /// The identity that a snapshot's path stands for; `None` if it is no app's.
     #[must_use]
     pub fn from_snapshot_path(path: &str) -> Option<Self> {
+        Self::parse(path, "app")
+    }
+
+    fn parse(path: &str, kind: &str) -> Option<Self> {
         let mut parts = path.strip_prefix("/lifeboat/")?.split('/');
         let site = SiteName::new(parts.next()?).ok()?;
         let host = HostName::new(parts.next()?).ok()?;
-        if parts.next()? != "app" {
+        if parts.next()? != kind {
             return None;
         }
         let name = AppName::new(parts.next()?).ok()?;
@@ -63,6 +70,29 @@ impl AppIdentity {
             [one] => Self::from_snapshot_path(one.as_ref()),
             _ => None,
         }
+    }
+
+    /// The one path of the snapshots of the app's definition: `/lifeboat/<site>/<host>/definition/<name>`. They are no
+    /// points of the app, and none of the app's paths.
+    #[must_use]
+    pub fn definition_path(&self) -> String {
+        format!(
+            "/lifeboat/{}/{}/definition/{}",
+            self.site, self.host, self.name
+        )
+    }
+
+    /// The app whose definition a snapshot with these paths is: exactly one path, and that one a definition's.
+    #[must_use]
+    pub fn from_definition_paths<P: AsRef<str>>(paths: &[P]) -> Option<Self> {
+        let [path] = paths else { return None };
+        Self::parse(path.as_ref(), "definition")
+    }
+
+    /// The tags of a snapshot of its definition.
+    #[must_use]
+    pub fn definition_tags(&self) -> Vec<String> {
+        tags(format!("{TAG_DEFINITION}{}", self.name), false, &[])
     }
 
     /// The tags of a snapshot of this app: ours first, then the user's, each once.
@@ -158,6 +188,23 @@ mod tests {
             ["lifeboat", "app=shop", "partial", "x"]
         );
         assert_eq!(shop.to_string(), "default/web01/shop");
+    }
+
+    #[test]
+    fn definitions_are_told_from_points() {
+        let shop = identity("default", "web01", "shop");
+        let path = shop.definition_path();
+        assert_eq!(path, "/lifeboat/default/web01/definition/shop");
+        assert_eq!(AppIdentity::from_snapshot_path(&path), None);
+        assert_eq!(
+            AppIdentity::from_definition_paths(&[path.as_str()]),
+            Some(shop.clone())
+        );
+        assert_eq!(shop.definition_tags(), ["lifeboat", "definition=shop"]);
+        let point = [shop.snapshot_path()];
+        assert_eq!(AppIdentity::from_definition_paths(&point), None);
+        let two = [path.as_str(), "/x"];
+        assert_eq!(AppIdentity::from_definition_paths(&two), None);
     }
 
     #[test]

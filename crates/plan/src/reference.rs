@@ -77,6 +77,12 @@ impl PointSummary {
         self.tags.iter().any(|tag| tag == TAG_SAFETY)
     }
 
+    /// `true` if it is a definition alone, which nothing can be brought back from by itself: found by its id only.
+    #[must_use]
+    pub fn is_definition(&self) -> bool {
+        AppIdentity::from_definition_paths(&self.paths).is_some()
+    }
+
     /// What the point belongs to, for people: the app's identity, or host and paths.
     #[must_use]
     pub fn subject(&self) -> String {
@@ -415,7 +421,8 @@ fn latest<'a>(
     reference: &Reference,
     points: &'a [PointSummary],
 ) -> Result<&'a PointSummary, ReferenceError> {
-    let apps: BTreeSet<Option<&AppIdentity>> = points.iter().map(|p| p.identity.as_ref()).collect();
+    let points = || points.iter().filter(|p| !p.is_definition());
+    let apps: BTreeSet<Option<&AppIdentity>> = points().map(|p| p.identity.as_ref()).collect();
     if apps.len() > 1 {
         let candidates = apps
             .iter()
@@ -428,8 +435,7 @@ fn latest<'a>(
             candidates,
         });
     }
-    points
-        .iter()
+    points()
         .max_by(|a, b| newest_last(a, b))
         .ok_or(ReferenceError::Empty)
 }

@@ -62,6 +62,11 @@ impl Places {
         self.state.join("copies")
     }
 
+    /// Which bind sources held data at the newest points.
+    pub fn held(&self) -> PathBuf {
+        self.state.join("held")
+    }
+
     /// Records of what was set aside.
     pub fn asides(&self) -> PathBuf {
         self.state.join("aside")

@@ -128,10 +128,12 @@ pub fn decide(vault: &Vault, request: &ForgetRequest) -> Result<Fates> {
         ));
     }
     let points = points_of(vault, &all)?;
+    let of_definitions = Policy::of_definitions();
     let policy_of = |point: &Point| {
         let chosen = point.id.parse().is_ok_and(|id| chosen.contains(&id));
         match (chosen, by_policy) {
             (false, _) => None,
+            (true, _) if point.is_definition() => Some(&of_definitions),
             (true, true) => Some(&request.policy),
             (true, false) => of_settings(&request.policies, point),
         }

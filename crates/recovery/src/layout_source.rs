@@ -12,6 +12,8 @@ use crate::Context;
 pub struct VaultLayout<'r> {
     reader: &'r Reader,
     root: BlobId,
+    /// Where in the point it lies, with a slash behind it.
+    below: String,
     watched: Option<&'r Context>,
 }
 
@@ -21,7 +23,16 @@ impl<'r> VaultLayout<'r> {
         Self {
             reader,
             root,
+            below: format!("{}/", layout::IMAGES),
             watched: None,
+        }
+    }
+
+    /// Of a registry's point: the layout is its root.
+    pub fn of_registry(reader: &'r Reader, root: BlobId) -> Self {
+        Self {
+            below: String::new(),
+            ..Self::new(reader, root)
         }
     }
 
@@ -36,7 +47,7 @@ impl<'r> VaultLayout<'r> {
 
 impl LayoutSource for VaultLayout<'_> {
     fn open(&self, path: &str) -> io::Result<(Box<dyn Read + '_>, u64)> {
-        let place = format!("{}/{path}", layout::IMAGES);
+        let place = format!("{}{path}", self.below);
         let parts: Vec<&[u8]> = place.split('/').map(str::as_bytes).collect();
         let node = self
             .reader

@@ -13,6 +13,7 @@ pub mod error;
 pub mod files;
 pub mod forget;
 pub mod forward;
+pub mod gone;
 pub mod inspect;
 pub mod journal;
 mod layout_source;

@@ -31,6 +31,9 @@ pub struct Point {
     /// Registry, for points of one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub registry: Option<String>,
+    /// App, for snapshots of its definition alone. They are no recovery points.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub definition: Option<String>,
     /// Paths of a plain snapshot.
     pub paths: Vec<String>,
     /// Tags.
@@ -51,25 +54,25 @@ impl Point {
     pub(crate) fn new(id: SnapshotId, snapshot: &Snapshot) -> Self {
         let identity = AppIdentity::from_snapshot_paths(&snapshot.paths);
         let registry = RegistryIdentity::from_snapshot_paths(&snapshot.paths);
+        let defined = AppIdentity::from_definition_paths(&snapshot.paths);
+        let owner = identity.as_ref().or(defined.as_ref());
         let summary = snapshot.summary.as_ref();
         Self {
             id,
             time: snapshot.time.clone(),
-            site: identity
-                .as_ref()
+            site: owner
                 .map(|i| &i.site)
                 .or(registry.as_ref().map(|r| &r.site))
                 .map(ToString::to_string),
-            host: identity
-                .as_ref()
-                .map_or_else(|| snapshot.hostname.clone(), |i| i.host.to_string()),
+            host: owner.map_or_else(|| snapshot.hostname.clone(), |i| i.host.to_string()),
             app: identity.as_ref().map(|i| i.name.to_string()),
-            paths: if identity.is_some() || registry.is_some() {
+            paths: if owner.is_some() || registry.is_some() {
                 Vec::new()
             } else {
                 snapshot.paths.clone()
             },
             registry: registry.map(|r| r.registry),
+            definition: defined.map(|i| i.name.to_string()),
             tags: snapshot.tags.clone(),
             partial: snapshot
                 .tags
@@ -92,9 +95,16 @@ pub struct Points {
     pub unreadable: Vec<String>,
 }
 
-/// All points, oldest first.
+/// Whether it is an app's definition alone, and no point.
+pub(crate) fn is_definition(snapshot: &Snapshot) -> bool {
+    AppIdentity::from_definition_paths(&snapshot.paths).is_some()
+}
+
+/// All points, oldest first. Definitions alone are none.
 pub fn list(vault: &Vault) -> Result<Points> {
-    let snapshots = vault.snapshots()?;
+    let mut snapshots = vault.snapshots()?;
+    let is_point = |snapshot: &Snapshot| !is_definition(snapshot);
+    snapshots.found.retain(|(_, snapshot)| is_point(snapshot));
     let ids: Vec<SnapshotId> = snapshots.found.iter().map(|(id, _)| *id).collect();
     let locked = vault.locked_points(&ids)?;
     Ok(Points {

@@ -12,6 +12,7 @@ mod dump;
 mod filter;
 mod find;
 mod forget;
+mod gone;
 mod init;
 mod key;
 mod ls;
@@ -50,6 +51,7 @@ pub use self::{
     filter::FilterArgs,
     find::FindArgs,
     forget::ForgetArgs,
+    gone::{Gone, GoneArgs},
     init::InitArgs,
     key::{Key, KeyAddArgs, KeyArgs, KeyPasswdArgs, KeyRemoveArgs, NewPasswordArgs},
     ls::LsArgs,
@@ -292,6 +294,8 @@ pub enum Command {
     Completion(CompletionArgs),
     #[command(hide = true, alias = "__man")]
     Man(ManArgs),
+    #[command(hide = true, name = "__gone")]
+    Gone(GoneArgs),
 }
 
 #[cfg(test)]

@@ -68,6 +68,7 @@ pub fn agent(session: &Session, args: &AgentArgs) -> Result<Exit> {
         clock: Clock::at(millis),
         seed: now.as_nanosecond().unsigned_abs() as u64 ^ u64::from(std::process::id()),
         heal_all: args.all,
+        help: help(session)?,
         probes: probes_of(&settings_file(session))?,
     };
     let settings = api_settings(&settings_file(session), &args.api)?;
@@ -244,6 +245,17 @@ fn keeper(
         tracing::error!("objectives are not kept: {why}");
         why.to_string()
     })
+}
+
+/// Help from the side of the vault, where there is one.
+fn help(session: &Session) -> Result<lifeboat_agent::Helper> {
+    if session.settings.vault.is_none() && session.named_vault().is_none() {
+        return Ok(None);
+    }
+    Ok(Some(Arc::new(super::gone::ByProcess {
+        program: super::objectives::program(session)?,
+        places: session.places.clone(),
+    })))
 }
 
 fn settings_file(session: &Session) -> PathBuf {

@@ -108,9 +108,10 @@ fn render(fates: &Fates, dry_run: bool, width: Option<u16>) -> String {
     let mut table = Table::new(&columns, width);
     for fate in &fates.points {
         let point = &fate.point;
-        let subject = match &point.app {
-            Some(app) => app.clone(),
-            None => point.paths.join(", "),
+        let subject = match (&point.app, &point.definition) {
+            (Some(app), _) => app.clone(),
+            (None, Some(app)) => format!("definition of {app}"),
+            (None, None) => point.paths.join(", "),
         };
         table.row([
             point.id.short(),

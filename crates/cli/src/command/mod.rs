@@ -13,6 +13,7 @@ mod diff;
 mod dump;
 mod find;
 mod forget;
+mod gone;
 mod init;
 mod interrupted;
 mod key;
@@ -104,5 +105,6 @@ fn with(session: &Session, command: &Command) -> Result<Exit> {
         Command::Audit(args) => access::audit(session, args),
         Command::Completion(args) => tools::completion(&session.out, args),
         Command::Man(args) => tools::man(args),
+        Command::Gone(args) => gone::run(session, args),
     }
 }

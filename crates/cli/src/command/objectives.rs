@@ -72,7 +72,7 @@ pub fn place(session: &Session) -> Where {
 }
 
 /// This program with the flags that reach the same vault and engine.
-fn program(session: &Session) -> Result<Vec<OsString>> {
+pub fn program(session: &Session) -> Result<Vec<OsString>> {
     let own = std::env::current_exe()
         .map_err(|e| Failure::new(format!("the path of this program cannot be told: {e}")))?;
     let global = &session.global;

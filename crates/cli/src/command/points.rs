@@ -151,6 +151,7 @@ mod tests {
             files: Some(12),
             bytes: Some(4096),
             added: Some(12),
+            definition: None,
             locked_until: None,
         }
     }

@@ -191,3 +191,16 @@ proptest! {
         let _ = find(&text, &vault());
     }
 }
+
+#[test]
+fn a_definition_is_never_the_latest_nor_an_apps_point() {
+    let points = [
+        point("aaaaaaaa", "/lifeboat/default/web01/app/shop", 10),
+        point("bbbbbbbb", "/lifeboat/default/web01/definition/shop", 20),
+    ];
+    for text in ["latest", "shop", "shop@latest", "aaaaaaaa"] {
+        assert_eq!(find(text, &points).unwrap().id, points[0].id, "{text}");
+    }
+    assert_eq!(find("bbbbbbbb", &points).unwrap().id, points[1].id);
+    assert!(find("shop@bbbbbbbb", &points).is_err());
+}

@@ -54,6 +54,12 @@ impl Point {
     fn is_app(&self) -> bool {
         AppIdentity::from_snapshot_paths(&self.paths).is_some()
     }
+
+    /// Whether it is a definition alone, and no point.
+    #[must_use]
+    pub fn is_definition(&self) -> bool {
+        AppIdentity::from_definition_paths(&self.paths).is_some()
+    }
 }
 
 /// What points have in common that compete for the same places.
@@ -109,7 +115,11 @@ impl FromStr for GroupBy {
 
 impl GroupBy {
     fn key(self, point: &Point) -> Vec<String> {
+        // Definitions compete with each other, whatever the points of their apps are grouped by.
         let mut key = vec![String::new(); 4];
+        if point.is_definition() {
+            key.push(point.paths.join("\0"));
+        }
         if self.app {
             key[0] = point.line();
         }

@@ -140,6 +140,21 @@ pub struct Policy {
     pub without_oldest: bool,
 }
 
+impl Policy {
+    /// What is kept of the snapshots of an app's definition: one is made with each change, so there are few; and they are
+    /// small, for what they have in common is stored once.
+    #[must_use]
+    pub fn of_definitions() -> Self {
+        Self {
+            keep_last: Count::Some(20),
+            keep_daily: Count::Some(30),
+            keep_monthly: Count::Some(12),
+            without_oldest: true,
+            ..Self::default()
+        }
+    }
+}
+
 /// Tags that a point must have all of.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TagList(pub Vec<String>);

@@ -352,3 +352,28 @@ proptest! {
         let _ = (text.parse::<Span>(), Moment::parse(&text), text.parse::<GroupBy>());
     }
 }
+
+#[test]
+fn definitions_compete_with_each_other_alone_and_are_bounded() {
+    let definition = "/lifeboat/default/h/definition/shop";
+    let mut points = days(SHOP, 1..=28);
+    // A hundred changes on one day.
+    points.extend((100..200).map(|n| {
+        let time = format!("2026-11-20T{:02}:{:02}:00Z", n / 60, n % 60);
+        point(n, definition, &time)
+    }));
+    let own = Policy::of_definitions();
+    let apps = daily(3);
+    let by_host = Options {
+        group_by: "host".parse().unwrap(),
+        ..options()
+    };
+    for options in [options(), by_host] {
+        let policy_of = |p: &Point| Some(if p.is_definition() { &own } else { &apps });
+        let judged = judge(&points, policy_of, &options).verdicts;
+        let (of_app, of_definition) = judged.split_at(28);
+        let staying = |all: &[Verdict]| all.iter().filter(|v| v.stays()).count();
+        assert_eq!((staying(of_app), staying(of_definition)), (3, 20));
+        assert!(of_definition[99].reasons.contains(&Reason::NewestComplete));
+    }
+}

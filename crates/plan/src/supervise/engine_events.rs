@@ -27,7 +27,7 @@ impl World {
             return;
         }
         if !self.units.contains_key(&event.id) {
-            if matches!(event.what, What::Destroy) {
+            if matches!(event.what, What::Destroy | What::Update) {
                 return;
             }
             self.meet(at, event, Phase::Created);
@@ -91,6 +91,9 @@ impl World {
                 continue;
             };
             if matches!(unit.doing, Some((Doing::Recreating, _))) {
+                ours = true;
+            } else if unit.phase == Phase::Gone && unit.interrupted {
+                // We made it, and ended before it was started.
                 ours = true;
             } else if unit.phase == Phase::Gone {
                 self.tell(at, &id, "adopted", "somebody else made it again");

@@ -124,6 +124,42 @@ pub enum Trouble {
     Other,
 }
 
+/// What a container cannot be made again without, and what is not on this host.
+#[derive(Debug, Clone, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Lack {
+    /// Containers whose definitions, or those of whose networks, are not here.
+    pub definitions: Vec<String>,
+    /// Images: id, and the name that it was made from.
+    pub images: Vec<(String, String)>,
+    /// Volumes that are to come back from the newest usable point.
+    pub volumes: Vec<String>,
+}
+
+impl Lack {
+    /// Nothing is missing.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.definitions.is_empty() && self.images.is_empty() && self.volumes.is_empty()
+    }
+
+    /// In words.
+    #[must_use]
+    pub fn words(&self) -> String {
+        let mut parts = Vec::new();
+        if !self.definitions.is_empty() {
+            parts.push(format!("the definition of {}", self.definitions.join(", ")));
+        }
+        if !self.images.is_empty() {
+            let names: Vec<&str> = self.images.iter().map(|(_, name)| name.as_str()).collect();
+            parts.push(format!("image {}", names.join(", ")));
+        }
+        if !self.volumes.is_empty() {
+            parts.push(format!("volume {}", self.volumes.join(", ")));
+        }
+        parts.join(" and ")
+    }
+}
+
 /// What came of an effect.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Did {
@@ -136,6 +172,10 @@ pub enum Did {
         /// New id.
         id: String,
     },
+    /// It cannot be made again before this is fetched. Nothing was done.
+    Lacks(Lack),
+    /// What it needed is there.
+    Fetched,
     /// It could not be done.
     Failed(Failed),
 }
@@ -241,6 +281,18 @@ pub enum Effect {
         name: String,
         /// What it refers to by an id or a name that is another one now, and the id that it has.
         refers: BTreeMap<String, String>,
+        /// Others of its app that are not there either: what is fetched for one is fetched for all of them, from one
+        /// point.
+        also: Vec<String>,
+    },
+    /// Fetch what it needs to be made again, and say what came of it.
+    Fetch {
+        /// Full id of the old one.
+        id: String,
+        /// Its app.
+        app: String,
+        /// What.
+        lack: Lack,
     },
     /// Make another one of it under this name, start it, and say what came of it.
     Replicate {

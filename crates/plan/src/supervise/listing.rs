@@ -25,7 +25,7 @@ impl World {
     pub(super) fn listed(&mut self, at: Moment, engine: String, seen: &[Seen]) {
         let after_gap = !self.connected;
         let first = self.engine.is_empty();
-        let other_engine = !first && self.engine != engine;
+        let other_engine = !first && !is_same(&self.engine, &engine);
         let there: BTreeSet<&str> = seen.iter().map(|s| s.id.as_str()).collect();
         let ran: Vec<&Unit> = self
             .units
@@ -93,6 +93,19 @@ impl World {
         }
     }
 
+    /// One that runs under the name of one that is gone was made by somebody while nobody looked, or by us just before we
+    /// ended.
+    fn adopt(&mut self, at: Moment, seen: &Seen) {
+        let gone = |unit: &&Unit| {
+            unit.phase == Phase::Gone && unit.name == seen.name && unit.doing.is_none()
+        };
+        let gone = self.units.values().find(gone).map(|unit| unit.id.clone());
+        if let Some(id) = gone.filter(|_| seen.phase == Phase::Running) {
+            self.tell(at, &id, "adopted", "it runs again");
+            self.forget(&id);
+        }
+    }
+
     fn lost_by_engine(&mut self, at: Moment, id: &str) {
         let supervised = self.units.get(id).is_some_and(Unit::is_supervised);
         let wanted = self
@@ -115,6 +128,7 @@ impl World {
     fn compare(&mut self, at: Moment, seen: &Seen, after_gap: bool) {
         let came_back = self.came_back;
         let Some(unit) = self.units.get_mut(&seen.id) else {
+            self.adopt(at, seen);
             self.units.insert(seen.id.clone(), Unit::seen(seen, at));
             self.inspect(&seen.id);
             return;
@@ -319,6 +333,16 @@ impl World {
         if there {
             self.removed(at, id, "not there any more");
         }
+    }
+}
+
+/// Whether two fingerprints are of one engine. What stands behind `#` tells its data root from one that took its
+/// place; an agent of before did not write it.
+fn is_same(before: &str, now: &str) -> bool {
+    match (before.split_once('#'), now.split_once('#')) {
+        (Some(_), Some(_)) | (None, None) => before == now,
+        (Some((before, _)), None) => before == now,
+        (None, Some((now, _))) => before == now,
     }
 }
 

@@ -42,9 +42,11 @@ pub mod view;
 mod world;
 
 pub use backoff::Backoff;
-pub use event::{Did, Effect, Event, Failed, Happened, Kind, Note, Seen, State, Trouble, What};
+pub use event::{
+    Did, Effect, Event, Failed, Happened, Kind, Lack, Note, Seen, State, Trouble, What,
+};
 pub use facts::{ASIDE, Facts, Need, NeedCondition, Policy, Slot, app_of, signal};
 pub use moment::Moment;
-pub use rules::{KNOWN_LABELS, OnUnhealthy, Rules};
+pub use rules::{KNOWN_LABELS, ON_VOLUME_LOST, OnUnhealthy, OnVolumeLost, Rules};
 pub use unit::{Doing, Exit, Health, Phase, Unit, Wanted};
 pub use world::{MOST_STARTS, World};

@@ -1,7 +1,7 @@
 //! What came of what was done.
 
 use super::engine_events::seconds;
-use super::event::{Did, Effect, Failed, Trouble};
+use super::event::{Did, Effect, Failed, Lack, Trouble};
 use super::unit::{Doing, Health, Job, Phase, Queued, Reason, Unit, Wanted};
 use super::{Moment, World};
 
@@ -13,10 +13,15 @@ impl World {
         let Some((doing, since)) = unit.doing.take() else {
             return;
         };
+        if unit.phase == Phase::Gone {
+            unit.interrupted = false;
+        }
         match did {
             Did::Started => self.was_started(at, id, since),
             Did::Stopped => self.was_stopped(at, id, doing),
             Did::Recreated { id: new } => self.was_recreated(at, id, &new),
+            Did::Lacks(lack) => self.lacks(at, id, lack),
+            Did::Fetched => self.was_fetched(at, id),
             Did::Failed(failed) => self.has_failed(at, id, doing, failed),
         }
     }
@@ -92,6 +97,7 @@ impl World {
             killed: None,
             check_at: None,
             queued: None,
+            fetched: None,
             ..unit
         };
         if let Some(facts) = &mut unit.facts {
@@ -115,12 +121,63 @@ impl World {
         }
     }
 
+    /// It cannot be made again yet. What was fetched and is missing all the same is not fetched for ever.
+    fn lacks(&mut self, at: Moment, id: &str, lack: Lack) {
+        let Some(unit) = self.units.get_mut(id) else {
+            return;
+        };
+        let words = lack.words();
+        if unit.fetched.as_ref() == Some(&lack) {
+            unit.fetched = None;
+            let failed = Failed {
+                kind: Trouble::Other,
+                text: format!("{words} was fetched, and is not there all the same"),
+            };
+            self.has_failed(at, id, Doing::Fetching, failed);
+            return;
+        }
+        unit.doing = Some((Doing::Fetching, at));
+        unit.fetched = Some(lack.clone());
+        let app = unit.app().to_owned();
+        self.tell(
+            at,
+            id,
+            "fetch",
+            format!("{words} is not here, and is fetched before it is made again"),
+        );
+        self.effects.push(Effect::Fetch {
+            id: id.to_owned(),
+            app,
+            lack,
+        });
+    }
+
+    fn was_fetched(&mut self, at: Moment, id: &str) {
+        let Some(unit) = self.units.get_mut(id) else {
+            return;
+        };
+        let lack = unit.fetched.clone().unwrap_or_default();
+        if unit.phase != Phase::Gone {
+            self.tell(at, id, "fetched", format!("{} is there", lack.words()));
+            self.consider(at, id);
+            return;
+        }
+        unit.queued = Some(Queued {
+            job: Job::Recreate,
+            reason: Reason::Gone,
+            why: "what it needs is there".to_owned(),
+            not_before: at,
+        });
+        self.tell(at, id, "fetched", format!("{} is there", lack.words()));
+    }
+
     fn has_failed(&mut self, at: Moment, id: &str, doing: Doing, failed: Failed) {
         let Some(unit) = self.units.get_mut(id) else {
             return;
         };
+        unit.fetched = None;
         match failed.kind {
-            Trouble::NotFound if doing != Doing::Recreating => {
+            Trouble::NotFound if !matches!(doing, Doing::Recreating | Doing::Fetching) => {
                 self.vanished(at, id);
                 return;
             }

@@ -82,6 +82,7 @@ impl World {
 
     fn begin(&mut self, at: Moment, id: &str, queued: Queued) {
         let refers = self.references(id);
+        let also = self.gone_beside(id);
         let Some(unit) = self.units.get_mut(id) else {
             return;
         };
@@ -104,6 +105,7 @@ impl World {
                     id: own,
                     name,
                     refers,
+                    also,
                 };
                 (Doing::Recreating, "recreate", effect)
             }
@@ -127,6 +129,22 @@ impl World {
                 ))
             })
             .collect()
+    }
+
+    /// Others of its app that are to run and are not there.
+    fn gone_beside(&self, id: &str) -> Vec<String> {
+        let Some(unit) = self.units.get(id).filter(|unit| unit.phase == Phase::Gone) else {
+            return Vec::new();
+        };
+        let beside = |other: &&Unit| {
+            other.id != id
+                && other.app() == unit.app()
+                && other.phase == Phase::Gone
+                && other.wanted == Wanted::Run
+                && other.is_supervised()
+        };
+        let names = self.units.values().filter(beside);
+        names.map(|other| other.name.clone()).collect()
     }
 
     /// Whether something that has to be there first is on its way.

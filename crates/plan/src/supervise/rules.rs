@@ -28,7 +28,7 @@ pub const KNOWN_LABELS: &[&str] = &[
     super::replicas::LABEL_FROM,
     "lifeboat.start",
     "lifeboat.depends-on",
-    "lifeboat.on-volume-lost",
+    ON_VOLUME_LOST,
     "lifeboat.rpo",
     "lifeboat.rto",
     "lifeboat.schedule",
@@ -59,6 +59,20 @@ pub enum OnUnhealthy {
     Notify,
 }
 
+/// What to do when a volume that it mounts is gone.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum OnVolumeLost {
+    /// Say so, and leave it down: what the last point does not hold would be lost, and that is a person's choice.
+    #[default]
+    Report,
+    /// Bring the volume back from the newest usable point.
+    Restore,
+}
+
+/// Label that says so.
+pub const ON_VOLUME_LOST: &str = "lifeboat.on-volume-lost";
+
 /// How one container is looked after.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Rules {
@@ -74,6 +88,9 @@ pub struct Rules {
     pub managed: bool,
     /// How many tries in a row.
     pub give_up_after: Option<u32>,
+    /// What to do when a volume of it is gone.
+    #[serde(default)]
+    pub on_volume_lost: OnVolumeLost,
     /// Seconds of grace before it is killed, where they are not the container's own.
     pub stop_grace: Option<u64>,
     /// How many instances there are to be.
@@ -158,6 +175,11 @@ impl Rules {
             None | Some("engine") => {}
             Some("managed") => self.managed = true,
             Some(other) => wrong("lifeboat.start", other, &["managed", "engine"]),
+        }
+        match label::get(labels, ON_VOLUME_LOST) {
+            None | Some("report") => {}
+            Some("restore") => self.on_volume_lost = OnVolumeLost::Restore,
+            Some(other) => wrong(ON_VOLUME_LOST, other, &["restore", "report"]),
         }
         let number = |key: &str| label::get(labels, key).map(|value| (value, value.parse::<u64>()));
         match number("lifeboat.give-up-after") {
@@ -244,6 +266,23 @@ mod tests {
         assert_eq!(
             (grace.on_unhealthy, grace.stop_grace),
             (OnUnhealthy::Restart, Some(240))
+        );
+    }
+
+    #[test]
+    fn a_lost_volume_is_reported_unless_somebody_says_restore() {
+        for (label, expected, findings) in [
+            ("restore", OnVolumeLost::Restore, 0),
+            ("report", OnVolumeLost::Report, 0),
+            ("restor", OnVolumeLost::Report, 1),
+        ] {
+            let found = rules(&[(ON_VOLUME_LOST, label)], Policy::Always);
+            assert_eq!(found.on_volume_lost, expected, "{label}");
+            assert_eq!(found.findings.len(), findings, "{label}");
+        }
+        assert_eq!(
+            rules(&[], Policy::Always).on_volume_lost,
+            OnVolumeLost::Report
         );
     }
 

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::event::Seen;
+use super::event::{Lack, Seen};
 use super::{Backoff, Facts, Moment, Policy, Slot};
 use crate::inventory::ContainerState;
 
@@ -112,6 +112,8 @@ pub enum Doing {
     Starting,
     /// Made again.
     Recreating,
+    /// What it needs to be made again is fetched: from a registry or the vault.
+    Fetching,
 }
 
 /// What is to be done to it.
@@ -203,6 +205,9 @@ pub struct Unit {
     pub quiet_until: Moment,
     /// The kernel killed something in it since its start.
     pub oom: bool,
+    /// What was fetched for it last, before it could be made again.
+    #[serde(skip)]
+    pub fetched: Option<Lack>,
     /// Times that we started it again.
     pub restarts: u32,
     /// Times that the engine did.

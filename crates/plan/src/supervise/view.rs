@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::host::Finding;
-use super::unit::{Health, Phase, Unit, Wanted};
+use super::unit::{Doing, Health, Phase, Unit, Wanted};
 use super::{Moment, World};
 
 /// How bad it is.
@@ -158,6 +158,11 @@ impl World {
                 }
                 Health::Unknown => text(Level::Well, "running", String::new()),
             },
+            (Wanted::Run, _) if matches!(unit.doing, Some((Doing::Fetching, _))) => {
+                let lack = unit.fetched.as_ref().map(super::Lack::words);
+                let note = lack.map(|words| format!("{words} is being fetched"));
+                text(Level::Bad, "being fetched", note.unwrap_or_default())
+            }
             (Wanted::Run, _) if unit.doing.is_some() => {
                 text(Level::Bad, "being started", trouble())
             }

@@ -73,12 +73,19 @@ impl World {
             let past = |moment: &mut Moment| *moment = (*moment).min(at);
             past(&mut unit.since);
             past(&mut unit.started);
-            if let Some((doing, _)) = unit.doing.take() {
+            let doing = unit.doing.take();
+            if doing.is_some() && unit.phase == Phase::Gone {
+                // It is looked at with the next listing; to be interrupted was no failure of it.
+                unit.backoff.failures = unit.backoff.failures.saturating_sub(1);
+                unit.interrupted = matches!(doing, Some((Doing::Recreating, _)));
+                continue;
+            }
+            if let Some((doing, _)) = doing {
                 unit.hands_off = None;
                 // Between our stop and our start: it is to run.
                 if matches!(
                     doing,
-                    Doing::StoppingToStart | Doing::Starting | Doing::Recreating
+                    Doing::StoppingToStart | Doing::Starting | Doing::Recreating | Doing::Fetching
                 ) {
                     unit.wanted = super::Wanted::Run;
                     unit.killed = None;
@@ -148,6 +155,13 @@ impl World {
             .filter_map(of_unit)
             .chain(replicas)
             .min()
+    }
+
+    /// Apps of which something is gone that is to be there.
+    #[must_use]
+    pub fn apps_gone(&self) -> std::collections::BTreeSet<String> {
+        let gone = self.units.values().filter(|unit| unit.phase == Phase::Gone);
+        gone.map(|unit| unit.app().to_owned()).collect()
     }
 
     /// Whether somebody looks after this app at the moment.

@@ -50,8 +50,12 @@ impl PointFilter {
     }
 }
 
+/// Whether it is a point of the app, or a definition of it.
 fn is_of(snapshot: &Snapshot, reference: &str) -> bool {
-    AppIdentity::from_snapshot_paths(&snapshot.paths).is_some_and(|identity| {
+    let paths = &snapshot.paths;
+    let identity = AppIdentity::from_snapshot_paths(paths);
+    let identity = identity.or_else(|| AppIdentity::from_definition_paths(paths));
+    identity.is_some_and(|identity| {
         let (site, host, name) = (
             identity.site.to_string(),
             identity.host.to_string(),

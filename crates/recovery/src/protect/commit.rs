@@ -105,6 +105,7 @@ pub fn commit(
     // The last place where a signal leaves no point behind.
     ctx.stop_if_cancelled()?;
     let id = writer.commit(snapshot)?;
+    crate::gone::held::remember(&ctx.places, &manifest);
     Ok(Protected {
         app: parts.identity.to_string(),
         id: Some(id),
@@ -331,36 +332,41 @@ fn definitions(writer: &Writer, tree: &mut TreeBuilder, parts: &PointParts<'_>) 
             .map_err(|e| RecoveryError::Failed(format!("write {path}: {e}")))?;
         Ok(tree.file_bytes(writer, path, &bytes, 0o600)?)
     };
-    put(layout::ENGINE.to_owned(), &parts.inventory.engine.raw)?;
-    for container in &parts.inventory.containers {
-        if parts.app.container(&container.id).is_some() {
-            put(
-                layout::container_definition(&container.name),
-                &container.raw,
-            )?;
-        }
-    }
-    for network in &parts.inventory.networks {
-        if parts.app.own_networks().any(|n| n.id == network.id) {
-            put(layout::network_definition(&network.name), &network.raw)?;
-        }
-    }
-    for volume in &parts.inventory.volumes {
-        if parts.app.volumes.iter().any(|v| v.name == volume.name) {
-            put(layout::volume_definition(&volume.name), &volume.raw)?;
-        }
-    }
-    for image in &parts.inventory.images {
-        if parts.app.images.iter().any(|i| i.id == image.id) {
-            put(layout::image_definition(&image.id), &image.raw)?;
-        }
+    for (path, raw) in definition_files(parts.app, parts.inventory) {
+        put(path, raw)?;
     }
     Ok(())
+}
+
+/// The raw inspect answers that an app is made from, with their places in a point.
+pub(crate) fn definition_files<'i>(
+    app: &'i App,
+    inventory: &'i Inventory,
+) -> impl Iterator<Item = (String, &'i Value)> {
+    let containers = inventory.containers.iter();
+    let containers = containers.filter(|c| app.container(&c.id).is_some());
+    let networks = inventory.networks.iter();
+    let networks = networks.filter(|n| app.own_networks().any(|own| own.id == n.id));
+    let volumes = inventory.volumes.iter();
+    let volumes = volumes.filter(|v| app.volumes.iter().any(|own| own.name == v.name));
+    let images = inventory.images.iter();
+    let images = images.filter(|i| app.images.iter().any(|own| own.id == i.id));
+    std::iter::once((layout::ENGINE.to_owned(), &inventory.engine.raw))
+        .chain(containers.map(|c| (layout::container_definition(&c.name), &c.raw)))
+        .chain(networks.map(|n| (layout::network_definition(&n.name), &n.raw)))
+        .chain(volumes.map(|v| (layout::volume_definition(&v.name), &v.raw)))
+        .chain(images.map(|i| (layout::image_definition(&i.id), &i.raw)))
 }
 
 /// What is said of a bind whose data is gone.
 const VANISHED: &str =
     "it held data at the point before and is empty or missing now; is a disk not mounted?";
+
+/// Whether it is a bind that held data at the point before and was missed at this one.
+pub(crate) fn is_missed(left: &LeftOut) -> bool {
+    use lifeboat_plan::manifest::LeftOutKind;
+    left.kind == LeftOutKind::Bind && !left.decided && left.reason.starts_with(VANISHED)
+}
 
 /// Binds that held data at the point before and are empty or gone now: a disk that is not mounted
 /// looks like this, and its empty folder must not pass for a good backup. Said again by each point
@@ -372,12 +378,8 @@ fn vanished_data(parent: Option<&ParentPoint>, selection: &Selection) -> Vec<Lef
         let was_there =
             before.content == BindContent::Present && before.decision == BindDecision::Captured;
         let was_missed = parent.is_some_and(|p| {
-            p.manifest.left_out.iter().any(|l| {
-                l.kind == LeftOutKind::Bind
-                    && l.what == before.source
-                    && !l.decided
-                    && l.reason.starts_with(VANISHED)
-            })
+            let mut left_out = p.manifest.left_out.iter();
+            left_out.any(|l| l.what == before.source && is_missed(l))
         });
         let now = selection
             .binds

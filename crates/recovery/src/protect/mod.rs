@@ -24,12 +24,14 @@ use lifeboat_plan::{
     app::{App, AppKind},
     bind::BindPolicy,
     discover::{Discovery, discover},
-    inventory::Inventory,
+    identity::AppIdentity,
+    inventory::{EngineFacts, Inventory},
+    name::AppName,
     suggest,
 };
 use lifeboat_vault::{VaultError, Writer, WriterOptions, id::SnapshotId, node::Timestamp};
 
-pub(crate) use commit::{program_version, summary};
+pub(crate) use commit::{definition_files, is_missed, program_version, summary};
 pub(crate) use images::plain_file;
 pub use registries::{Access, Registries};
 pub use report::{ProtectOptions, Protected};
@@ -41,6 +43,15 @@ use self::{
     sources::data_sources,
 };
 use crate::{Context, RecoveryError, Result, selection};
+
+/// The identity under which an app of this host stands in the vault.
+pub(crate) fn identity_of(
+    ctx: &Context,
+    engine: &EngineFacts,
+    app: &AppName,
+) -> Result<AppIdentity> {
+    identity(ctx, engine, app, &ProtectOptions::default())
+}
 
 /// A run that is stopped again and again is given up.
 const AGAIN_IF_LOST: usize = 2;

@@ -48,8 +48,9 @@ impl DataStage<'_> {
             }
             self.ctx.take(Work::Volume, &volume.name);
             journal.intend(Intent::Volume(volume.name.clone()))?;
+            let was_there = there.is_some();
             let made = match (self.reach.volumes(), there) {
-                (false, there) => Made::Held(self.far_volume(volume, there.is_some(), journal)?),
+                (false, _) => Made::Held(self.far_volume(volume, was_there, journal)?),
                 (true, Some(raw)) => Made::Here(self.ours(volume, raw, journal)?),
                 (true, None) => Made::Here(self.make(volume, journal)?),
             };
@@ -60,13 +61,24 @@ impl DataStage<'_> {
                 ));
                 continue;
             }
-            if !journal.has(&Intent::VolumeFilled(volume.name.clone())) {
-                let node = self.node(&layout::volume(&volume.name))?;
-                match &made {
-                    Made::Here(raw) => done.add(self.tree(&node, &mountpoint(volume, raw)?)?),
-                    Made::Held(helper) => self.far_fill(volume, &node, helper, journal, done)?,
+            // Journals of before say that it is filled without saying which folder that was.
+            let before = was_there && journal.has(&Intent::VolumeFilled(volume.name.clone()));
+            match &made {
+                Made::Here(raw) => {
+                    let at = mountpoint(volume, raw)?;
+                    let filled = Intent::VolumeFilledAt(volume.name.clone(), folder_at(&at)?);
+                    if !before && !journal.has(&filled) {
+                        let node = self.node(&layout::volume(&volume.name))?;
+                        done.add(self.tree(&node, &at)?);
+                        journal.intend(filled)?;
+                    }
                 }
-                journal.intend(Intent::VolumeFilled(volume.name.clone()))?;
+                Made::Held(helper) if !before => {
+                    let node = self.node(&layout::volume(&volume.name))?;
+                    self.far_fill(volume, &node, helper, journal, done)?;
+                    journal.intend(Intent::VolumeFilled(volume.name.clone()))?;
+                }
+                Made::Held(_) => {}
             }
         }
         self.ctx.taken();

@@ -3,6 +3,7 @@
 mod basics;
 mod contained;
 mod crash;
+mod gone;
 mod host;
 mod others;
 mod recreated;

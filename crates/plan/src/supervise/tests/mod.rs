@@ -1,6 +1,7 @@
 //! Histories, told as lists of events.
 
 mod chance;
+mod gone;
 mod histories;
 mod host;
 mod replicas;
