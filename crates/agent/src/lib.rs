@@ -21,6 +21,7 @@
 
 mod asides;
 mod ask;
+mod blame;
 mod clock;
 mod definitions;
 mod diagnose;

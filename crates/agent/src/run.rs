@@ -237,6 +237,8 @@ impl Agent {
                     | Effect::Stop { .. }
                     | Effect::Recreate { .. }
                     | Effect::Replicate { .. }
+                    | Effect::Supersede { .. }
+                    | Effect::TakeBack { .. }
                     | Effect::Withdraw { .. }
                     | Effect::Policy { .. }
             )
