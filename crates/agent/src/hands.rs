@@ -17,7 +17,7 @@ use crate::help::Helper;
 use crate::making::Making;
 use crate::probing::Probing;
 use crate::run::Message;
-use crate::{diagnose, needs, recreate, replicas, translate};
+use crate::{blame, diagnose, needs, recreate, replicas, translate};
 
 /// Threads for looking, for starting (the supervisor has no more than four starts under way), for stopping, and for
 /// waiting for what is fetched.
@@ -68,8 +68,11 @@ impl Hands {
     /// Has it done. `Tell` is not for hands.
     pub(crate) fn give(&self, effect: Effect) {
         let pool = match &effect {
-            Effect::Start { .. } | Effect::Recreate { .. } | Effect::Replicate { .. } => 1,
-            Effect::Stop { .. } | Effect::Withdraw { .. } => 2,
+            Effect::Start { .. }
+            | Effect::Recreate { .. }
+            | Effect::Replicate { .. }
+            | Effect::Supersede { .. } => 1,
+            Effect::Stop { .. } | Effect::Withdraw { .. } | Effect::TakeBack { .. } => 2,
             Effect::Fetch { .. } => 3,
             _ => 0,
         };
@@ -96,9 +99,12 @@ fn work(reach: &Reach, queue: &Receiver<Effect>) {
             | Effect::Fetch { id, .. }
             | Effect::Diagnose { id, .. }
             | Effect::Withdraw { id, .. }
+            | Effect::Supersede { id, .. }
+            | Effect::TakeBack { id, .. }
             | Effect::Replicate { of: id, .. }
             | Effect::Policy { id, .. } => id.clone(),
             Effect::Tell(_) => continue,
+            Effect::Blame { .. } => String::new(),
         };
         let acts = matches!(
             effect,
@@ -108,11 +114,8 @@ fn work(reach: &Reach, queue: &Receiver<Effect>) {
             // Whoever helps reaches the engine by itself.
             _ if matches!(effect, Effect::Fetch { .. }) => reach.fetch(effect),
             Some(engine) => reach.act(engine.as_ref(), effect),
-            None if matches!(effect, Effect::Replicate { .. } | Effect::Withdraw { .. }) => {
-                replicas::not_done(&effect)
-            }
             None if acts => Some(failed(&id, Trouble::Engine, "the engine does not answer")),
-            None => None,
+            None => replicas::not_done(&effect),
         };
         if let Some(event) = event {
             let _ = reach.to.send(Message::Event(event));
@@ -180,7 +183,17 @@ impl Reach {
                 Some(Event::Did { id, did })
             }
             Effect::Replicate { of, name } => Some(replicas::replicate(engine, &of, &name)),
+            Effect::Supersede { of, id, name } => {
+                Some(replicas::supersede(engine, &of, &id, &name))
+            }
+            Effect::TakeBack { id, name, instead } => {
+                Some(replicas::take_back(engine, &id, &name, instead.as_deref()))
+            }
             Effect::Withdraw { id, name } => Some(replicas::withdraw(engine, &id, &name)),
+            Effect::Blame { shortage } => Some(Event::Blamed {
+                takers: blame::takers(engine, shortage),
+                shortage,
+            }),
             Effect::Diagnose { id, error } => Some(Event::Diagnosed {
                 sentence: diagnose::diagnose(engine, &id, error.as_deref()),
                 id,

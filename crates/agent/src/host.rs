@@ -53,11 +53,15 @@ impl Host {
         };
         let mut disks: Vec<Disk> = Vec::new();
         let places = [
-            ("the engine's data", data_root.as_deref()),
-            ("what Lifeboat remembers", Some(self.state.as_path())),
+            ("the engine's data", data_root.as_deref(), true),
+            ("what Lifeboat remembers", Some(self.state.as_path()), false),
         ];
-        for (what, path) in places {
-            disks.extend(path.and_then(|path| disk(what, path)));
+        for (what, path, holds_containers) in places {
+            let read = path.and_then(|path| disk(what, path));
+            disks.extend(read.map(|disk| Disk {
+                holds_containers,
+                ..disk
+            }));
         }
         Reading {
             disks,
@@ -95,6 +99,7 @@ fn disk(what: &str, path: &Path) -> Option<Disk> {
     Some(Disk {
         what: what.to_owned(),
         path: path.display().to_string(),
+        holds_containers: false,
         free: stat.f_bavail.saturating_mul(stat.f_frsize),
         size: stat.f_blocks.saturating_mul(stat.f_frsize),
         inodes_free: stat.f_favail,

@@ -23,6 +23,7 @@
 
 mod asides;
 mod ask;
+mod blame;
 mod clock;
 mod definitions;
 mod diagnose;

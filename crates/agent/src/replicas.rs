@@ -3,20 +3,24 @@
 use lifeboat_engine::Engine;
 use lifeboat_engine::recreate::{ContainerPlan, Mapping, container_create_body};
 use lifeboat_plan::label;
-use lifeboat_plan::supervise::replicas::{LABEL, LABEL_FROM, LABEL_OF};
+use lifeboat_plan::supervise::replicas::{FORMER, LABEL, LABEL_FROM, LABEL_OF, LABEL_WITHIN};
 use lifeboat_plan::supervise::{Effect, Event};
 use serde_json::{Value, json};
 
 use crate::recreate::{Outcome, engine_error, image, make};
 
+/// It lacks the label that all of them carry.
+const NOT_OURS: &str = "it is no instance of ours";
 /// Networks where no name is looked up.
 const NAMELESS: [&str; 4] = ["bridge", "default", "host", "none"];
 
-/// The engine is not there: it is tried again. Of one that was to be taken away no name is known, and none is needed.
+/// The engine is not there: it is tried again.
 pub(crate) fn not_done(effect: &Effect) -> Option<Event> {
     let name = match effect {
-        Effect::Replicate { name, .. } => name.clone(),
-        Effect::Withdraw { name, .. } => name.clone(),
+        Effect::Replicate { name, .. }
+        | Effect::Supersede { name, .. }
+        | Effect::TakeBack { name, .. }
+        | Effect::Withdraw { name, .. } => name.clone(),
         _ => return None,
     };
     let failed = Some("the engine does not answer".to_owned());
@@ -57,6 +61,7 @@ fn try_replicate(engine: &dyn Engine, of: &str, name: &str) -> Outcome<()> {
     let labels = &mut raw["Config"]["Labels"];
     if let Some(labels) = labels.as_object_mut() {
         labels.remove(LABEL);
+        labels.remove(LABEL_WITHIN);
         labels.remove("lifeboat.keep");
         labels.entry(label::APP).or_insert_with(|| json!(whose));
     }
@@ -65,6 +70,58 @@ fn try_replicate(engine: &dyn Engine, of: &str, name: &str) -> Outcome<()> {
     let mut plan = container_create_body(&raw, &mapping).map_err(|e| engine_error(&e))?;
     answers_to(&mut plan, &whose);
     make(engine, name, &plan, &[]).map(drop)
+}
+
+/// Moves one aside as it runs, and makes another one under its name. What cannot be made leaves all as it was.
+pub(crate) fn supersede(engine: &dyn Engine, of: &str, id: &str, name: &str) -> Event {
+    let former = format!("{name}{FORMER}");
+    let moved = match engine.inspect_container(id) {
+        Ok(raw) if !is_one(&raw) => Err(NOT_OURS.to_owned()),
+        Ok(_) => engine.rename(id, &former).map_err(|e| e.to_string()),
+        Err(error) => Err(error.to_string()),
+    };
+    let made = moved.and_then(|()| {
+        let made = try_replicate(engine, of, name).map_err(|failed| failed.text);
+        if made.is_err()
+            && let Err(error) = engine.rename(id, name)
+        {
+            // The names say what is what: it is seen, and gone on with.
+            tracing::warn!(%error, container = former, "it does not get its name back");
+        }
+        made
+    });
+    Event::Replicated {
+        name: name.to_owned(),
+        failed: made.err(),
+    }
+}
+
+/// Gives one that was moved aside its name back, in the place of the one that has it now.
+pub(crate) fn take_back(engine: &dyn Engine, id: &str, name: &str, instead: Option<&str>) -> Event {
+    let steps = || -> std::result::Result<(), String> {
+        let raw = engine.inspect_container(id).map_err(|e| e.to_string())?;
+        if !is_one(&raw) {
+            return Err(NOT_OURS.to_owned());
+        }
+        if let Some(instead) = instead
+            && let Some(why) = remove(engine, instead)
+        {
+            return Err(why);
+        }
+        engine.rename(id, name).map_err(|e| e.to_string())?;
+        if raw["State"]["Running"] == true {
+            return Ok(());
+        }
+        engine.start(id).map_err(|e| e.to_string())
+    };
+    Event::Replicated {
+        name: name.to_owned(),
+        failed: steps().err(),
+    }
+}
+
+fn is_one(raw: &Value) -> bool {
+    raw["Config"]["Labels"][LABEL_OF].is_string()
 }
 
 /// Volumes that the engine named: each instance has its own.
@@ -104,8 +161,15 @@ fn answers_to(plan: &mut ContainerPlan, name: &str) {
 
 /// Takes one away, with what only it had.
 pub(crate) fn withdraw(engine: &dyn Engine, id: &str, name: &str) -> Event {
-    let is_one = |raw: &Value| raw["Config"]["Labels"][LABEL_OF].is_string();
-    let failed = match engine.inspect_container(id) {
+    Event::Replicated {
+        name: name.to_owned(),
+        failed: remove(engine, id),
+    }
+}
+
+/// Why it could not be removed, if it could not.
+fn remove(engine: &dyn Engine, id: &str) -> Option<String> {
+    match engine.inspect_container(id) {
         Ok(raw) if is_one(&raw) => {
             let taken = engine.stop(id, None);
             let taken = taken.and_then(|()| engine.remove_container(id, false, true));
@@ -114,12 +178,8 @@ pub(crate) fn withdraw(engine: &dyn Engine, id: &str, name: &str) -> Event {
                 .filter(|e| !e.is_not_found())
                 .map(|e| e.to_string())
         }
-        Ok(_) => Some("it is no instance of ours".to_owned()),
+        Ok(_) => Some(NOT_OURS.to_owned()),
         Err(error) if error.is_not_found() => None,
         Err(error) => Some(error.to_string()),
-    };
-    Event::Replicated {
-        name: name.to_owned(),
-        failed,
     }
 }

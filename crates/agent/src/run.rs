@@ -282,6 +282,8 @@ impl Agent {
                     | Effect::Stop { .. }
                     | Effect::Recreate { .. }
                     | Effect::Replicate { .. }
+                    | Effect::Supersede { .. }
+                    | Effect::TakeBack { .. }
                     | Effect::Withdraw { .. }
                     | Effect::Policy { .. }
             )

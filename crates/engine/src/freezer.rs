@@ -228,6 +228,24 @@ fn locate(cgroups: &str, mountinfo: &str) -> Option<Freezer> {
     })
 }
 
+/// Where the kernel counts the memory of a process's cgroup; nothing where that is not mounted here.
+#[must_use]
+pub fn memory_cgroup(pid: u32) -> Option<PathBuf> {
+    let cgroups = fs_err::read_to_string(format!("/proc/{pid}/cgroup")).ok()?;
+    let mounts = fs_err::read_to_string("/proc/self/mountinfo").ok()?;
+    let mut entries = cgroups
+        .lines()
+        .filter_map(|line| line.split_once(':')?.1.split_once(':'));
+    let counts = |names: &str| names.split(',').any(|name| name == "memory");
+    if let Some((_, path)) = entries.clone().find(|(controllers, _)| counts(controllers)) {
+        return reach(path, &mounts, |kind, options| {
+            kind == "cgroup" && counts(options)
+        });
+    }
+    let (_, path) = entries.find(|(controllers, _)| controllers.is_empty())?;
+    reach(path, &mounts, |kind, _| kind == "cgroup2")
+}
+
 /// The part of the path down to the cgroup that Docker named after the container: `…/<id>` or, by systemd,
 /// `…/docker-<id>.scope`.
 fn bearing(directory: &Path, id: &str) -> Option<PathBuf> {

@@ -28,6 +28,7 @@ pub const KNOWN_LABELS: &[&str] = &[
     "lifeboat.keep",
     "lifeboat.start",
     "lifeboat.replicas",
+    "lifeboat.replicas.ready-within",
     "lifeboat.supervise",
     "lifeboat.give-up-after",
     "lifeboat.hook.pre",

@@ -21,6 +21,7 @@ impl World {
             || unit.queued.is_some()
             || unit.is_off(at)
             || unit.check_at.is_some()
+            || unit.judge_at.is_some()
             || !self.connected
             || self.in_maintenance(unit.app());
         if held || !unit.is_supervised() || unit.wanted != Wanted::Run {
@@ -133,7 +134,14 @@ impl World {
         }
         let mut look = Vec::new();
         let mut over = Vec::new();
+        let mut ended = Vec::new();
         for unit in self.units.values_mut() {
+            if self.connected
+                && unit.doing.is_none()
+                && unit.judge_at.is_some_and(|judge| judge <= at)
+            {
+                ended.push(unit.id.clone());
+            }
             if unit.hands_off.is_some_and(|until| until <= at) {
                 unit.hands_off = None;
                 over.push(unit.id.clone());
@@ -146,6 +154,9 @@ impl World {
                 unit.check_at = Some(at.plus(ASK_AGAIN));
                 look.push(unit.id.clone());
             }
+        }
+        for id in ended {
+            self.judge(at, &id);
         }
         for id in look {
             self.inspect(&id);

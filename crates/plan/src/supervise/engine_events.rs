@@ -7,15 +7,20 @@ use std::time::Duration;
 
 use super::event::{Effect, Happened, Kind, What};
 use super::facts::ASIDE;
+use super::replicas::FORMER;
 use super::unit::{Doing, Exit, Health, Job, Phase, Queued, Reason, Unit, Wanted};
 use super::{Moment, Seen, World};
 
 /// So long nothing is done to what somebody else works on.
 pub(super) const HANDS_OFF: Duration = Duration::from_secs(30);
+/// So long an end waits for the signal that asked for it. The engine sends a signal first and tells of it then, so of
+/// what ends at once the end may be told before: by milliseconds, on a busy machine by tens of them. What ended by
+/// itself is to serve again within a second, so this cannot be much longer.
+pub(super) const PATIENCE: Duration = Duration::from_millis(250);
 /// Between a signal and the end that it asked for there may be the grace, and so much more.
 const AFTER_GRACE: Duration = Duration::from_secs(10);
 /// A check that ran into a pause says nothing until it has run again.
-const AFTER_PAUSE: Duration = Duration::from_secs(30);
+pub(super) const AFTER_PAUSE: Duration = Duration::from_secs(30);
 /// So long the engine has to start again what its policy says (it waits 100 ms at first).
 pub(super) const ENGINES_TURN: Duration = Duration::from_millis(700);
 
@@ -85,7 +90,7 @@ impl World {
             .filter(|unit| unit.id != event.id && takes(unit))
             .map(|unit| unit.id.clone())
             .collect();
-        let mut ours = false;
+        let mut ours = self.replicating.under_way.as_ref() == Some(&event.name);
         for id in taken {
             let Some(unit) = self.units.get_mut(&id) else {
                 continue;
@@ -112,6 +117,8 @@ impl World {
     }
 
     pub(super) fn started(&mut self, at: Moment, id: &str) {
+        // Whoever starts it again so soon, nobody asked for its end.
+        self.judge(at, id);
         let Some(unit) = self.units.get_mut(id) else {
             return;
         };
@@ -162,6 +169,7 @@ impl World {
             .is_some_and(|killed| at.since(killed) <= patience);
         let oom = unit.oom;
         unit.check_at = None;
+        unit.judge_at = None;
         unit.exit = Some(Exit { code, oom, at });
         unit.enter(Phase::Exited, at);
         unit.health = Health::Unknown;
@@ -175,19 +183,46 @@ impl World {
             return;
         }
         if by_hand {
-            unit.queued = None;
-            unit.wanted = Wanted::Stopped {
-                since: at,
-                by: "a person, or a program that manages it".to_owned(),
-            };
-            self.tell(
-                at,
-                id,
-                "stopped",
-                format!("stopped through the engine's API (exit code {code}); it is left so"),
-            );
+            self.was_wished(at, id);
             return;
         }
+        unit.judge_at = Some(at.plus(PATIENCE));
+    }
+
+    /// Its end was asked for through the API: it is left so.
+    fn was_wished(&mut self, at: Moment, id: &str) {
+        let Some(unit) = self.units.get_mut(id) else {
+            return;
+        };
+        unit.queued = None;
+        unit.check_at = None;
+        unit.judge_at = None;
+        unit.wanted = Wanted::Stopped {
+            since: at,
+            by: "a person, or a program that manages it".to_owned(),
+        };
+        let code = unit.exit.as_ref().map_or(0, |exit| exit.code);
+        self.tell(
+            at,
+            id,
+            "stopped",
+            format!("stopped through the engine's API (exit code {code}); it is left so"),
+        );
+    }
+
+    /// Nobody has asked for its end: it was its own.
+    pub(super) fn judge(&mut self, at: Moment, id: &str) {
+        let Some(unit) = self.units.get_mut(id) else {
+            return;
+        };
+        if unit.judge_at.take().is_none() || unit.phase != Phase::Exited {
+            return;
+        }
+        // That the kernel killed in it may be told after its end.
+        let oom = unit.oom;
+        let exit = unit.exit.get_or_insert_default();
+        exit.oom |= oom;
+        let (code, oom) = (exit.code, exit.oom);
         self.died_by_itself(at, id, code, oom);
     }
 
@@ -220,7 +255,7 @@ impl World {
             return;
         }
         if unit.engine_restarts_it() {
-            unit.check_at = Some(at.plus(ENGINES_TURN));
+            unit.check_at = Some(unit.since.plus(ENGINES_TURN).max(at));
             // Counted, so that a crash loop is seen, whoever starts it again.
             unit.backoff.failed(at, 0);
         }
@@ -260,8 +295,7 @@ impl World {
             return;
         };
         let stop_signal = unit.facts.as_ref().map_or(15, |facts| facts.stop_signal);
-        // Our own stops signal; a start does not. The engine tells of a signal after it has sent it: what ends at once
-        // may be told to have ended before, and be on its way back already.
+        // Our own stops signal; a start does not.
         let ours = unit
             .doing
             .is_some_and(|(doing, _)| doing != Doing::Starting);
@@ -272,6 +306,10 @@ impl World {
         unit.hands_off = Some(at.plus(HANDS_OFF));
         unit.queued = None;
         unit.check_at = None;
+        // Only what runs can be sent a signal: it was sent before the end, and told after it.
+        if unit.phase == Phase::Exited && unit.doing.is_none() && unit.is_wanted_running() {
+            self.was_wished(at, id);
+        }
     }
 
     fn stopped(&mut self, at: Moment, id: &str) {
@@ -286,12 +324,7 @@ impl World {
             && unit.phase == Phase::Exited
             && unit.is_wanted_running()
         {
-            unit.queued = None;
-            unit.check_at = None;
-            unit.wanted = Wanted::Stopped {
-                since: at,
-                by: "a person, or a program that manages it".to_owned(),
-            };
+            self.was_wished(at, id);
         }
     }
 
@@ -352,6 +385,7 @@ impl World {
                 unit.doing = None;
                 unit.queued = None;
                 unit.check_at = None;
+                unit.judge_at = None;
                 unit.hands_off = Some(unit.hands_off.unwrap_or(at).max(at.plus(HANDS_OFF)));
             }
             return;
@@ -361,6 +395,9 @@ impl World {
     }
 
     fn renamed(&mut self, at: Moment, event: &Happened) {
+        let by_us = self.replicating.under_way.as_deref().is_some_and(|name| {
+            event.name == name || event.name.strip_suffix(FORMER) == Some(name)
+        });
         let Some(unit) = self.units.get_mut(&event.id) else {
             return;
         };
@@ -372,7 +409,7 @@ impl World {
                 facts.rules.set_aside();
             }
         }
-        if unit.doing.is_none() {
+        if unit.doing.is_none() && !by_us {
             unit.hands_off = Some(at.plus(HANDS_OFF));
         }
         if was_aside {

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use super::blame::{Shortage, Taker};
 use super::{Exit, Facts, Health, Moment, Phase, Policy, Slot};
 
 /// A container in a list.
@@ -233,6 +234,13 @@ pub enum Event {
     },
     /// The host was looked at.
     Host(Box<super::host::Reading>),
+    /// Those who take what is short.
+    Blamed {
+        /// What.
+        shortage: Shortage,
+        /// In no order.
+        takers: Vec<Taker>,
+    },
     /// A person looks after an app, or after all of them, for a while.
     Maintenance {
         /// The app; all of them if none.
@@ -301,12 +309,36 @@ pub enum Effect {
         /// Its name.
         name: String,
     },
+    /// Move it aside under [`FORMER`](super::replicas::FORMER) as it runs, make another one of `of` under its name,
+    /// start it, and say what came of it.
+    Supersede {
+        /// Full id of the one that it is made from.
+        of: String,
+        /// Full id of the one that is moved aside.
+        id: String,
+        /// The name.
+        name: String,
+    },
+    /// Give one that was moved aside its name back, and say what came of it.
+    TakeBack {
+        /// Full id of the one that lies aside.
+        id: String,
+        /// The name.
+        name: String,
+        /// Full id of the one that has the name now, which goes.
+        instead: Option<String>,
+    },
     /// Stop and remove it, and say what came of it.
     Withdraw {
         /// Full id.
         id: String,
         /// Its name.
         name: String,
+    },
+    /// Find out who takes what is short, and say so.
+    Blame {
+        /// What.
+        shortage: Shortage,
     },
     /// Find out why it does not come up.
     Diagnose {

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use super::blame::{Blame, Shortage};
 use super::event::{Effect, Note};
 use super::unit::{Phase, Unit};
 use super::view::Level;
@@ -61,6 +62,8 @@ pub struct Disk {
     pub what: String,
     /// Where.
     pub path: String,
+    /// Containers, their logs and volumes fill it.
+    pub holds_containers: bool,
     /// Bytes that are left to whoever asks.
     pub free: u64,
     /// Bytes in all.
@@ -103,6 +106,10 @@ pub(super) struct Host {
     found: BTreeMap<String, Finding>,
     /// How often in a row the readings said another level than the one that is shown.
     other: BTreeMap<String, (Level, u32)>,
+    /// The finding about the disk that containers fill.
+    pub(super) engines_disk: Option<String>,
+    /// Who takes what is short.
+    pub(super) blame: Blame,
     /// Time of day and own time of the last reading.
     last: Option<(u64, Moment)>,
 }
@@ -164,6 +171,11 @@ impl World {
             self.host_says(at, "engine", "engine", now, 1, text);
         }
         self.clock(at, reading.wall);
+        let is_short = |key: &str| self.host_level(key) != Level::Well;
+        let disk = self.host.engines_disk.as_deref().is_some_and(is_short);
+        let memory = is_short("memory");
+        self.look_for_takers(at, Shortage::Disk, disk);
+        self.look_for_takers(at, Shortage::Memory, memory);
     }
 
     fn disk(&mut self, at: Moment, disk: &Disk) {
@@ -172,6 +184,9 @@ impl World {
             return;
         }
         let key = format!("disk {path}");
+        if disk.holds_containers {
+            self.host.engines_disk = Some(key.clone());
+        }
         let was = self.host_level(&key);
         let free = percent(disk.free, disk.size);
         let enough = |bound: u64, held: bool| disk.free >= if held { bound / 4 * 5 } else { bound };
@@ -274,7 +289,7 @@ impl World {
         self.host.found.insert(key.to_owned(), finding);
     }
 
-    fn tell_host(&mut self, at: Moment, kind: &str, text: &str) {
+    pub(super) fn tell_host(&mut self, at: Moment, kind: &str, text: &str) {
         self.effects.push(Effect::Tell(Note {
             at,
             app: String::new(),
@@ -315,7 +330,10 @@ impl World {
 
     /// What is shown of the host, the bad things first.
     pub(super) fn host_findings(&self) -> Vec<Finding> {
-        let mut all: Vec<Finding> = self.host.found.values().cloned().collect();
+        let found = self.host.found.iter();
+        let mut all: Vec<Finding> = found
+            .map(|(key, finding)| self.with_takers(key, finding))
+            .collect();
         all.sort_by(|a, b| (a.level, &a.kind, &a.text).cmp(&(b.level, &b.kind, &b.text)));
         all
     }

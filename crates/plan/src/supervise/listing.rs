@@ -121,6 +121,7 @@ impl World {
             unit.enter(Phase::Gone, at);
             unit.queued = None;
             unit.check_at = None;
+            unit.judge_at = None;
             unit.hands_off = None;
         }
     }

@@ -7,6 +7,7 @@
 //! - [`Event`], [`Effect`]: what goes in and what comes out. [`Unit`]: one container's state.
 //! - `engine_events`, `listing`: what the engine tells, as it happens and when asked.
 //! - `consider`: whether something has to be done with a container; `queue`: when it is done.
+//! - `host`, `blame`: what the host runs short of, and who takes it. `replicas`, `rolling`: several of one.
 //! - `shutdown`: a person's stop and an engine's shutdown, which look the same. `cascade`: who follows whom.
 //! - [`view`]: what is shown.
 //!
@@ -22,6 +23,7 @@
 //! that were under way, and the next listing says what came of them.
 
 mod backoff;
+pub mod blame;
 mod cascade;
 mod consider;
 mod engine_events;
@@ -33,6 +35,7 @@ mod moment;
 mod outcome;
 mod queue;
 pub mod replicas;
+pub mod rolling;
 mod rules;
 mod shutdown;
 #[cfg(test)]

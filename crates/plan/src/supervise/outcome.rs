@@ -39,6 +39,9 @@ impl World {
         let down = unit.exit.as_ref().map_or(unit.since, |exit| exit.at);
         if ended_again && unit.phase == Phase::Exited {
             // It died before we heard that it had started.
+            if unit.judge_at.is_some() {
+                return;
+            }
             let exit = unit.exit.clone().unwrap_or_default();
             self.died_by_itself(at, id, exit.code, exit.oom);
             return;
@@ -96,6 +99,7 @@ impl World {
             hands_off: None,
             killed: None,
             check_at: None,
+            judge_at: None,
             queued: None,
             fetched: None,
             ..unit
@@ -104,6 +108,7 @@ impl World {
             facts.id = new.to_owned();
         }
         unit.enter(Phase::Created, at);
+        self.roll_follows(old, new);
         let ended = met
             .filter(|met| met.phase == Phase::Exited)
             .and_then(|met| met.exit);

@@ -23,7 +23,7 @@ impl World {
         let due: Vec<(Moment, String)> = self
             .units
             .values()
-            .filter(|unit| unit.doing.is_none() && !unit.is_off(at))
+            .filter(|unit| unit.doing.is_none() && unit.judge_at.is_none() && !unit.is_off(at))
             .filter_map(|unit| Some((unit.queued.as_ref()?.not_before, unit.id.clone())))
             .filter(|(not_before, _)| *not_before <= at)
             .collect();
@@ -175,6 +175,7 @@ impl World {
                 && first.wanted == Wanted::Run
                 && (first.queued.is_some()
                     || first.check_at.is_some()
+                    || first.judge_at.is_some()
                     || first.phase == Phase::Restarting));
         match (first.phase, condition) {
             (Phase::Running, NeedCondition::Ready) => {

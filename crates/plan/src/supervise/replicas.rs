@@ -2,7 +2,7 @@
 //!
 //! The container that carries the label is the first; the others are made from it as `NAME-2` and so on, and
 //! carry [`LABEL_OF`] and [`LABEL_FROM`]. One is made or taken away at a time. Those that were made from a
-//! container that has been made again since are replaced, one after the other, each when all others run.
+//! container that has been made again since are replaced, one after the other: [`rolling`](super::rolling) says how.
 //! A sibling that a person stops counts, and is left; one that is removed is made again after a while.
 //!
 //! It is for what keeps nothing: whatever two instances cannot share is a finding, and then nothing is done.
@@ -14,13 +14,20 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::event::Effect;
+use super::facts::ASIDE;
+use super::rolling::Rolling;
 use super::unit::{Phase, Unit, Wanted};
 use super::{Backoff, Moment, World};
 use crate::inventory::{Container, MountKind};
 use crate::label;
+use crate::probe::parse_duration;
 
 /// The wish.
 pub const LABEL: &str = "lifeboat.replicas";
+/// How long a new instance has to become ready when an older one is replaced.
+pub const LABEL_WITHIN: &str = "lifeboat.replicas.ready-within";
+/// What the name of an instance ends with while the one that is to take its place proves itself.
+pub const FORMER: &str = ".lifeboat-old-former";
 /// Whose sibling it is, by name.
 pub const LABEL_OF: &str = "lifeboat.replica-of";
 /// From which container it was made, by id.
@@ -30,6 +37,8 @@ pub const LABEL_FROM: &str = "lifeboat.replica-from";
 const MOST: u32 = 50;
 /// So long somebody who removed one has for what else they are about to do.
 const HANDS_OFF: Duration = Duration::from_secs(30);
+/// A failure keeps the next try waiting so long at most.
+const LONGEST_WAIT: Duration = Duration::from_secs(330);
 /// So long the engine's word on what was done has to come.
 const SETTLES: Duration = Duration::from_secs(1);
 /// So long what was made and not started is somebody else's work.
@@ -47,6 +56,9 @@ pub struct Replicas {
     /// It was made from the container with this id.
     #[serde(default)]
     pub from: Option<String>,
+    /// So long a new one has to become ready; [`READY_WITHIN`](super::rolling::READY_WITHIN) without.
+    #[serde(default)]
+    pub within: Option<Duration>,
 }
 
 /// What is under way.
@@ -54,10 +66,13 @@ pub struct Replicas {
 pub(super) struct Replicating {
     /// The name that is being made or taken away.
     #[serde(skip)]
-    under_way: Option<String>,
+    pub(super) under_way: Option<String>,
     /// Ids of those that we take away: that they go is nobody's wish.
     #[serde(skip)]
     withdrawn: BTreeSet<String>,
+    /// Those that are being replaced.
+    #[serde(default)]
+    pub(super) rolling: Rolling,
     /// Failures in a row, and the next try.
     #[serde(default)]
     backoff: Backoff,
@@ -74,7 +89,14 @@ impl Replicas {
             wanted: None,
             of: get(LABEL_OF),
             from: get(LABEL_FROM),
+            within: None,
         };
+        if let Some(text) = label::get(&container.labels, LABEL_WITHIN) {
+            match parse_duration(text) {
+                Ok(within) => replicas.within = Some(within),
+                Err(why) => findings.push(format!("label {LABEL_WITHIN}={text}: {why}")),
+            }
+        }
         let Some(text) = label::get(&container.labels, LABEL) else {
             return replicas;
         };
@@ -152,6 +174,14 @@ fn is_nameless(volume: &str) -> bool {
     volume.len() == 64 && volume.bytes().all(|b| b.is_ascii_hexdigit())
 }
 
+impl Replicating {
+    /// Nothing of it lies in the future, or further off than the longest wait.
+    pub(super) fn resumed(&mut self, at: Moment) {
+        self.not_before = self.not_before.min(at.plus(LONGEST_WAIT));
+        self.rolling.resumed(at);
+    }
+}
+
 impl World {
     /// Makes one that is missing, or takes one away that is too many or out of date. One at a time.
     pub(super) fn keep_replicas(&mut self, at: Moment) {
@@ -167,31 +197,48 @@ impl World {
                 && !unit.is_off(at)
                 && !self.in_maintenance(unit.app())
         });
-        let found = firsts.filter_map(|first| self.next_of(at, first)).next();
-        let Some((name, why, effect)) = found else {
+        let firsts: Vec<String> = firsts.map(|unit| unit.id.clone()).collect();
+        self.watch_rolls(at, &firsts);
+        let found = firsts.iter().find_map(|id| self.next_of(at, id));
+        let Some(Step { name, why, effect }) = found else {
             return;
         };
-        let id = match &effect {
-            Effect::Replicate { of, .. } => of.clone(),
-            Effect::Withdraw { id, .. } => id.clone(),
+        let (id, goes) = match &effect {
+            Effect::Replicate { of, .. } | Effect::Supersede { of, .. } => (of.clone(), None),
+            Effect::Withdraw { id, .. } => (id.clone(), Some(id.clone())),
+            Effect::TakeBack { id, instead, .. } => (id.clone(), instead.clone()),
             _ => return,
         };
-        self.replicating.under_way = Some(name);
-        if matches!(effect, Effect::Withdraw { .. }) {
-            self.replicating.withdrawn.insert(id.clone());
+        if let Effect::Replicate { of, name } | Effect::Supersede { of, name, .. } = &effect {
+            self.roll_begins(at, of, name);
         }
+        self.replicating.under_way = Some(name);
+        self.replicating.withdrawn.extend(goes);
         self.tell(at, &id, "replicas", why);
         self.effects.push(effect);
     }
 
     /// What is to be done next for one, and why.
-    fn next_of(&self, at: Moment, first: &Unit) -> Option<(String, String, Effect)> {
+    fn next_of(&self, at: Moment, first: &str) -> Option<Step> {
+        let first = self.units.get(first)?;
         let wanted = first.replicas()?.wanted?;
-        let siblings: Vec<&Unit> = self
-            .units
-            .values()
-            .filter(|unit| unit.replicas().and_then(|r| r.of.as_ref()) == Some(&first.name))
-            .collect();
+        let siblings = self.siblings(first);
+        let number = |unit: &Unit| {
+            let tail = unit.name.strip_suffix(FORMER).unwrap_or(&unit.name);
+            let tail = tail.strip_prefix(&first.name)?.strip_prefix('-')?;
+            tail.parse::<u32>().ok()
+        };
+        let away = |unit: &&Unit| unit.doing.is_none() && unit.phase != Phase::Gone;
+        let formers = self.formers(first);
+        let surplus = siblings.iter().chain(&formers).copied().filter(away);
+        let surplus = surplus.filter(|unit| number(unit).is_none_or(|n| n > wanted));
+        if let Some(unit) = surplus.max_by_key(|unit| number(unit)) {
+            let why = format!("{} is taken away: {LABEL}={wanted}", unit.name);
+            return Some(Step::withdraw(unit, why));
+        }
+        if let Some(step) = self.next_of_rolls(at, first, &formers) {
+            return Some(step);
+        }
         for number in 2..=wanted {
             let name = format!("{}-{number}", first.name);
             let there = self.units.values().find(|unit| unit.name == name);
@@ -207,51 +254,23 @@ impl World {
                 of,
                 name: name.clone(),
             };
-            return Some((name, why, effect));
+            return Some(Step { name, why, effect });
         }
-        let number = |unit: &Unit| {
-            let tail = unit.name.strip_prefix(&first.name)?.strip_prefix('-')?;
-            tail.parse::<u32>().ok()
+        if formers.is_empty() {
+            let siblings: Vec<&Unit> = siblings.into_iter().filter(away).collect();
+            self.next_roll(first, &siblings)
+        } else {
+            None
+        }
+    }
+
+    /// Its instances that have a name of their own.
+    fn siblings(&self, first: &Unit) -> Vec<&Unit> {
+        let is_one = |unit: &&Unit| {
+            !unit.name.contains(ASIDE)
+                && unit.replicas().and_then(|r| r.of.as_ref()) == Some(&first.name)
         };
-        let away = |unit: &&Unit| unit.doing.is_none() && unit.phase != Phase::Gone;
-        let surplus = siblings
-            .iter()
-            .copied()
-            .filter(away)
-            .max_by_key(|unit| number(unit));
-        if let Some(unit) = surplus.filter(|unit| number(unit).is_none_or(|n| n > wanted)) {
-            let why = format!("{} is taken away: {LABEL}={wanted}", unit.name);
-            return Some((
-                unit.name.clone(),
-                why,
-                Effect::Withdraw {
-                    id: unit.id.clone(),
-                    name: unit.name.clone(),
-                },
-            ));
-        }
-        // While one is replaced, the others serve.
-        let all_run = siblings.iter().all(|unit| unit.is_ready());
-        let old = |unit: &&Unit| {
-            let from = unit.replicas().and_then(|r| r.from.as_ref());
-            from.is_some_and(|from| *from != first.id)
-        };
-        let outdated = siblings.iter().copied().filter(away).find(old)?;
-        if !(all_run && first.is_ready()) {
-            return None;
-        }
-        let why = format!(
-            "{} is replaced: {} has been made again since",
-            outdated.name, first.name
-        );
-        Some((
-            outdated.name.clone(),
-            why,
-            Effect::Withdraw {
-                id: outdated.id.clone(),
-                name: outdated.name.clone(),
-            },
-        ))
+        self.units.values().filter(is_one).collect()
     }
 
     /// What a person should know of a wish that cannot be kept: somebody else has the name.
@@ -266,12 +285,13 @@ impl World {
             })
         });
         let strangers: Vec<String> = strangers.collect();
-        (!strangers.is_empty()).then(|| {
-            format!(
-                "{LABEL}={wanted} cannot be kept: {} is somebody else's; rename or remove it",
-                strangers.join(", ")
-            )
-        })
+        if strangers.is_empty() {
+            return self.refused(first).map(str::to_owned);
+        }
+        Some(format!(
+            "{LABEL}={wanted} cannot be kept: {} is somebody else's; rename or remove it",
+            strangers.join(", ")
+        ))
     }
 
     /// What came of it.
@@ -313,14 +333,37 @@ impl World {
 
     /// When to look again.
     pub(super) fn replicas_due(&self, at: Moment) -> Option<Moment> {
-        let waits = self.connected && self.replicating.under_way.is_none();
+        if !self.connected || self.replicating.under_way.is_some() {
+            return None;
+        }
         let due = self.replicating.not_before;
-        (waits && due > at).then_some(due)
+        if due > at {
+            return Some(due);
+        }
+        self.rolls_due(at)
+    }
+}
+
+/// What is done next, with whom, and why.
+pub(super) struct Step {
+    pub(super) name: String,
+    pub(super) why: String,
+    pub(super) effect: Effect,
+}
+
+impl Step {
+    pub(super) fn withdraw(unit: &Unit, why: String) -> Self {
+        let (id, name) = (unit.id.clone(), unit.name.clone());
+        Self {
+            name: name.clone(),
+            why,
+            effect: Effect::Withdraw { id, name },
+        }
     }
 }
 
 impl Unit {
-    fn replicas(&self) -> Option<&Replicas> {
+    pub(super) fn replicas(&self) -> Option<&Replicas> {
         Some(&self.facts.as_ref()?.rules.replicas)
     }
 }

@@ -24,6 +24,7 @@ pub const KNOWN_LABELS: &[&str] = &[
     "lifeboat.give-up-after",
     "lifeboat.keep",
     super::replicas::LABEL,
+    super::replicas::LABEL_WITHIN,
     super::replicas::LABEL_OF,
     super::replicas::LABEL_FROM,
     "lifeboat.start",
@@ -145,7 +146,8 @@ impl Rules {
     pub(super) fn set_aside(&mut self) {
         self.supervised = false;
         self.keep = false;
-        self.replicas = Replicas::default();
+        // Whose instance it was stays known: what a roll moved aside is taken back by it.
+        self.replicas.wanted = None;
         "it was set aside when another one took its place".clone_into(&mut self.because);
         self.findings.clear();
     }
@@ -284,6 +286,13 @@ mod tests {
             rules(&[], Policy::Always).on_volume_lost,
             OnVolumeLost::Report
         );
+    }
+
+    #[test]
+    fn what_means_something_here_means_something_to_policies_too() {
+        let theirs = crate::policy::KNOWN_LABELS;
+        let strange = KNOWN_LABELS.iter().find(|known| !theirs.contains(known));
+        assert_eq!(strange, None);
     }
 
     #[test]

@@ -39,6 +39,11 @@ impl World {
                 unit.check_at = None;
             }
         }
+        // No signal will be told of any more.
+        let ended: Vec<String> = self.units.keys().cloned().collect();
+        for id in ended {
+            self.judge(at, &id);
+        }
         for unit in self.units.values_mut() {
             unit.killed = None;
         }

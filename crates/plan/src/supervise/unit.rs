@@ -190,6 +190,9 @@ pub struct Unit {
     pub hands_off: Option<Moment>,
     /// When a signal that stops it came through the API.
     pub killed: Option<Moment>,
+    /// When its end counts as its own, if nobody has asked for it by then.
+    #[serde(default)]
+    pub judge_at: Option<Moment>,
     /// When to see what the engine's policy made of it.
     pub check_at: Option<Moment>,
     /// Asked what became of it; no answer yet.

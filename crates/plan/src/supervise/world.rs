@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use super::engine_events::{AFTER_PAUSE, PATIENCE};
 use super::event::{Effect, Event, Note};
 use super::facts::Need;
 use super::host::Host;
@@ -69,10 +70,17 @@ impl World {
     pub fn resumed(mut self, at: Moment) -> Self {
         self.connected = false;
         self.released = false;
+        self.replicating.resumed(at);
         for unit in self.units.values_mut() {
             let past = |moment: &mut Moment| *moment = (*moment).min(at);
             past(&mut unit.since);
             past(&mut unit.started);
+            unit.exit.iter_mut().for_each(|exit| past(&mut exit.at));
+            unit.killed.iter_mut().for_each(past);
+            unit.check_at.iter_mut().for_each(past);
+            unit.backoff.well_since.iter_mut().for_each(past);
+            unit.quiet_until = unit.quiet_until.min(at.plus(AFTER_PAUSE));
+            unit.judge_at = unit.judge_at.map(|judge| judge.min(at.plus(PATIENCE)));
             let doing = unit.doing.take();
             if doing.is_some() && unit.phase == Phase::Gone {
                 // It is looked at with the next listing; to be interrupted was no failure of it.
@@ -120,6 +128,7 @@ impl World {
             Event::Did { id, did } => self.did(at, &id, did),
             Event::Replicated { name, failed } => self.replicated(at, &name, failed),
             Event::Host(reading) => self.read_host(at, &reading),
+            Event::Blamed { shortage, takers } => self.blamed(at, shortage, takers),
             Event::Maintenance { app, on } => self.set_maintenance(at, app, on),
             Event::Release => self.release(at),
             Event::Diagnosed { id, sentence } => self.diagnosed(at, &id, sentence),
@@ -143,7 +152,10 @@ impl World {
             let check = unit
                 .check_at
                 .filter(|_| self.connected && unit.doing.is_none());
-            let due = [queued, check, unit.hands_off]
+            let judge = unit
+                .judge_at
+                .filter(|_| self.connected && unit.doing.is_none());
+            let due = [queued, check, judge, unit.hands_off]
                 .into_iter()
                 .flatten()
                 .min()?;

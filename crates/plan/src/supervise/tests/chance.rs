@@ -1,6 +1,7 @@
 //! Histories by chance: what must hold in each of them. A seed that failed is replayed by proptest.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use proptest::prelude::*;
 
@@ -10,7 +11,8 @@ use super::*;
 enum Turn {
     Crash(usize),
     Clean(usize),
-    PersonStops(usize),
+    /// A person stops or kills it; the engine may tell of the signal so many milliseconds after the end.
+    PersonStops(usize, bool, Option<u64>),
     PersonStarts(usize),
     Pause(usize),
     Sick(usize),
@@ -25,7 +27,8 @@ fn turn(count: usize) -> impl Strategy<Value = Turn> {
     prop_oneof![
         4 => (0..count).prop_map(Turn::Crash),
         1 => (0..count).prop_map(Turn::Clean),
-        1 => (0..count).prop_map(Turn::PersonStops),
+        2 => ((0..count), any::<bool>(), proptest::option::of(0_u64..250))
+            .prop_map(|(n, kills, late)| Turn::PersonStops(n, kills, late)),
         2 => (0..count).prop_map(Turn::PersonStarts),
         1 => (0..count).prop_map(Turn::Pause),
         2 => (0..count).prop_map(Turn::Sick),
@@ -43,6 +46,8 @@ struct Engine {
     running: BTreeMap<String, bool>,
     person: BTreeMap<String, bool>,
     pending: Vec<Effect>,
+    /// Signals of persons that the engine has not told yet, and when it does.
+    late: Vec<(Moment, String, bool)>,
 }
 
 impl Engine {
@@ -68,6 +73,21 @@ impl Engine {
             person: BTreeMap::new(),
             play: Play::with(all),
             pending: Vec::new(),
+            late: Vec::new(),
+        }
+    }
+
+    /// The engine tells what it owes, before more time passes than it takes.
+    fn tell_late(&mut self) {
+        self.late.sort();
+        for (due, id, kills) in std::mem::take(&mut self.late) {
+            self.play.now = self.play.now.max(due);
+            self.play
+                .event(Event::Tick)
+                .on(&id, What::Kill { signal: 15 });
+            if !kills {
+                self.play.on(&id, What::Stop);
+            }
         }
     }
 
@@ -172,18 +192,27 @@ impl Engine {
         match turn {
             Turn::Crash(n) if quiet(self, &Self::name(*n)) => self.end(&Self::name(*n), 1),
             Turn::Clean(n) if quiet(self, &Self::name(*n)) => self.end(&Self::name(*n), 0),
-            Turn::PersonStops(n) => {
+            Turn::PersonStops(n, kills, late) => {
                 let id = Self::name(*n);
                 let busy = self.play.world.units[&id].doing.is_some();
                 if self.running[&id] && !busy && quiet(self, &id) {
                     self.person.insert(id.clone(), true);
+                    if let Some(millis) = late {
+                        self.end(&id, 143);
+                        let due = self.play.now.plus(Duration::from_millis(*millis));
+                        self.late.push((due, id, *kills));
+                        return;
+                    }
                     self.play.on(&id, What::Kill { signal: 15 });
                     self.end(&id, 143);
-                    self.play.on(&id, What::Stop);
+                    if !kills {
+                        self.play.on(&id, What::Stop);
+                    }
                 }
             }
             Turn::PersonStarts(n) => {
                 let id = Self::name(*n);
+                self.tell_late();
                 if self.play.world.units[&id].phase == Phase::Paused {
                     self.person.remove(&id);
                     self.play.on(&id, What::Unpause);
@@ -213,9 +242,11 @@ impl Engine {
             }
             Turn::Answer(well) => self.answer(*well),
             Turn::Wait(secs) => {
+                self.tell_late();
                 self.play.wait(*secs);
             }
             Turn::EngineRestarts => {
+                self.tell_late();
                 // A person's stop a moment before cannot be told from the engine's own.
                 self.play.wait(11);
                 self.take();
@@ -285,6 +316,8 @@ proptest! {
             engine.turn(turn);
             engine.take();
         }
+        engine.tell_late();
+        engine.take();
         // In the end, left alone, everything that is to run runs.
         engine.play.event(Event::Maintenance { app: None, on: false });
         engine.take();

@@ -1,5 +1,7 @@
 //! One history a rule.
 
+use std::time::Duration;
+
 use super::*;
 use crate::supervise::facts::Slot;
 
@@ -9,9 +11,11 @@ const KILLED: What = What::Die { code: 137 };
 fn a_crash_is_answered_at_once_and_then_with_patience() {
     let mut play = Play::with(vec![facts("a", Policy::No)]);
     play.on("a", What::Die { code: 1 });
+    assert!(play.done().is_empty(), "it may have been a person");
+    play.patience();
     assert_eq!(play.done(), ["start a"]);
     play.on("a", What::Start).did("a", Did::Started);
-    play.on("a", What::Die { code: 1 });
+    play.on("a", What::Die { code: 1 }).patience();
     assert!(play.done().is_empty());
     assert_eq!(play.state("a"), "back-off");
     play.wait(9);
@@ -20,7 +24,7 @@ fn a_crash_is_answered_at_once_and_then_with_patience() {
     assert_eq!(play.done(), ["start a"]);
     // Ten minutes of health, and it is as if nothing had been.
     play.on("a", What::Start).did("a", Did::Started).wait(601);
-    play.on("a", What::Die { code: 1 });
+    play.on("a", What::Die { code: 1 }).patience();
     assert_eq!(play.done(), ["start a"]);
 }
 
@@ -47,10 +51,107 @@ fn a_persons_stop_kill_pause_and_removal_are_left() {
 }
 
 #[test]
+fn a_persons_wish_that_is_told_after_the_end_is_one() {
+    let all = ["a", "b", "c", "d", "e"].map(|id| facts(id, Policy::No));
+    let mut play = Play::with(all.to_vec());
+    // In the same moment, at the end of the patience, without a `kill` that was understood, and with a removal.
+    play.on("a", What::Die { code: 0 })
+        .on("a", What::Kill { signal: 15 })
+        .on("a", What::Stop);
+    play.on("b", What::Die { code: 143 })
+        .on("c", What::Die { code: 3 })
+        .on("d", KILLED);
+    play.now = Moment(play.now.plus(PATIENCE).0 - 1);
+    play.on("b", What::Kill { signal: 9 })
+        .on("c", What::Kill { signal: 10 })
+        .on("c", What::Stop)
+        .on("d", What::Destroy);
+    let told = |play: &mut Play, kind: &str| {
+        let effects = std::mem::take(&mut play.effects).into_iter();
+        let told = effects.filter_map(|effect| match effect {
+            Effect::Tell(note) if note.kind == kind => Some(note.container),
+            Effect::Start { id } => panic!("{id} is started"),
+            _ => None,
+        });
+        told.collect::<Vec<_>>()
+    };
+    assert_eq!(told(&mut play, "stopped"), ["a", "b", "c"]);
+    play.wait(3600);
+    assert_eq!(told(&mut play, "died"), Vec::<String>::new());
+    let states = ["a", "b", "c", "d"].map(|id| play.state(id));
+    assert_eq!(states, ["stopped", "stopped", "stopped", "forgotten"]);
+    // It was no failure: the next end is answered as the first one.
+    play.on("b", What::Start).wait(60);
+    play.on("b", What::Die { code: 1 }).patience();
+    assert_eq!(play.done(), ["start b"]);
+    // Told later still, but before anything was done: failures made it wait.
+    play.on("e", What::Die { code: 1 }).patience();
+    play.on("e", What::Start).did("e", Did::Started);
+    play.on("e", What::Die { code: 1 }).patience().wait(2);
+    assert_eq!(play.state("e"), "back-off");
+    play.done();
+    play.on("e", What::Kill { signal: 15 }).wait(3600);
+    assert_eq!(play.done(), Vec::<String>::new());
+    assert_eq!(play.state("e"), "stopped");
+}
+
+#[test]
+fn an_end_is_judged_when_it_is_started_again_and_when_the_engine_goes() {
+    let own = facts("a", Policy::Always);
+    let mut play = Play::with(vec![own, facts("b", Policy::No)]);
+    play.on("a", What::Die { code: 1 }).on("a", What::Start);
+    let told = |play: &Play| {
+        let notes = play.effects.iter().filter_map(|effect| match effect {
+            Effect::Tell(note) => Some(note.kind.clone()),
+            _ => None,
+        });
+        notes.collect::<Vec<_>>()
+    };
+    assert_eq!(told(&play), ["died", "restarted"]);
+    play.effects.clear();
+    play.on("b", What::Die { code: 1 }).event(Event::Lost);
+    assert_eq!(told(&play), ["died", "engine-lost"]);
+    assert_eq!(play.world.units["b"].wanted, Wanted::Run);
+    assert_eq!(play.world.units["b"].judge_at, None);
+}
+
+#[test]
+fn an_end_outlives_the_agent_and_so_does_its_patience() {
+    let own = facts("a", Policy::No);
+    let back = |told_meanwhile: bool| {
+        let mut play = Play::with(vec![own.clone()]);
+        play.on("a", What::Die { code: 1 });
+        let text = serde_json::to_string(&play.world).unwrap();
+        let world: World = serde_json::from_str(&text).unwrap();
+        play.now = play.now.plus(Duration::from_secs(5));
+        play.world = world.resumed(play.now);
+        if told_meanwhile {
+            play.on("a", What::Kill { signal: 15 });
+        }
+        let seen = Seen {
+            id: "a".to_owned(),
+            name: "a".to_owned(),
+            phase: Phase::Exited,
+            healthy: None,
+        };
+        play.event(Event::Listed {
+            engine: "e".to_owned(),
+            containers: vec![seen],
+        });
+        play.wait(1);
+        play.done()
+    };
+    assert_eq!(back(false), ["start a"]);
+    assert_eq!(back(true), Vec::<String>::new());
+}
+
+#[test]
 fn a_signal_that_does_not_stop_is_no_wish() {
     let mut play = Play::with(vec![facts("a", Policy::No)]);
     play.on("a", What::Kill { signal: 1 }).wait(1);
-    play.on("a", What::Die { code: 1 });
+    play.on("a", What::Die { code: 1 })
+        .on("a", What::Kill { signal: 1 })
+        .patience();
     assert_eq!(play.done(), ["start a"]);
 }
 
@@ -131,12 +232,14 @@ fn an_engines_shutdown_is_no_persons_wish() {
 
 #[test]
 fn an_end_that_is_told_before_its_signal_is_the_shutdowns_too() {
-    let all = [facts("a", Policy::No), facts("b", Policy::No)];
+    let all = ["a", "b", "c"].map(|id| facts(id, Policy::No));
     let mut play = Play::with(all.to_vec());
     play.on("a", What::Die { code: 0 })
+        .on("c", What::Die { code: 0 })
         .on("b", What::Kill { signal: 15 })
-        .on("b", KILLED);
-    // Taken for an end of its own, and answered; the engine that goes takes no orders.
+        .on("b", KILLED)
+        .on("c", What::Kill { signal: 15 });
+    // Told so late that it was taken for an end of its own, and answered; the engine that goes takes no orders.
     let failed = Failed {
         kind: Trouble::Engine,
         text: "gone".to_owned(),
@@ -150,6 +253,7 @@ fn an_end_that_is_told_before_its_signal_is_the_shutdowns_too() {
         .event(Event::Lost);
     assert_eq!(play.world.units["a"].wanted, Wanted::Run);
     assert_eq!(play.world.units["b"].wanted, Wanted::Run);
+    assert_eq!(play.world.units["c"].wanted, Wanted::Run);
 }
 
 #[test]
@@ -184,21 +288,22 @@ fn dependencies_first_and_four_at_a_time() {
     for n in (0..10).rev() {
         play.on(&format!("n{n}"), What::Die { code: 1 });
     }
-    // What needs n0 was started before it was known that n0 died as well; the rest waits.
-    let first = play.done();
-    assert_eq!(first.len(), 4, "{first:?}");
-    for start in first {
+    // All of them are down before the first is started, so none comes up before what it needs.
+    play.patience();
+    assert_eq!(play.done(), ["start n0"]);
+    play.on("n0", What::Start).did("n0", Did::Started);
+    let mut under_way = play.done();
+    let mut started = Vec::new();
+    while let Some(start) = under_way.pop() {
+        assert!(under_way.len() < MOST_STARTS, "{under_way:?}");
         let id = start.strip_prefix("start ").unwrap().to_owned();
         play.on(&id, What::Start).did(&id, Did::Started);
+        started.push(start);
+        under_way.extend(play.done());
     }
-    let second = play.done();
-    assert_eq!(second[0], "start n0");
-    play.on("n0", What::Start).did("n0", Did::Started);
-    let third = play.done();
-    assert!(
-        third.len() >= 3 && !third.contains(&"start n0".to_owned()),
-        "{third:?}"
-    );
+    started.sort();
+    let rest: Vec<String> = (1..10).map(|n| format!("start n{n}")).collect();
+    assert_eq!(started, rest);
 }
 
 #[test]
@@ -209,7 +314,7 @@ fn a_dependent_waits_until_it_is_ready_and_not_for_ever() {
     web.needs = vec![need("db", NeedCondition::Ready)];
     let mut play = Play::with(vec![db, web]);
     play.on("db", What::Die { code: 1 });
-    play.on("web", What::Die { code: 1 });
+    play.on("web", What::Die { code: 1 }).patience();
     assert_eq!(play.done(), ["start db"]);
     play.on("db", What::Start).did("db", Did::Started).wait(5);
     assert!(play.done().is_empty());
@@ -229,7 +334,8 @@ fn a_cycle_keeps_nobody_waiting() {
         on: true,
     });
     play.on("a", What::Die { code: 1 })
-        .on("b", What::Die { code: 1 });
+        .on("b", What::Die { code: 1 })
+        .patience();
     assert!(play.done().is_empty());
     play.event(Event::Maintenance {
         app: None,
@@ -250,7 +356,7 @@ fn what_shares_a_namespace_follows() {
     asks.needs = vec![need("vpn", NeedCondition::Started)];
     let mut play = Play::with(vec![vpn, child, asks]);
     play.wait(10);
-    play.on("vpn", What::Die { code: 1 });
+    play.on("vpn", What::Die { code: 1 }).patience();
     assert_eq!(play.done(), ["start vpn"]);
     play.on("vpn", What::Start).did("vpn", Did::Started);
     assert_eq!(play.done(), ["stop child"], "and nobody else");
@@ -396,7 +502,7 @@ fn managed_starts_are_taken_over_and_given_back() {
         state,
     });
     assert_eq!(play.done(), ["policy a no"]);
-    play.on("a", What::Die { code: 0 });
+    play.on("a", What::Die { code: 0 }).patience();
     assert_eq!(play.done(), ["start a"], "it is to run for ever");
     play.event(Event::Release);
     assert_eq!(play.done(), ["policy a unless-stopped"]);
@@ -476,6 +582,6 @@ fn an_answer_that_overtakes_the_event_is_not_judged() {
     };
     play.event(ended);
     assert!(play.done().is_empty());
-    play.on("a", KILLED);
+    play.on("a", KILLED).patience();
     assert_eq!(play.done(), ["start a"]);
 }

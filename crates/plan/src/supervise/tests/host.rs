@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::*;
+use crate::supervise::blame::{Shortage, Taker};
 use crate::supervise::host::{Disk, Reading};
 use crate::supervise::view::Level;
 
@@ -39,6 +40,7 @@ fn disk(free: u64, size: u64, inodes_free: u64) -> Disk {
     Disk {
         what: "the engine's data".to_owned(),
         path: "/var/lib/docker".to_owned(),
+        holds_containers: true,
         free,
         size,
         inodes_free,
@@ -77,6 +79,65 @@ fn a_disk_is_told_once_and_taken_back_when_it_is_better() {
         ..none
     };
     assert_eq!(host.read(|r| r.disks = vec![other]).1, 0);
+}
+
+#[test]
+fn who_takes_what_is_short_is_named_and_not_asked_for_all_the_time() {
+    let taker = |what: &str, mib: u64, all| Taker {
+        what: what.to_owned(),
+        bytes: mib << 20,
+        all,
+    };
+    let mut host = Host::new();
+    let asked = |host: &mut Host, free: u64, pressure: f64| {
+        host.0.now = host.0.now.plus(Duration::from_secs(5));
+        host.1 += 5_000;
+        let reading = Reading {
+            wall: host.1,
+            disks: vec![disk(free, 100 * GIB, 100)],
+            memory: Some(pressure),
+            ..Reading::default()
+        };
+        host.0.event(Event::Host(Box::new(reading)));
+        let effects = std::mem::take(&mut host.0.effects).into_iter();
+        let asked = effects.filter_map(|effect| match effect {
+            Effect::Blame { shortage } => Some(shortage),
+            _ => None,
+        });
+        asked.collect::<Vec<_>>()
+    };
+    assert_eq!(asked(&mut host, 50 * GIB, 1.0), []);
+    assert_eq!(asked(&mut host, 5 * GIB, 1.0), [Shortage::Disk]);
+    let takers = vec![
+        taker("the log of web", 900, true),
+        taker("what db wrote into itself", 12, true),
+        taker("the volume data of db", 20 * 1024, false),
+        taker("the log of db", 1, true),
+    ];
+    let shortage = Shortage::Disk;
+    let named = "most is taken by the volume data of db (at least 20 GiB), the log of web (900 MiB), what db wrote into itself (12 MiB)";
+    for told in [1, 0] {
+        let takers = takers.clone();
+        host.0.event(Event::Blamed { shortage, takers });
+        let effects = std::mem::take(&mut host.0.effects);
+        let tells = |e: &&Effect| matches!(e, Effect::Tell(note) if note.text == named && note.kind == "disk");
+        assert_eq!(effects.iter().filter(tells).count(), told);
+    }
+    let shown = |host: &Host| {
+        let found = host.0.world.picture(host.0.now).host;
+        found.iter().filter(|f| f.text.contains(named)).count()
+    };
+    assert_eq!(shown(&host), 1);
+    // Memory is a matter of its own, and what is short for long is looked at each minute.
+    assert_eq!(asked(&mut host, 5 * GIB, 15.0), []);
+    assert_eq!(asked(&mut host, 5 * GIB, 15.0), [Shortage::Memory]);
+    let again = (0..24).flat_map(|_| asked(&mut host, 5 * GIB, 15.0));
+    assert_eq!(again.count(), 4);
+    // Better: nobody is named any more, whatever comes late.
+    assert_eq!(asked(&mut host, 50 * GIB, 1.0), []);
+    host.0.event(Event::Blamed { shortage, takers });
+    assert_eq!(shown(&host), 0);
+    assert_eq!(asked(&mut host, 5 * GIB, 1.0), [Shortage::Disk]);
 }
 
 #[test]

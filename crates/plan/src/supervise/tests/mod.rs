@@ -5,8 +5,10 @@ mod gone;
 mod histories;
 mod host;
 mod replicas;
+mod wrong;
 
 use super::*;
+use crate::supervise::engine_events::PATIENCE;
 use crate::supervise::facts::NeedCondition;
 
 /// A container with this policy.
@@ -110,6 +112,25 @@ impl Play {
             self.event(Event::Tick);
         }
         self.now = until;
+        self.event(Event::Tick)
+    }
+
+    /// The time passes in which an end may still turn out to be a person's wish; until its last millisecond nothing
+    /// is done about it.
+    pub fn patience(&mut self) -> &mut Self {
+        let before = self.effects.len();
+        let over = self.now.plus(PATIENCE);
+        self.now = Moment(over.0 - 1);
+        self.event(Event::Tick);
+        let early = |effect: &Effect| {
+            matches!(
+                effect,
+                Effect::Start { .. } | Effect::Stop { .. } | Effect::Recreate { .. }
+            )
+        };
+        let done = &self.effects[before..];
+        assert!(!done.iter().any(early), "too early: {done:?}");
+        self.now = over;
         self.event(Event::Tick)
     }
 

@@ -1,12 +1,15 @@
 //! As many as the label says.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use serde_json::json;
 
 use super::*;
 use crate::inventory::{Container, Mount, MountKind};
-use crate::supervise::replicas::{LABEL, LABEL_FROM, LABEL_OF, Replicas};
+use crate::supervise::replicas::{FORMER, LABEL, LABEL_FROM, LABEL_OF, LABEL_WITHIN, Replicas};
+
+const NOTHING: [&str; 0] = [];
 
 fn first(wanted: u32) -> Facts {
     let mut facts = facts("web", Policy::No);
@@ -30,6 +33,11 @@ fn asked(play: &mut Play) -> Vec<String> {
     let short = |effect| match effect {
         Effect::Replicate { of, name } => Some(format!("make {name} of {of}")),
         Effect::Withdraw { id, .. } => Some(format!("take {id} away")),
+        Effect::Supersede { of, id, name } => Some(format!("replace {id} as {name} by {of}")),
+        Effect::TakeBack { id, name, instead } => {
+            let instead = instead.map(|id| format!(" for {id}")).unwrap_or_default();
+            Some(format!("take {id} back as {name}{instead}"))
+        }
         _ => None,
     };
     effects.into_iter().filter_map(short).collect()
@@ -133,26 +141,219 @@ fn a_persons_doing_is_respected_for_a_while_and_a_stop_for_good() {
     assert_eq!(asked(&mut play), Vec::<String>::new());
 }
 
+/// What the hands do when one is replaced: the old one gives its name away, the new one gets it.
+fn superseded(play: &mut Play, old: &str, name: &str, new: &str) {
+    rename(play, old, &format!("{name}{FORMER}"));
+    let on = |play: &mut Play, what| {
+        let (id, name) = (new.to_owned(), name.to_owned());
+        let (slot, nano) = (None, 0);
+        play.event(Event::Happened(Happened {
+            id,
+            name,
+            slot,
+            what,
+            nano,
+        }));
+    };
+    on(play, What::Create);
+    on(play, What::Start);
+    let facts = Box::new(Facts {
+        id: new.to_owned(),
+        name: name.to_owned(),
+        has_check: true,
+        ..sibling(2, "web")
+    });
+    let state = State {
+        phase: Phase::Running,
+        started: play.now,
+        ..State::default()
+    };
+    play.event(Event::Inspected { facts, state });
+    done(play, name);
+}
+
+/// A first one that has been made again, and siblings of the one before.
+fn made_again(first: Facts, siblings: &[Facts]) -> Play {
+    let mut all = vec![facts("web", Policy::No)];
+    all.extend(siblings.iter().cloned());
+    let mut play = Play::with(all);
+    play.event(inspected(first));
+    play
+}
+
+fn is_ready(play: &mut Play, id: &str, well: bool) {
+    play.event(Event::Probed {
+        id: id.to_owned(),
+        kind: Kind::Readiness,
+        well,
+        why: "no answer".to_owned(),
+    });
+}
+
+fn rename(play: &mut Play, id: &str, name: &str) {
+    play.event(Event::Happened(Happened {
+        id: id.to_owned(),
+        name: name.to_owned(),
+        slot: None,
+        what: What::Rename,
+        nano: 0,
+    }));
+}
+
+fn done(play: &mut Play, name: &str) {
+    let name = name.to_owned();
+    play.event(Event::Replicated { name, failed: None });
+}
+
 #[test]
-fn those_of_an_older_one_are_replaced_while_the_others_run() {
-    let mut play = Play::with(vec![first(3), sibling(2, "before"), sibling(3, "before")]);
+fn those_of_an_older_one_are_replaced_one_after_the_other() {
+    let mut play = made_again(first(3), &[sibling(2, "before"), sibling(3, "before")]);
     play.wait(1);
-    play.effects.clear();
+    assert_eq!(asked(&mut play), ["replace web-2 as web-2 by web"]);
+    superseded(&mut play, "web-2", "web-2", "new2");
+    play.wait(30);
+    assert_eq!(asked(&mut play), NOTHING, "it is not ready yet");
+    play.on("new2", What::Health { healthy: true }).wait(4);
+    assert_eq!(asked(&mut play), NOTHING, "it may end at once");
+    play.wait(2);
+    assert_eq!(asked(&mut play), ["take web-2 away"]);
+    play.on("web-2", What::Destroy);
+    done(&mut play, &format!("web-2{FORMER}"));
+    play.wait(2);
+    assert_eq!(asked(&mut play), ["replace web-3 as web-3 by web"]);
+    superseded(&mut play, "web-3", "web-3", "new3");
+    // Stopped by a person: they know what they do, and the old one is not wanted back.
+    play.on("new3", What::Kill { signal: 15 })
+        .on("new3", What::Die { code: 0 })
+        .wait(2);
+    assert_eq!(asked(&mut play), ["take web-3 away"]);
+    play.on("web-3", What::Destroy);
+    done(&mut play, &format!("web-3{FORMER}"));
+    play.wait(3600);
+    assert_eq!(asked(&mut play), NOTHING);
+}
+
+#[test]
+fn one_that_does_not_become_ready_is_taken_back_until_the_next_definition() {
+    let mut play = made_again(first(3), &[sibling(2, "before"), sibling(3, "before")]);
+    play.wait(1);
+    asked(&mut play);
+    superseded(&mut play, "web-2", "web-2", "new2");
+    is_ready(&mut play, "new2", true);
+    play.wait(3);
+    is_ready(&mut play, "new2", false);
+    play.wait(150);
+    assert_eq!(asked(&mut play), NOTHING, "it has its time");
+    // An agent that ends in the middle of it goes on.
+    let text = serde_json::to_string(&play.world).unwrap();
+    let world: World = serde_json::from_str(&text).unwrap();
+    play.world = world;
+    play.world.connected = true;
+    play.wait(35);
+    let told = play.effects.iter().find_map(|effect| match effect {
+        Effect::Tell(note) if note.kind == "rolled-back" => Some(note.text.clone()),
+        _ => None,
+    });
+    let told = told.unwrap();
+    for word in [
+        "web-2 ",
+        "not ready after 3m",
+        "its readiness probe fails",
+        "the former one serves on",
+    ] {
+        assert!(told.contains(word), "{word}: {told}");
+    }
+    assert_eq!(asked(&mut play), ["take web-2 back as web-2 for new2"]);
+    play.on("new2", What::Kill { signal: 15 })
+        .on("new2", What::Die { code: 0 })
+        .on("new2", What::Destroy);
+    // An agent that died here finds the old one aside, and no other of the name.
     play.event(Event::Replicated {
         name: "web-2".to_owned(),
-        failed: None,
+        failed: Some("the agent died".to_owned()),
     });
-    play.on("web-2", What::Destroy).wait(40);
-    assert_eq!(asked(&mut play), ["make web-2 of web"]);
-    play.wait(30);
-    assert_eq!(
-        asked(&mut play),
-        Vec::<String>::new(),
-        "not before the new one runs"
+    play.wait(15);
+    assert_eq!(asked(&mut play), ["take web-2 back as web-2"]);
+    rename(&mut play, "web-2", "web-2");
+    play.event(inspected(sibling(2, "before")));
+    done(&mut play, "web-2");
+    play.wait(3600);
+    assert_eq!(asked(&mut play), NOTHING, "it would not be ready again");
+    let picture = play.world.picture(play.now);
+    let row = picture.rows.iter().find(|row| row.id == "web").unwrap();
+    assert!(
+        row.note.contains("not tried again until web is made again"),
+        "{}",
+        row.note
     );
-    came(&mut play, sibling(2, "web"));
+    assert!(picture.is_well(), "the former ones serve");
+
+    // The next definition is another try.
+    play.on("web", What::Kill { signal: 9 })
+        .on("web", What::Die { code: 137 })
+        .on("web", What::Destroy);
+    let (id, name) = ("web+".to_owned(), "web".to_owned());
+    for what in [What::Create, What::Start] {
+        let (id, name, slot, nano) = (id.clone(), name.clone(), None, 0);
+        play.event(Event::Happened(Happened {
+            id,
+            name,
+            slot,
+            what,
+            nano,
+        }));
+    }
+    play.event(inspected(Facts { id, ..first(3) })).wait(40);
+    assert_eq!(asked(&mut play), ["replace web-2 as web-2 by web+"]);
+}
+
+#[test]
+fn what_ends_again_and_again_needs_no_more_time_and_a_label_gives_more() {
+    let mut patient = first(2);
+    patient.rules.replicas.within = Some(Duration::from_secs(3600));
+    let mut play = made_again(patient, &[sibling(2, "before")]);
+    play.wait(1);
+    asked(&mut play);
+    superseded(&mut play, "web-2", "web-2", "new2");
+    play.wait(3000);
+    assert_eq!(asked(&mut play), NOTHING);
+    for _ in 0..3 {
+        play.on("new2", What::Die { code: 3 }).wait(60);
+        play.on("new2", What::Start).did("new2", Did::Started);
+    }
+    play.wait(1);
+    assert_eq!(asked(&mut play), ["take web-2 back as web-2 for new2"]);
+}
+
+#[test]
+fn old_ones_that_do_not_serve_keep_nobody_waiting() {
+    let mut ill = sibling(3, "before");
+    ill.has_check = true;
+    let mut play = made_again(first(3), &[sibling(2, "before"), ill]);
+    play.wait(1);
+    assert_eq!(asked(&mut play), ["replace web-3 as web-3 by web"]);
+    // Made again meanwhile: the one in between goes, the one that served is kept until there is a better one.
+    superseded(&mut play, "web-3", "web-3", "new3");
+    play.on("web", What::Kill { signal: 9 })
+        .on("web", What::Die { code: 137 })
+        .on("web", What::Destroy);
+    let (id, name) = ("web+".to_owned(), "web".to_owned());
+    for what in [What::Create, What::Start] {
+        let (id, name, slot, nano) = (id.clone(), name.clone(), None, 0);
+        play.event(Event::Happened(Happened {
+            id,
+            name,
+            slot,
+            what,
+            nano,
+        }));
+    }
+    play.event(inspected(Facts { id, ..first(3) })).wait(40);
+    assert_eq!(asked(&mut play), ["take new3 away"]);
+    play.on("new3", What::Destroy);
+    done(&mut play, "web-3");
     play.wait(2);
-    assert_eq!(asked(&mut play), ["take web-3 away"]);
+    assert_eq!(asked(&mut play), ["make web-3 of web+"]);
 }
 
 #[test]
@@ -234,6 +435,9 @@ fn what_there_can_be_one_of_alone_is_a_finding() {
     ] {
         assert_eq!(of(&three, json!({}), mounts).0, Some(3));
     }
+    let (wanted, said) = of(&[(LABEL, "3"), (LABEL_WITHIN, "soon")], json!({}), vec![]);
+    assert_eq!(wanted, Some(3));
+    assert!(said.contains(LABEL_WITHIN), "{said}");
     let sibling = of(&[(LABEL_OF, "web"), (LABEL_FROM, "ab")], json!({}), vec![]);
     assert_eq!(sibling, (None, String::new()));
 }
