@@ -122,6 +122,8 @@ impl World {
             unit.queued = None;
             unit.check_at = None;
             unit.hands_off = None;
+            // It did not fail; the engine did.
+            unit.backoff = super::Backoff::default();
         }
     }
 

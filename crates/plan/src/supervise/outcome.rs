@@ -104,11 +104,16 @@ impl World {
             facts.id = new.to_owned();
         }
         unit.enter(Phase::Created, at);
+        // Until its start is taken note of, so that it counts as ours.
+        unit.doing = Some((Doing::Recreating, at));
         let ended = met
             .filter(|met| met.phase == Phase::Exited)
             .and_then(|met| met.exit);
         self.units.insert(new.to_owned(), unit);
         self.started(at, new);
+        if let Some(unit) = self.units.get_mut(new) {
+            unit.doing = None;
+        }
         self.tell(
             at,
             new,
