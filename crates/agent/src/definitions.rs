@@ -6,10 +6,12 @@
 use std::io::Write as _;
 use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use fs_err as fs;
 use fs_err::os::unix::fs::OpenOptionsExt as _;
 use lifeboat_engine::Engine;
+use parking_lot::Mutex;
 use serde_json::Value;
 
 /// What is in a definition and changes by itself.
@@ -50,13 +52,13 @@ impl Kind {
 
 /// The folder of definitions.
 #[derive(Debug, Clone)]
-pub struct Definitions(PathBuf);
+pub struct Definitions(PathBuf, Arc<Mutex<()>>);
 
 impl Definitions {
     /// Those of an agent whose own things lie in this folder.
     #[must_use]
     pub fn in_folder(folder: &Path) -> Self {
-        Self(folder.join("definitions"))
+        Self(folder.join("definitions"), Arc::default())
     }
 
     fn path(&self, kind: &str, name: &str) -> PathBuf {
@@ -124,6 +126,8 @@ impl Definitions {
     }
 
     fn write(&self, kind: &str, name: &str, raw: &Value) -> std::io::Result<()> {
+        // Two hands may have looked at the same one.
+        let _one = self.1.lock();
         let path = self.path(kind, name);
         if let Some(folder) = path.parent() {
             std::fs::DirBuilder::new()

@@ -220,6 +220,9 @@ impl Reach {
         let Effect::Fetch { id, app, lack } = effect else {
             return None;
         };
+        if self.stop.load(Ordering::Relaxed) {
+            return None;
+        }
         let brought = match &self.help {
             Some(help) => help.bring(&app, &lack, &self.stop),
             None => Err("there is no vault to fetch it from".to_owned()),

@@ -31,11 +31,12 @@ pub trait Help: Send + Sync {
     /// Why not, as a sentence.
     fn bring(&self, app: &str, lack: &Lack, stop: &AtomicBool) -> Result<(), String>;
 
-    /// Puts the definitions of all apps but these into the vault, where they are others than the last ones there.
+    /// Puts the definitions of all apps but these into the vault, where they are others than the last ones there. Names of
+    /// apps of this host that the vault knows and the engine does not.
     ///
     /// # Errors
     /// Why not, as a sentence.
-    fn keep(&self, except: &BTreeSet<String>, stop: &AtomicBool) -> Result<(), String>;
+    fn keep(&self, except: &BTreeSet<String>, stop: &AtomicBool) -> Result<Vec<String>, String>;
 }
 
 /// There may be no vault.

@@ -1,6 +1,6 @@
 //! Definitions go into the vault after each change, in a thread of its own: a vault that is away holds nobody up.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
@@ -24,14 +24,16 @@ const LONGEST: Duration = Duration::from_secs(600);
 /// How often it is seen whether to end.
 const POLL: Duration = Duration::from_millis(200);
 
-/// Apps of which something is gone: their definitions as the engine has them would be no whole ones.
-pub(crate) type Gone = Arc<Mutex<BTreeSet<String>>>;
+/// Apps of which something is gone, and what: their definitions as the engine has them would be no whole ones.
+pub(crate) type Gone = Arc<Mutex<BTreeMap<String, Vec<String>>>>;
 
 /// The thread's own.
 pub(crate) struct Keeping {
     pub(crate) help: Arc<dyn Help>,
     pub(crate) current: Current,
     pub(crate) gone: Gone,
+    /// The agent knows nothing of before: it is new here, or its state is lost.
+    pub(crate) knows_nothing: bool,
     pub(crate) changes: Receiver<()>,
     pub(crate) clock: Clock,
     pub(crate) to: Sender<Message>,
@@ -82,6 +84,7 @@ impl Keeping {
     /// The thread's work.
     pub(crate) fn run(&self) {
         let mut due = Due::default();
+        let mut ask = self.knows_nothing;
         // While no agent ran, anything may have changed.
         due.changed(Instant::now());
         while !self.stop.load(Ordering::Relaxed) {
@@ -91,20 +94,27 @@ impl Keeping {
                 Err(RecvTimeoutError::Disconnected) => return,
             }
             if due.is_due(Instant::now()) && self.current.get().is_some() {
-                self.keep(&mut due);
+                self.keep(&mut due, &mut ask);
             }
         }
     }
 
-    fn keep(&self, due: &mut Due) {
-        let except = self.gone.lock().clone();
+    fn keep(&self, due: &mut Due, ask: &mut bool) {
+        let except: BTreeSet<String> = self.gone.lock().keys().cloned().collect();
         let kept = self.help.keep(&except, &self.stop);
         if self.stop.load(Ordering::Relaxed) {
             return;
         }
         let at = Instant::now();
         match kept {
-            Ok(()) => {
+            Ok(absent) => {
+                if std::mem::take(ask) && !absent.is_empty() {
+                    // Nobody knows who of them is to run, or runs elsewhere by now: a person does.
+                    self.tell(&format!(
+                        "the vault knows apps of this host that are not here: {}; if the host was lost with all that was known of it, `lifeboat restore APP` brings each of them back",
+                        absent.join(", ")
+                    ));
+                }
                 if due.failures > 0 {
                     self.tell("the definitions of all apps are in the vault again");
                 }

@@ -89,6 +89,8 @@ impl Agent {
         let lock = Lock::take(&folder, &options.state)?;
         let file = StateFile::new(&folder);
         let world = file.load(options.seed, options.clock.now());
+        // What was written down is of an agent before.
+        let gone = Gone::new(parking_lot::Mutex::new(world.gone()));
         let (to, from) = unbounded();
         let log = Log::open(&folder)?;
         Ok(Self {
@@ -103,7 +105,7 @@ impl Agent {
             },
             turned: Turned::default(),
             changed: unbounded().0,
-            gone: Gone::default(),
+            gone,
             options,
             _lock: lock,
         })
@@ -182,6 +184,7 @@ impl Agent {
                     help,
                     current: current.clone(),
                     gone: Gone::clone(&self.gone),
+                    knows_nothing: self.world.engine.is_empty(),
                     changes,
                     clock: self.options.clock,
                     to: to.clone(),
@@ -259,9 +262,22 @@ impl Agent {
                 // Beyond what is taken together: it comes first in the next turn.
                 let _ = self.stopper.to.send(message);
             }
-            *self.gone.lock() = self.world.apps_gone();
+            self.note_gone();
             self.carry_out(effects, hands);
         }
+    }
+
+    /// Written down for others: what is captured of such an app is not all of it.
+    fn note_gone(&mut self) {
+        let now = self.world.gone();
+        let mut known = self.gone.lock();
+        if *known == now {
+            return;
+        }
+        if let Err(error) = self.file.save_gone(&now) {
+            tracing::warn!(%error, "a backup that is made now does not know what is gone");
+        }
+        *known = now;
     }
 
     /// What is not there any more has another definition: none.

@@ -1,5 +1,6 @@
 //! The world on disk: one file, replaced whole.
 
+use std::collections::BTreeMap;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
@@ -42,6 +43,14 @@ impl StateFile {
                 World::new(seed)
             }
         }
+    }
+
+    /// Writes down what is gone, in a file of its own that others read: names of containers by app.
+    pub(crate) fn save_gone(&self, gone: &BTreeMap<String, Vec<String>>) -> std::io::Result<()> {
+        let path = self.path.with_file_name("gone.json");
+        let temporary = self.path.with_file_name("gone.json.new");
+        fs::write(&temporary, serde_json::to_vec(gone)?)?;
+        fs::rename(&temporary, &path)
     }
 
     /// Writes the world if it changed; durably where something is about to be done.

@@ -67,6 +67,11 @@ impl Places {
         self.state.join("held")
     }
 
+    /// What the agent knows to be gone: names of containers by app.
+    pub fn gone(&self) -> PathBuf {
+        self.state.join("agent").join("gone.json")
+    }
+
     /// Records of what was set aside.
     pub fn asides(&self) -> PathBuf {
         self.state.join("aside")

@@ -186,16 +186,29 @@ impl Help for ByProcess {
         &self,
         except: &BTreeSet<String>,
         stop: &AtomicBool,
-    ) -> std::result::Result<(), String> {
-        let mut words = vec!["__gone".to_owned(), "keep".to_owned()];
+    ) -> std::result::Result<Vec<String>, String> {
+        let words = ["__gone", "keep", "--output", "json"];
+        let mut words: Vec<String> = words.map(str::to_owned).to_vec();
         for app in except {
             words.extend(["--except".to_owned(), app.clone()]);
         }
-        self.run(&words, "keep", stop)
+        self.run(&words, "keep", stop)?;
+        let answer = fs_err::read(self.file("keep.out")).unwrap_or_default();
+        let answer: Value = serde_json::from_slice(&answer).unwrap_or_default();
+        let absent = answer["absent"].as_array().into_iter().flatten();
+        Ok(absent
+            .filter_map(Value::as_str)
+            .map(str::to_owned)
+            .collect())
     }
 }
 
 impl ByProcess {
+    /// A file of the agent's own.
+    fn file(&self, name: &str) -> PathBuf {
+        Options::folder(&self.places.state).join(name)
+    }
+
     /// Runs it to its end, or until the agent ends. Its last words are the reason.
     fn run(
         &self,
@@ -203,9 +216,9 @@ impl ByProcess {
         name: &str,
         stop: &AtomicBool,
     ) -> std::result::Result<(), String> {
-        let log = Options::folder(&self.places.state).join(format!("{name}.log"));
+        let log = self.file(&format!("{name}.log"));
         let mut child = self
-            .start(words, &log)
+            .start(words, &self.file(&format!("{name}.out")), &log)
             .map_err(|error| format!("this program cannot be started: {error}"))?;
         let mut stopped: Option<Instant> = None;
         loop {
@@ -229,18 +242,18 @@ impl ByProcess {
         clippy::disallowed_methods,
         reason = "what takes long is a process of its own"
     )]
-    fn start(&self, words: &[String], log: &PathBuf) -> std::io::Result<Child> {
+    fn start(&self, words: &[String], out: &Path, log: &Path) -> std::io::Result<Child> {
         let Some((program, flags)) = self.program.split_first() else {
             return Err(std::io::Error::other("no program is named"));
         };
-        let log = fs_err::File::create(log)?;
+        let file = |path: &Path| fs_err::File::create(path).map(|file| file.into_parts().0);
         Command::new(program)
             .args(flags)
             .args(["--retry-lock", RETRY_LOCK])
             .args(words)
             .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(Stdio::from(log.into_parts().0))
+            .stdout(Stdio::from(file(out)?))
+            .stderr(Stdio::from(file(log)?))
             .spawn()
     }
 }

@@ -107,7 +107,7 @@ impl World {
         let failures = unit.backoff.failures;
         unit.queued = Some(Queued {
             job,
-            reason,
+            reason: reason.clone(),
             why: why.to_owned(),
             not_before,
         });
@@ -118,7 +118,8 @@ impl World {
                 wait.as_secs()
             );
             self.tell(at, id, "back-off", text);
-            if failures >= 3 && unit_is_down(job) {
+            // Of what is not there nothing can be found out.
+            if failures >= 3 && unit_is_down(job) && reason != Reason::Gone {
                 self.effects.push(Effect::Diagnose {
                     id: id.to_owned(),
                     error: None,

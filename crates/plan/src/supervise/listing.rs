@@ -123,6 +123,8 @@ impl World {
             unit.check_at = None;
             unit.judge_at = None;
             unit.hands_off = None;
+            // It did not fail; the engine did.
+            unit.backoff = super::Backoff::default();
         }
     }
 

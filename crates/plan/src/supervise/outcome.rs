@@ -109,11 +109,16 @@ impl World {
         }
         unit.enter(Phase::Created, at);
         self.roll_follows(old, new);
+        // Until its start is taken note of, so that it counts as ours.
+        unit.doing = Some((Doing::Recreating, at));
         let ended = met
             .filter(|met| met.phase == Phase::Exited)
             .and_then(|met| met.exit);
         self.units.insert(new.to_owned(), unit);
         self.started(at, new);
+        if let Some(unit) = self.units.get_mut(new) {
+            unit.doing = None;
+        }
         self.tell(
             at,
             new,

@@ -169,11 +169,15 @@ impl World {
             .min()
     }
 
-    /// Apps of which something is gone that is to be there.
+    /// What is gone and is to be there: names of containers by app.
     #[must_use]
-    pub fn apps_gone(&self) -> std::collections::BTreeSet<String> {
-        let gone = self.units.values().filter(|unit| unit.phase == Phase::Gone);
-        gone.map(|unit| unit.app().to_owned()).collect()
+    pub fn gone(&self) -> BTreeMap<String, Vec<String>> {
+        let mut gone: BTreeMap<String, Vec<String>> = BTreeMap::new();
+        for unit in self.units.values().filter(|unit| unit.phase == Phase::Gone) {
+            let of_app = gone.entry(unit.app().to_owned()).or_default();
+            of_app.push(unit.name.clone());
+        }
+        gone
     }
 
     /// Whether somebody looks after this app at the moment.

@@ -18,6 +18,7 @@ use lifeboat_plan::{
     identity::AppIdentity,
     inventory::Inventory,
     manifest::layout,
+    name::AppName,
 };
 use lifeboat_vault::{
     Reader, Snapshot, SnapshotId, WriterOptions,
@@ -72,6 +73,8 @@ pub struct Kept {
     pub unchanged: u64,
     /// What could not be kept, and why.
     pub failed: Vec<String>,
+    /// Apps of this host that the vault knows and this engine does not, for a host that has lost its memory.
+    pub absent: Vec<String>,
 }
 
 /// Puts the definitions of all apps but these into the vault, where they changed. One that cannot be kept keeps no other
@@ -111,7 +114,30 @@ pub fn keep(ctx: &Context, except: &BTreeSet<String>, retry_lock: Duration) -> R
             Err(why) => kept.failed.push(format!("{name}: {why}")),
         }
     }
+    let here: BTreeSet<String> = found.apps.iter().map(|app| app.name.to_string()).collect();
+    kept.absent = known(ctx, &inventory, &snapshots)?;
+    kept.absent.retain(|name| !here.contains(name));
     Ok(kept)
+}
+
+/// Names of the apps of this host that the vault knows.
+fn known(
+    ctx: &Context,
+    inventory: &Inventory,
+    snapshots: &[(SnapshotId, Snapshot)],
+) -> Result<Vec<String>> {
+    let any = AppName::new("any").map_err(lifeboat_plan::Error::from)?;
+    let own = identity_of(ctx, &inventory.engine, &any)?;
+    let of = |snapshot: &Snapshot| {
+        let paths = &snapshot.paths;
+        AppIdentity::from_snapshot_paths(paths)
+            .or_else(|| AppIdentity::from_definition_paths(paths))
+    };
+    let apps = snapshots.iter().filter_map(|(_, snapshot)| of(snapshot));
+    let ours = apps.filter(|app| app.site == own.site && app.host == own.host);
+    let names = ours.filter(|app| app.name.volume().is_none());
+    let names: BTreeSet<String> = names.map(|app| app.name.to_string()).collect();
+    Ok(names.into_iter().collect())
 }
 
 /// Files by path.

@@ -12,8 +12,8 @@ use lifeboat_vault::{Snapshot, SnapshotId};
 use crate::{
     Context, Places, RecoveryError, Result, points,
     restore::{
+        half::volumes_begun,
         interrupted::{self, Kind},
-        journal::volumes_begun,
         maps::Maps,
         part::pieces::{self, Pieces},
     },

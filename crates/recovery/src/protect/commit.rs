@@ -10,9 +10,9 @@ use lifeboat_plan::{
     identity::AppIdentity,
     inventory::Inventory,
     manifest::{
-        BindDecision, BindRecord, Consistency, ContainerRecord, DatabaseRecord, LeftOut, Level,
-        Manifest, NetworkRecord, ProjectRecord, RunState, SCHEMA, VolumeContent, VolumeRecord,
-        layout,
+        BindDecision, BindRecord, Consistency, ContainerRecord, DatabaseRecord, LeftOut,
+        LeftOutKind, Level, Manifest, NetworkRecord, ProjectRecord, RunState, SCHEMA,
+        VolumeContent, VolumeRecord, layout,
     },
 };
 use lifeboat_vault::{Snapshot, Summary, WriteStats, Writer};
@@ -80,6 +80,7 @@ pub fn commit(
         left_out.append(&mut layer.left_out);
     }
     left_out.extend(vanished_data(parts.parent, parts.selection));
+    left_out.extend(gone_containers(ctx, &parts));
     let manifest = manifest(ctx, &parts, &by_place, left_out, warnings);
     definitions(&writer, &mut tree, &parts)?;
     let json = manifest.to_json().map_err(lifeboat_plan::Error::from)?;
@@ -358,13 +359,30 @@ pub(crate) fn definition_files<'i>(
         .chain(images.map(|i| (layout::image_definition(&i.id), &i.raw)))
 }
 
+/// Containers of the app that are gone and to be made again: what is left of it is worth a point, but no whole one.
+fn gone_containers(ctx: &Context, parts: &PointParts<'_>) -> Vec<LeftOut> {
+    let text = fs_err::read(ctx.places.gone()).unwrap_or_default();
+    let gone: BTreeMap<String, Vec<String>> = serde_json::from_slice(&text).unwrap_or_default();
+    let of_app = gone.get(&parts.identity.name.to_string());
+    let is_here = |name: &String| parts.app.containers.iter().any(|c| c.name == *name);
+    let gone = of_app.into_iter().flatten().filter(|name| !is_here(name));
+    gone.map(|name| LeftOut {
+        kind: LeftOutKind::Other,
+        what: name.clone(),
+        reason: "it is gone, and the agent has not made it again yet; `lifeboat status` says why"
+            .to_owned(),
+        bytes: None,
+        decided: false,
+    })
+    .collect()
+}
+
 /// What is said of a bind whose data is gone.
 const VANISHED: &str =
     "it held data at the point before and is empty or missing now; is a disk not mounted?";
 
 /// Whether it is a bind that held data at the point before and was missed at this one.
 pub(crate) fn is_missed(left: &LeftOut) -> bool {
-    use lifeboat_plan::manifest::LeftOutKind;
     left.kind == LeftOutKind::Bind && !left.decided && left.reason.starts_with(VANISHED)
 }
 
@@ -372,7 +390,7 @@ pub(crate) fn is_missed(left: &LeftOut) -> bool {
 /// looks like this, and its empty folder must not pass for a good backup. Said again by each point
 /// that follows, until the data is back or somebody decides to leave the bind out.
 fn vanished_data(parent: Option<&ParentPoint>, selection: &Selection) -> Vec<LeftOut> {
-    use lifeboat_plan::manifest::{BindContent, LeftOutKind};
+    use lifeboat_plan::manifest::BindContent;
     let mut gone = Vec::new();
     for before in parent.iter().flat_map(|p| &p.manifest.binds) {
         let was_there =

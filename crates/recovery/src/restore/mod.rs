@@ -12,6 +12,7 @@ mod course;
 mod data;
 pub mod exchange;
 mod far;
+pub mod half;
 pub mod history;
 pub(crate) mod ids;
 mod images;

@@ -68,8 +68,10 @@ impl DataStage<'_> {
                     let at = mountpoint(volume, raw)?;
                     let filled = Intent::VolumeFilledAt(volume.name.clone(), folder_at(&at)?);
                     if !before && !journal.has(&filled) {
+                        self.ctx.progress.step("restore-volume-made");
                         let node = self.node(&layout::volume(&volume.name))?;
                         done.add(self.tree(&node, &at)?);
+                        self.ctx.progress.step("restore-volume-filled");
                         journal.intend(filled)?;
                     }
                 }

@@ -83,6 +83,24 @@ fn what_cannot_be_fetched_is_tried_again_with_patience_and_not_for_ever_at_once(
 }
 
 #[test]
+fn nothing_is_found_out_about_what_is_not_there() {
+    let mut play = emptied();
+    for _ in 0..5 {
+        let failed = Failed {
+            kind: Trouble::Other,
+            text: "volume x is gone".to_owned(),
+        };
+        play.did("db", Did::Failed(failed)).wait(310);
+        let blind =
+            |effect: &Effect| matches!(effect, Effect::Diagnose { id, error: None } if id == "db");
+        assert!(!play.effects.iter().any(blind));
+        play.effects.clear();
+    }
+    let note = play.world.picture(play.now).rows[0].note.clone();
+    assert!(note.contains("volume x is gone"), "{note}");
+}
+
+#[test]
 fn an_agent_that_ended_while_it_fetched_begins_again() {
     let mut play = emptied();
     play.did("db", Did::Lacks(volume("x")));
