@@ -3,6 +3,8 @@
 //!
 //! `LIFEBOAT_CHAOS_MINUTES` (60) and `LIFEBOAT_CHAOS_SEED` (1) say how long, and which history.
 
+#![allow(clippy::print_stdout, reason = "what happened, for who measures")]
+
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant, SystemTime};
