@@ -1,31 +1,40 @@
 //! `supervise`: the sample app under a client that measures its availability, while things are killed, hung and restarted;
 //! once with the engine alone and once with `lifeboat agent` beside it. Ends in a table.
 
-use std::net::{IpAddr, Ipv4Addr};
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use anyhow::{Context as _, Result, ensure};
 use lifeboat_testkit::engine::{EngineOptions, PrivateEngine};
-use lifeboat_testkit::sample_app::{SampleApp, WEB_PORT};
+use lifeboat_testkit::sample_app::{SampleApp, client};
 
 use super::{Context, stage::Stage};
 use crate::say;
 
 /// How long each mishap is watched.
-const WATCHED: Duration = Duration::from_secs(25);
-/// How often the client asks.
-const ASKS: Duration = Duration::from_millis(100);
-/// Probes of the web front, which has no health check of its own.
-const PROBES: &str = "[probes.shop-web-1]\nliveness = \"http://:8080/index.html\"\n\"liveness.period\" = \"2s\"\n\"liveness.failures\" = 2\n";
+const WATCHED: Duration = Duration::from_secs(30);
+/// Probes: the web front has no health check of its own, and the database's is patient for minutes.
+const PROBES: &str = r#"
+[probes.shop-web-1]
+liveness = "http://:8080/index.html"
+"liveness.period" = "2s"
+"liveness.failures" = 2
+
+[probes.shop-db-1]
+liveness = "exec:pg_isready -q -h 127.0.0.1 -U postgres -t 1"
+"liveness.period" = "2s"
+"liveness.timeout" = "2s"
+"liveness.failures" = 2
+"#;
 
 /// What is done to the app.
-const MISHAPS: [(&str, Mishap); 4] = [
+const MISHAPS: [(&str, Mishap); 5] = [
     ("web front killed", Mishap::Signal("KILL", "shop-web-1")),
     ("database killed", Mishap::Signal("KILL", "shop-db-1")),
     ("web front hung", Mishap::Signal("STOP", "shop-web-1")),
+    ("database hung", Mishap::Signal("STOP", "shop-db-1")),
     ("engine killed and started", Mishap::Engine),
 ];
 
@@ -156,29 +165,25 @@ fn watch(engine: &mut PrivateEngine, mishap: Mishap) -> Result<Duration> {
     }
     std::thread::sleep(WATCHED);
     over.store(true, Ordering::Relaxed);
-    client.join().ok().context("the client failed")
+    client.join().ok().context("the client failed")?
 }
 
-/// Asks again and again from the engine's network; the time for which there was no answer.
-fn ask(keeper: u32, over: &AtomicBool) -> Duration {
+/// Asks again and again; the time for which the app as a whole gave no answer: its page, and a session with its database,
+/// without which the page is of no use to anybody.
+fn ask(keeper: u32, over: &AtomicBool) -> Result<Duration> {
     let mut down = Duration::ZERO;
-    let address = IpAddr::V4(Ipv4Addr::LOCALHOST);
-    while !over.load(Ordering::Relaxed) {
-        let began = Instant::now();
-        // A client of its own, with a time-out of its own: who hangs gives no answer.
-        let answered = Command::new("nsenter")
-            .args(["-t", &keeper.to_string(), "-n", "--", "timeout", "1", "bash", "-c"])
-            .arg(format!("exec 3<>/dev/tcp/{address}/{WEB_PORT}; printf 'GET /index.html HTTP/1.0\\r\\n\\r\\n' >&3; head -c 12 <&3 | grep -q 200").as_str())
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .status()
-            .is_ok_and(|status| status.success());
-        std::thread::sleep(ASKS);
-        if !answered {
-            down += began.elapsed();
+    let mut last: Option<(SystemTime, bool)> = None;
+    let asks = || client::serves_page() && client::takes_sessions();
+    client::keep_asking(keeper, over, asks, |asked, answered| {
+        if let Some((before, false)) = last {
+            down += asked.duration_since(before).unwrap_or_default();
         }
+        last = Some((asked, answered));
+    })?;
+    if let Some((before, false)) = last {
+        down += before.elapsed().unwrap_or_default();
     }
-    down
+    Ok(down)
 }
 
 fn signal_all(engine: &PrivateEngine, signal: &str, container: &str) -> Result<()> {

@@ -51,7 +51,9 @@ impl Lab {
 
     /// The program, with this lab's places.
     pub fn command(&self, engine: Option<&PrivateEngine>, args: &[&str]) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_lifeboat"));
+        // A measurement may want the program as it is released.
+        let program = std::env::var_os("LIFEBOAT_TEST_PROGRAM");
+        let mut command = Command::new(program.unwrap_or(env!("CARGO_BIN_EXE_lifeboat").into()));
         command
             .args(args)
             .env("LIFEBOAT_CONFIG_DIR", self.path("etc"))

@@ -8,6 +8,7 @@
 //! [`SampleApp::fingerprint`] before and after tells what a recovery forgot: `definitions.rs` is the list.
 //! It is created through the API with the labels that Docker Compose would set.
 
+pub mod client;
 mod definitions;
 mod fingerprint;
 mod oracle;
@@ -47,6 +48,8 @@ pub const ARCHIVE: &str = "shop_archive";
 pub const ATTIC: &str = "attic";
 /// Where the web front is published, in the engine's network.
 pub const WEB_PORT: u16 = 18080;
+/// Where the database listens, in the engine's network.
+pub const DB_ADDRESS: Ipv4Addr = Ipv4Addr::new(172, 28, 5, 10);
 /// What must never be seen in a log, an error or `app.json`.
 pub const SECRET: &str = "correct-horse-battery-staple";
 

@@ -82,6 +82,59 @@ fn what_is_killed_is_back_and_what_a_person_stops_is_left() {
     assert!(!said.is_empty());
 }
 
+/// Ends at once when asked to: the engine may tell of the end before it tells of the signal.
+const QUICK: &str =
+    "trap 'exit 0' TERM; trap 'exit 7' USR1; while true; do sleep 1000 & wait; done";
+
+#[test]
+fn a_stop_of_what_ends_at_once_is_a_persons_whatever_is_told_first() {
+    let lab = Lab::new();
+    let engine = engine(&lab, "quick");
+    let names: Vec<String> = (0..6).map(|n| format!("q{n}")).collect();
+    for (n, name) in names.iter().enumerate() {
+        let policy = if n % 2 == 0 { "no" } else { "always" };
+        let labels = json!({"lifeboat.supervise": "true"});
+        scripted(&engine, name, QUICK, policy, labels);
+    }
+    let began = std::time::Instant::now();
+    let labels = json!({"lifeboat.supervise": "true"});
+    scripted(&engine, "own", QUICK, "no", labels);
+    let start = began.elapsed().as_secs_f64();
+    let agent = Agent::start(&lab, &engine);
+    let stop = |name: &String| format!("/containers/{name}/stop");
+    let kill = |name: &String| format!("/containers/{name}/kill?signal=TERM");
+    for round in 0..5 {
+        for (n, name) in names.iter().enumerate() {
+            let path = if (n + round) % 3 == 0 {
+                kill(name)
+            } else {
+                stop(name)
+            };
+            engine.api().post(&path, &Value::Null).unwrap();
+        }
+        // Whoever is started against the person is so within a second.
+        std::thread::sleep(Duration::from_millis(1500));
+        for name in &names {
+            assert!(!runs(&engine, name), "{name} was stopped by a person");
+            assert_eq!(row(&lab, name)["state"], "stopped", "{name}");
+            tiny::start(&engine, name);
+        }
+        agent.until("all are seen to run", || {
+            names
+                .iter()
+                .all(|name| row(&lab, name)["state"] == "running")
+        });
+    }
+    // What ends of its own accord is back within a second and what its start takes.
+    let before = started(&engine, "own");
+    // The command ends with the container that it ends.
+    let _ = engine.api().exec("own", &["kill", "-USR1", "1"]);
+    agent.until("it runs again", || is_again(&engine, "own", &before));
+    let down = gap(&engine, "own");
+    println!("ended by itself: down for {down:.3} s, its creation and start take {start:.3} s");
+    assert!(down < 1.0 + start, "down for {down} s");
+}
+
 #[test]
 fn what_crashes_again_and_again_waits_longer_and_says_why() {
     let lab = Lab::new();

@@ -1,5 +1,9 @@
 //! The host in trouble: said before it kills, and taken back.
 
+use lifeboat_testkit::{
+    engine::{EngineOptions, PrivateEngine},
+    images,
+};
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
 
@@ -72,4 +76,54 @@ fn a_full_disk_an_engine_that_hangs_and_another_healer_are_said() {
     assert!(told("engine") >= 2, "{events:#}");
     agent.stop();
     drop(state);
+}
+
+#[test]
+fn what_fills_the_disk_is_named() {
+    let lab = Lab::new();
+    // The whole engine on a file system of its own.
+    let room = Small::mount(&lab.path("room"), "400m");
+    let options = EngineOptions::new("room", lab.path("room/e")).hostname("lab");
+    let engine = PrivateEngine::start(options).unwrap();
+    images::busybox().unwrap().load(&engine).unwrap();
+    let script = "dd if=/dev/zero of=/own bs=1M count=60 2>/dev/null; dd if=/dev/zero of=/data/much bs=1M count=120 2>/dev/null; ";
+    let body = json!({
+        "Cmd": ["sh", "-c", format!("{script}{IDLE}")],
+        "HostConfig": {"Binds": ["kept:/data"], "RestartPolicy": {"Name": "always"}},
+    });
+    tiny::create(&engine, "eats", body);
+    idle(&engine, "web", "always", json!({}));
+    let agent = Agent::start(&lab, &engine);
+    tiny::start(&engine, "eats");
+    agent.until("it has written", || {
+        engine
+            .api()
+            .exec("eats", &["test", "-e", "/data/much"])
+            .is_ok_and(|done| done.code == 0)
+    });
+    let free = rustix::fs::statvfs(lab.path("room").as_path()).unwrap();
+    let left = free.f_bavail * free.f_frsize;
+    fs_err::write(
+        lab.path("room/others"),
+        vec![0; usize::try_from(left).unwrap() - (20 << 20)],
+    )
+    .unwrap();
+    let said = || {
+        let mut command = lab.command(None, &["status", "-o", "json"]);
+        let status: Value = serde_json::from_slice(&command.output().unwrap().stdout).unwrap();
+        let all = status["host"].as_array().cloned().unwrap_or_default();
+        let mut texts = all.iter().filter_map(|found| found["text"].as_str());
+        let text = texts.find(|text| text.contains("the engine's data"));
+        text.unwrap_or_default().to_owned()
+    };
+    agent.until("it is said who takes it", || {
+        said().contains("most is taken by")
+    });
+    let text = said();
+    let (_, names) = text.split_once("most is taken by ").unwrap();
+    assert!(names.starts_with("the volume kept of eats (12"), "{text}");
+    assert!(names.contains("what eats wrote into itself (6"), "{text}");
+    agent.stop();
+    drop(engine);
+    drop(room);
 }

@@ -1,6 +1,7 @@
 //! The supervisor on a real engine: what dies, hangs or vanishes is back, what a person did is left.
 
 mod basics;
+mod chaos;
 mod contained;
 mod crash;
 mod gone;
@@ -8,7 +9,9 @@ mod host;
 mod others;
 mod recreated;
 mod replicas;
+mod times;
 mod together;
+mod wrong;
 
 use std::{
     process::{Child, Stdio},
