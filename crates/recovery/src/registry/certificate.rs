@@ -82,11 +82,11 @@ mod tests {
         assert_eq!(fs_err::read(again.cert).unwrap(), bytes);
         let mode = fs_err::metadata(&first.key).unwrap().permissions().mode();
         assert_eq!(mode & 0o777, 0o600);
-        Tls::from_files(&first.cert, &first.key).unwrap();
+        Tls::from_files(&first.cert, &first.key, None).unwrap();
 
         let other = KeptCertificate::of(dir.path(), &names[..1]).unwrap();
         assert_ne!(other.cert, first.cert);
-        assert!(Tls::from_files(&other.cert, &first.key).is_err());
+        assert!(Tls::from_files(&other.cert, &first.key, None).is_err());
         assert!(KeptCertificate::of(dir.path(), &["ä b".to_owned()]).is_err());
     }
 }
