@@ -80,6 +80,14 @@ impl Operator {
 }
 
 impl Viewer {
+    /// What takes more than its path says.
+    ///
+    /// # Errors
+    /// The role is too low.
+    pub fn at_least(&self, least: Role) -> Result<(), Problem> {
+        enough(&self.0, least)
+    }
+
     /// Whether they may see all.
     pub fn sees_all(&self) -> bool {
         self.0.role == Role::Admin

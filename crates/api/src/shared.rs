@@ -208,7 +208,7 @@ impl Shared {
             Some(0 | 3) => serde_json::from_str(&said.out).map(Ok).map_err(|_| {
                 Problem::away("the answer is longer than 16 MiB; ask for less, or use the command")
             }),
-            Some(10 | 11 | 12) => Err(Problem::away(said.last_word())),
+            Some(10..=12) => Err(Problem::away(said.last_word())),
             _ => Ok(Err(said.last_word())),
         }
     }

@@ -19,7 +19,7 @@ pub enum Wanted {
     /// How much a backup of an app would read, and what it would leave out; nothing is written.
     Estimate(EstimateWanted),
     /// An app, or a part of it, comes back from a point.
-    Restore(RestoreWanted),
+    Restore(Box<RestoreWanted>),
     /// A restore that was interrupted goes on.
     ContinueRestore(InterruptedWanted),
     /// A restore that was interrupted is taken back.

@@ -95,7 +95,7 @@ impl Modify for Token {
         description = "The API of `lifeboat agent`: how containers and objectives are, and what is to be done. Roles: viewer, operator, admin; each may what the one before may. Times are milliseconds since 1970, lengths of time milliseconds. A POST with an Idempotency-Key is done once in a day, however often it is sent.",
         license(name = "Apache-2.0", identifier = "Apache-2.0")
     ),
-    components(schemas(Problem, Overruled)),
+    components(schemas(Problem, Overruled, shown::What)),
     modifiers(&Token),
     security(("token" = []), ()),
     tags(

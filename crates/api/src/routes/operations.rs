@@ -226,7 +226,7 @@ pub async fn plan(
     State(shared): State<Arc<Shared>>,
     Given(wanted): Given<RestoreWanted>,
 ) -> Result<Json<RestorePlanned>, Problem> {
-    operator.at_least(Wanted::Restore(wanted.clone()).least())?;
+    operator.at_least(Wanted::Restore(Box::new(wanted.clone())).least())?;
     let all = Viewer(operator.0).sees_all();
     points::app_of(&shared, &wanted.point).await?;
     let mut order = order::restore(None, &wanted)?;

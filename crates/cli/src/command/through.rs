@@ -74,7 +74,7 @@ pub fn restore(session: &Session, args: &RestoreArgs) -> Result<Option<Exit>> {
     if args.replace && name.is_none() {
         return Ok(None);
     }
-    let wanted = Wanted::Restore(RestoreWanted {
+    let wanted = Wanted::Restore(Box::new(RestoreWanted {
         point: point.to_owned(),
         copy: args.copy.clone(),
         replace: args.replace,
@@ -89,7 +89,7 @@ pub fn restore(session: &Session, args: &RestoreArgs) -> Result<Option<Exit>> {
         network_access: args.network_access,
         allow: args.allow.iter().map(ToString::to_string).collect(),
         ..RestoreWanted::default()
-    });
+    }));
     run(session, &wanted)
 }
 

@@ -139,6 +139,8 @@ impl Tar<'_> {
         }
         let meta = &node.meta;
         let mut header = Header::new_ustar();
+        // What has no content says so: strict readers take an empty field for damage.
+        header.set_size(0);
         let mut name = name.to_vec();
         let mut link: Option<Vec<u8>> = None;
         let mut content = None;
