@@ -107,7 +107,10 @@ fn the_dashboard_is_one_by_grafanas_own_schema() {
     let said = lifeboat_testkit::grafana::check(&wrong)
         .unwrap_err()
         .to_string();
-    assert!(said.contains("tittle") && said.contains("gridPos.w"), "{said}");
+    assert!(
+        said.contains("tittle") && said.contains("gridPos.w"),
+        "{said}"
+    );
 }
 
 #[test]
