@@ -97,8 +97,14 @@ pub fn run(context: &Context) -> Result<()> {
     let (to, rows) = (now(), app.acked()?.len() - rows);
     let points = made(&stage, &engine)?;
     let oldest = oldest(&points, from, to);
-    let of_rpo = |told: &Told| told.title.contains("RPO") && told.level != "recovery";
-    let wrong: Vec<Told> = told.try_iter().filter(of_rpo).collect();
+    let (mut warned, mut wrong) = (0, Vec::new());
+    for told in told.try_iter() {
+        // On a busy machine a capture may take twice as long as the ones before: then it is said, and kept all the same.
+        warned += usize::from(told.title.contains("is about to be missed"));
+        if told.title.contains("is missed") {
+            wrong.push(told.title);
+        }
+    }
     stage.lifeboat(&engine, &["status"])?;
 
     say("4/5  the vault is taken away");
@@ -142,6 +148,7 @@ pub fn run(context: &Context) -> Result<()> {
             "the longest that the app stood still",
             format!("{stall} ms"),
         ),
+        ("told meanwhile that it was at risk", warned.to_string()),
         (
             "told before the RPO was missed",
             format!("{:.1} s before", seconds(misses - soon.at)),
@@ -159,8 +166,7 @@ pub fn run(context: &Context) -> Result<()> {
     }
     ensure!(
         wrong.is_empty(),
-        "somebody was told of an RPO that was kept: {}",
-        wrong[0].title
+        "somebody was told of a miss that was none: {wrong:?}"
     );
     ensure!(oldest <= millis(RPO), "the RPO was missed under load");
     ensure!(
