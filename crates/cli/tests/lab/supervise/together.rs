@@ -103,6 +103,7 @@ fn tiers(engine: &PrivateEngine, count: usize) {
 }
 
 /// All of them killed at once; seconds until all of them run.
+#[allow(clippy::print_stdout, reason = "what a person wants to know of a soak")]
 fn killed_at_once(lab: &Lab, engine: &PrivateEngine, agent: &Agent<'_>, count: usize) -> f64 {
     let pids: Vec<i32> = (0..count)
         .map(|n| {
