@@ -8,6 +8,7 @@ use std::time::Duration;
 use crossbeam_channel::{Receiver, Sender, unbounded};
 use lifeboat_engine::Engine;
 use lifeboat_plan::supervise::{Did, Effect, Event, Failed, Trouble};
+use rustix::process::{Pid, Signal, kill_process};
 use serde_json::json;
 
 use crate::asides::Asides;
@@ -163,7 +164,7 @@ impl Reach {
                 Some(told(&id, done, Did::Started))
             }
             Effect::Stop { id, grace } => {
-                wake(engine, &id);
+                wake(&id);
                 let done = engine.stop(&id, grace.map(Duration::from_secs));
                 Some(told(&id, done, Did::Stopped))
             }
@@ -276,21 +277,31 @@ fn told(id: &str, done: lifeboat_engine::Result<()>, did: Did) -> Event {
     }
 }
 
-/// A process that a SIGSTOP holds gets no other signal: it is woken first, so that it can end in its own way.
-fn wake(engine: &dyn Engine, id: &str) {
-    let pid = engine
-        .inspect_container(id)
-        .ok()
-        .and_then(|raw| raw["State"]["Pid"].as_u64())
-        .filter(|pid| *pid > 0);
-    let Some(pid) = pid else { return };
-    let stat = fs_err::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
-    let state = stat
-        .rsplit_once(") ")
-        .map(|(_, rest)| rest.starts_with('T'));
-    if state == Some(true)
-        && let Err(error) = engine.kill(id, "SIGCONT")
-    {
-        tracing::debug!(%error, "it cannot be woken");
+/// A process that a SIGSTOP holds gets no other signal: all of its are woken first, so that it can end in its own way.
+/// One that waits for a child that sleeps on would have to be killed in the end.
+fn wake(id: &str) {
+    for pid in held(id) {
+        // It may have ended meanwhile.
+        if let Err(error) = kill_process(pid, Signal::CONT) {
+            tracing::debug!(%error, container = id, "a process of it cannot be woken");
+        }
     }
+}
+
+/// Processes in a container's cgroup that a signal holds; none where the engine's are not to be seen here.
+fn held(id: &str) -> Vec<Pid> {
+    let Ok(entries) = fs_err::read_dir("/proc") else {
+        return Vec::new();
+    };
+    let is_held = |pid: &i32| {
+        let read = |file: &str| fs_err::read_to_string(format!("/proc/{pid}/{file}"));
+        let stat = read("stat").unwrap_or_default();
+        let state = stat.rsplit_once(") ").map(|(_, rest)| rest);
+        state.is_some_and(|state| state.starts_with('T'))
+            && read("cgroup").is_ok_and(|cgroup| cgroup.contains(id))
+    };
+    let pids = entries
+        .flatten()
+        .filter_map(|entry| entry.file_name().to_str()?.parse().ok());
+    pids.filter(is_held).filter_map(Pid::from_raw).collect()
 }

@@ -232,6 +232,43 @@ fn what_hangs_is_noticed_by_its_check_and_is_back() {
 }
 
 #[test]
+fn all_that_is_held_in_it_is_woken_before_its_stop() {
+    let lab = Lab::new();
+    let engine = engine(&lab, "held");
+    // It ends once its child has: held, the child would keep it until it is killed, half a minute later.
+    let script = "touch /tmp/well; (trap 'exit 0' TERM; while true; do sleep 0.1; done) & child=$!; trap 'kill $child; wait $child; exit 0' TERM; while true; do wait; done";
+    let second = 1_000_000_000_u64;
+    let body = json!({
+        "Image": "lifeboat/busybox:latest", "Cmd": ["sh", "-c", script], "StopTimeout": 30,
+        "Labels": {"lifeboat.supervise": "true"},
+        "Healthcheck": {
+            "Test": ["CMD-SHELL", "test -e /tmp/well"], "Interval": second, "Timeout": 5 * second, "Retries": 1,
+        },
+    });
+    engine.api().create_container("parent", &body).unwrap();
+    tiny::start(&engine, "parent");
+    let agent = Agent::start(&lab, &engine);
+    agent.until("it is well", || row(&lab, "parent")["state"] == "healthy");
+    let before = started(&engine, "parent");
+    engine
+        .api()
+        .exec_ok("parent", &["rm", "/tmp/well"])
+        .unwrap();
+    let path = "/containers/parent/top?ps_args=-eo%20pid";
+    let top = engine.api().get(path).unwrap();
+    for row in top["Processes"].as_array().unwrap() {
+        let pid = row[0].as_str().unwrap().parse().unwrap();
+        let pid = rustix::process::Pid::from_raw(pid).unwrap();
+        // A sleep may have ended meanwhile.
+        let _ = rustix::process::kill_process(pid, Signal::STOP);
+    }
+    agent.within(Duration::from_secs(20), "it is started again", || {
+        is_again(&engine, "parent", &before)
+    });
+    agent.stop();
+}
+
+#[test]
 fn two_agents_and_wrong_names() {
     let lab = Lab::new();
     let engine = engine(&lab, "two");

@@ -5,7 +5,8 @@ use std::{
     time::{Duration, Instant},
 };
 
-use lifeboat_testkit::engine::PrivateEngine;
+use lifeboat_testkit::engine::{PrivateEngine, Release};
+use lifeboat_testkit::images;
 use rustix::process::Signal;
 use serde_json::{Value, json};
 
@@ -102,6 +103,7 @@ fn tiers(engine: &PrivateEngine, count: usize) {
 }
 
 /// All of them killed at once; seconds until all of them run.
+#[allow(clippy::print_stdout, reason = "what a person wants to know of a soak")]
 fn killed_at_once(lab: &Lab, engine: &PrivateEngine, agent: &Agent<'_>, count: usize) -> f64 {
     let pids: Vec<i32> = (0..count)
         .map(|n| {
@@ -128,10 +130,14 @@ fn killed_at_once(lab: &Lab, engine: &PrivateEngine, agent: &Agent<'_>, count: u
     let events = events();
     // Places in the log of the begin and the end of each start.
     let mut at: BTreeMap<String, (usize, usize)> = BTreeMap::new();
+    let mut died: BTreeMap<String, usize> = BTreeMap::new();
     let mut under_way = 0_i32;
     for (place, event) in events.as_array().unwrap().iter().enumerate() {
         let name = event["container"].as_str().unwrap().to_owned();
         match event["kind"].as_str().unwrap() {
+            "died" => {
+                died.insert(name, place);
+            }
             "start" => {
                 under_way += 1;
                 assert!(under_way <= 4, "more than four starts at a time");
@@ -146,12 +152,19 @@ fn killed_at_once(lab: &Lab, engine: &PrivateEngine, agent: &Agent<'_>, count: u
         }
     }
     assert_eq!(at.len(), count);
+    // An engine takes seconds to tell of hundreds of ends: of one that was not told yet nobody could know.
+    let mut early = 0;
     for n in 0..count {
-        for on in needs(n) {
-            let (first, then) = (at[&format!("n{on}")], at[&format!("n{n}")]);
-            assert!(first.1 < then.0, "n{n} was started before n{on} ran");
+        for on in needs(n).into_iter().map(|on| format!("n{on}")) {
+            let then = at[&format!("n{n}")].0;
+            if died[&on] < then {
+                assert!(at[&on].1 < then, "n{n} was started before {on} ran");
+            } else {
+                early += 1;
+            }
         }
     }
+    println!("{early} times a dependency's end was told after the start of who needs it");
     took
 }
 
@@ -178,13 +191,16 @@ fn used(pid: u32) -> Duration {
     Duration::from_millis(ticks * 1000 / rustix::param::clock_ticks_per_second())
 }
 
-/// With `LIFEBOAT_TEST_PROGRAM` it measures the program as it is released.
+/// With `LIFEBOAT_TEST_PROGRAM` it measures the program as it is released. On the newest engine: in Docker 20.10
+/// libnetwork locks itself out for ever when so many end and some start at once (`network.getController` below
+/// `sandbox.delete`, by the engine's own stacks), and it answers nobody any more.
 #[test]
 #[ignore = "minutes"]
 fn soak_two_hundred_killed_at_once() {
-    const IDLES: Duration = Duration::from_secs(120);
+    const IDLES: Duration = Duration::from_secs(60);
     let lab = Lab::new();
-    let engine = engine(&lab, "many");
+    let engine = lab.engine_of("many", Release::Newest);
+    images::busybox().unwrap().load(&engine).unwrap();
     tiers(&engine, 200);
     let agent = Agent::start(&lab, &engine);
     std::thread::sleep(Duration::from_secs(10));
