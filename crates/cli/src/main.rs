@@ -1,13 +1,14 @@
 //! `lifeboat`: arguments, progress, tables, exit codes. What is done stands in `lifeboat-recovery`.
 //!
 //! - [`args`]: the command line. [`environment`]: the variables. [`exit`]: the exit codes.
-//! - [`session`]: flags, settings, vault and engine put together. [`password`]: the vault's.
+//! - [`session`]: flags, settings, vault and engine put together. [`by_agent`]: the agent that could do it. [`password`]: the vault's.
 //! - [`command`]: one file a command: calls the use case, shows what came of it.
 //! - [`output`], [`table`], [`human`]: data on standard output.
 //! - [`progress`], [`logging`]: everything else, on standard error.
 //! - [`signals`]: stopping cleanly.
 
 mod args;
+mod by_agent;
 mod command;
 mod environment;
 mod exit;

@@ -7,7 +7,6 @@ use std::{
     time::Duration,
 };
 
-use lifeboat_api::client::Client;
 use lifeboat_capture::{Cancel, SkipSet};
 use lifeboat_engine::{DockerEngine, Endpoint, Engine};
 use lifeboat_recovery::{
@@ -18,7 +17,7 @@ use lifeboat_vault::{Environment, Vault, VaultError};
 
 use crate::{
     args::GlobalArgs,
-    environment,
+    by_agent, environment,
     exit::{Exit, Failure, Result},
     human,
     output::Output,
@@ -49,19 +48,6 @@ pub struct Session {
     access: Access,
 }
 
-/// The socket for members of groups, where the agent's own is out of reach.
-const OPEN_SOCKET: &str = "/run/lifeboat/api";
-
-/// Whether the settings or the state cannot be entered by this user.
-fn is_foreign(places: &Places) -> bool {
-    let denied = |path: &Path| {
-        let looked = fs_err::metadata(path);
-        looked.is_err_and(|why| why.kind() == std::io::ErrorKind::PermissionDenied)
-    };
-    !rustix::process::geteuid().is_root()
-        && (denied(&places.settings()) || denied(&lifeboat_agent::Options::socket(&places.state)))
-}
-
 impl Session {
     /// Puts flags and settings together.
     pub fn new(global: GlobalArgs, out: Output, reporter: Arc<Reporter>) -> Result<Self> {
@@ -80,7 +66,7 @@ impl Session {
             places.state = dir;
         }
         // Who may not read them can still ask an agent that lets them in.
-        let foreign = is_foreign(&places);
+        let foreign = by_agent::is_foreign(&places);
         let settings = match foreign {
             true => Settings::default(),
             false => Settings::load(&places.settings())?,
@@ -330,55 +316,6 @@ impl Session {
         which(&asked, &environment::docker())
     }
 
-    /// The socket of the agent that is asked.
-    pub fn socket(&self) -> PathBuf {
-        let own = || lifeboat_agent::Options::socket(&self.places.state);
-        match &self.global.agent_socket {
-            Some(path) => path.clone(),
-            None if self.foreign => PathBuf::from(OPEN_SOCKET),
-            None => own(),
-        }
-    }
-
-    /// The socket of an agent that would do the same as this run; none: this run does it by itself.
-    pub fn agent(&self) -> Option<PathBuf> {
-        let global = &self.global;
-        let store = &global.store;
-        let otherwise = global.no_agent
-            || environment::no_agent()
-            || global.password_file.is_some()
-            || global.password_command.is_some()
-            || global.allow_plain_tcp
-            || !global.retry_lock.is_zero()
-            || store.limit_upload.is_some()
-            || store.limit_download.is_some()
-            || store.retry_store.is_some()
-            || store.no_cache;
-        let socket = self.socket();
-        if otherwise || !socket.exists() {
-            return None;
-        }
-        let about: lifeboat_api::model::About = Client::at(&socket).get("/api/v1/about").ok()?;
-        let same = about.version == env!("CARGO_PKG_VERSION")
-            && about.reaches == self.reach().ok()?.fingerprint();
-        same.then_some(socket)
-    }
-
-    /// What this run reaches, for those who do it in its place.
-    pub fn reach(&self) -> Result<lifeboat_api::model::Reach> {
-        let named = |flag: &Option<String>, remembered: &Option<String>| {
-            let flag = flag.clone().filter(|name| !name.is_empty());
-            flag.or_else(|| remembered.clone()).unwrap_or_default()
-        };
-        let site = named(&self.global.site, &self.settings.site);
-        let host = named(&self.global.host, &self.settings.host);
-        Ok(lifeboat_api::model::Reach {
-            vault: shown(&self.vault_location()),
-            engine: self.endpoint()?.to_string(),
-            at: format!("{site}/{host}"),
-        })
-    }
-
     /// Everything that a use case needs. From here on a signal stops the work cleanly.
     pub fn context(&self, engine: Option<Arc<dyn Engine>>) -> Result<Context> {
         let (vault, spool) = match &engine {
@@ -473,7 +410,7 @@ impl Session {
 }
 
 /// A place as it is shown and remembered: without a password.
-fn shown(place: &str) -> String {
+pub fn shown(place: &str) -> String {
     Place::parse(place).map_or_else(|_| place.to_owned(), |place| place.to_string())
 }
 

@@ -219,3 +219,41 @@ fn captured(
         false => (Outcome::Incomplete { why: missing }, None),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn flags_of_an_order_stand_before_what_it_names() {
+        let settings = Settings {
+            copies: [(
+                "far".to_owned(),
+                toml::from_str("to = \"/far\"\nrpo = \"6h\"\npassword-file = \"/k\"").unwrap(),
+            )]
+            .into(),
+            ..Settings::default()
+        };
+        let order = Order {
+            title: "copy to far".to_owned(),
+            about: None,
+            captures: None,
+            args: ["copy", "--dry-run", "--", "shop"]
+                .map(str::to_owned)
+                .to_vec(),
+            file_flag: Some("--map-file".to_owned()),
+            copy: Some("far".to_owned()),
+            form: Form::Text,
+        };
+        let file = Path::new("/state/7.given");
+        let lines = commands(&Work::Order(order.clone()), &settings, &[], file);
+        let line = lines[0].join(std::ffi::OsStr::new(" "));
+        assert_eq!(
+            line.to_str().unwrap(),
+            "--output table --retry-lock 2m copy --dry-run --to /far --to-password-file /k --map-file=/state/7.given -- shop"
+        );
+        // A vault that is not named any more: nothing is done, and not in its place something else.
+        let none = commands(&Work::Order(order), &Settings::default(), &[], file);
+        assert!(none.is_empty());
+    }
+}

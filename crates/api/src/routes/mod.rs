@@ -24,7 +24,11 @@ use std::sync::Arc;
 use axum::{Router, http::StatusCode, middleware};
 use utoipa::{
     IntoResponses, Modify, OpenApi,
-    openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme},
+    openapi::{
+        Object, RefOr, Schema,
+        schema::AdditionalProperties,
+        security::{HttpAuthScheme, HttpBuilder, SecurityScheme},
+    },
 };
 use utoipa_axum::{router::OpenApiRouter, routes};
 
@@ -85,6 +89,47 @@ impl Modify for Token {
             .build();
         let components = document.components.get_or_insert_default();
         components.add_security_scheme("token", SecurityScheme::Http(scheme));
+    }
+}
+
+/// Each kind of [`Wanted`](crate::model::Wanted) as one object: `kind` beside fields of which no other is taken. As the derive has
+/// it, `kind` itself would be forbidden by the fields' own schema.
+struct Kinds;
+
+impl Modify for Kinds {
+    fn modify(&self, document: &mut utoipa::openapi::OpenApi) {
+        let Some(components) = &mut document.components else {
+            return;
+        };
+        let known = components.schemas.clone();
+        let Some(RefOr::T(Schema::OneOf(kinds))) = components.schemas.get_mut("Wanted") else {
+            return;
+        };
+        for kind in &mut kinds.items {
+            let RefOr::T(Schema::AllOf(parts)) = kind else {
+                continue;
+            };
+            let mut whole = Object::new();
+            whole.description.clone_from(&parts.description);
+            for part in &parts.items {
+                let part = match part {
+                    RefOr::T(part) => Some(part),
+                    RefOr::Ref(to) => {
+                        let name = to.ref_location.rsplit('/').next().unwrap_or_default();
+                        known.get(name).and_then(|known| match known {
+                            RefOr::T(schema) => Some(schema),
+                            RefOr::Ref(_) => None,
+                        })
+                    }
+                };
+                if let Some(Schema::Object(part)) = part {
+                    whole.properties.extend(part.properties.clone());
+                    whole.required.extend(part.required.clone());
+                }
+            }
+            whole.additional_properties = Some(Box::new(AdditionalProperties::FreeForm(false)));
+            *kind = RefOr::T(Schema::Object(whole));
+        }
     }
 }
 
@@ -151,7 +196,10 @@ fn all() -> OpenApiRouter<Arc<Shared>> {
 /// The OpenAPI document.
 #[must_use]
 pub fn document() -> utoipa::openapi::OpenApi {
-    all().into_openapi()
+    let mut document = all().into_openapi();
+    // What the routes brought along is only here by now.
+    Kinds.modify(&mut document);
+    document
 }
 
 /// All routes, behind the gate.

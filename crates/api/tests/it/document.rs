@@ -48,3 +48,17 @@ fn every_operation_says_what_it_does_and_what_can_go_wrong() {
         }
     }
 }
+
+#[test]
+fn each_kind_of_operation_can_be_said() {
+    let document: serde_json::Value =
+        serde_json::from_str(&lifeboat_api::document().to_json().unwrap()).unwrap();
+    let kinds = document["components"]["schemas"]["Wanted"]["oneOf"].as_array();
+    let kinds = kinds.unwrap();
+    assert!(kinds.len() > 15);
+    for kind in kinds {
+        assert!(kind["properties"]["kind"].is_object(), "{kind}");
+        assert_eq!(kind["additionalProperties"], false, "{kind}");
+        assert!(kind["required"].to_string().contains("kind"), "{kind}");
+    }
+}
