@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use crossbeam_channel::Sender;
-use lifeboat_engine::Engine;
+use lifeboat_engine::{Engine, EngineEvent};
 use lifeboat_plan::supervise::Event;
 use parking_lot::Mutex;
 
@@ -112,16 +112,17 @@ impl Follower {
             facts.data_root,
             generation(engine.as_ref(), &facts.data_root)
         );
-        let mut stream = engine.events(*since)?;
+        let seen = *since;
+        let mut stream = engine.events(seen)?;
         while let Some(event) = stream.next(REPLAY)? {
-            self.take(&event, since);
+            self.take(&event, seen, since);
         }
         self.list(&engine, &fingerprint)?;
         self.current.set(Some(Arc::clone(&engine)));
         let mut listed = Instant::now();
         while !self.stops() {
             if let Some(event) = stream.next(POLL)? {
-                self.take(&event, since);
+                self.take(&event, seen, since);
             }
             if listed.elapsed() >= RECONCILE {
                 listed = Instant::now();
@@ -131,12 +132,14 @@ impl Follower {
         Ok(())
     }
 
-    fn take(&self, event: &lifeboat_engine::EngineEvent, since: &mut Option<i64>) {
-        // What is asked for again begins with what was seen last.
-        if since.is_some_and(|seen| event.time_nano <= seen) {
+    /// Hands an event on, unless it was seen before this connection: what is asked for again begins with that. Within one
+    /// connection events may come in another order than their times: an engine that stops several containers at once
+    /// stamps them before it sends them.
+    fn take(&self, event: &EngineEvent, seen: Option<i64>, since: &mut Option<i64>) {
+        if seen.is_some_and(|seen| event.time_nano <= seen) {
             return;
         }
-        *since = Some(event.time_nano);
+        *since = (*since).max(Some(event.time_nano));
         if let Some(happened) = translate::event(event) {
             self.send(Event::Happened(happened));
         }
@@ -152,5 +155,44 @@ impl Follower {
             containers: containers.iter().map(translate::seen).collect(),
         });
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_seen_before_is_dropped_and_what_comes_out_of_order_is_not() {
+        let (to, told) = crossbeam_channel::unbounded();
+        let follower = Follower {
+            connect: Arc::new(|| -> lifeboat_engine::Result<Arc<dyn Engine>> {
+                unreachable!("nobody connects")
+            }),
+            current: Current::default(),
+            to,
+            stop: Arc::default(),
+            since: None,
+        };
+        let mut since = Some(10);
+        for time_nano in [9, 10, 20, 15] {
+            let event = EngineEvent {
+                kind: "container".to_owned(),
+                action: "stop".to_owned(),
+                id: time_nano.to_string(),
+                attributes: std::collections::BTreeMap::new(),
+                time_nano,
+            };
+            follower.take(&event, Some(10), &mut since);
+        }
+        let ids: Vec<String> = told
+            .try_iter()
+            .filter_map(|message| match message {
+                Message::Event(Event::Happened(happened)) => Some(happened.id),
+                _ => None,
+            })
+            .collect();
+        assert_eq!(ids, ["20", "15"]);
+        assert_eq!(since, Some(20));
     }
 }

@@ -324,6 +324,8 @@ impl World {
             && unit.phase == Phase::Exited
             && unit.is_wanted_running()
         {
+            // Nothing is stopped without a signal, though it was not told of: a shutdown is known by it.
+            unit.killed.get_or_insert(at);
             self.was_wished(at, id);
         }
     }

@@ -1,7 +1,7 @@
 //! Instances of a container that has been made again since are replaced, one after the other.
 //!
 //! The older one gives its name away and runs on under [`FORMER`], so that nobody serves less meanwhile. The new one
-//! has to be ready, and to stay so for [`SETTLED`], within its time; then the older one goes. Where it is not, it goes
+//! has to be ready, and to stay so for `SETTLED`, within its time; then the older one goes. Where it is not, it goes
 //! itself, the older one gets its name back, and there is no other try until the first one is made again once more:
 //! what it is now does not work in more than one place.
 //!

@@ -37,6 +37,14 @@ pub fn bring(ctx: &Context, app: &AppIdentity, names: &[String]) -> Result<Broug
     let mut brought = go_on(ctx, app, names)?;
     let mut left: BTreeSet<&String> = names.iter().collect();
     left.retain(|name| !brought.iter().any(|(done, _)| done == *name));
+    let begun = unfinished(&ctx.places);
+    for name in left.clone() {
+        // Somebody was quicker: a process of an agent before this one, or a person. Nothing is written over.
+        if !begun.contains(name) && is_there(ctx, name)? {
+            tracing::info!("volume {name} is there already");
+            left.remove(name);
+        }
+    }
     let mut reasons = Vec::new();
     for (id, snapshot) in newest_points(ctx, app)? {
         if left.is_empty() {
@@ -84,6 +92,14 @@ pub fn bring(ctx: &Context, app: &AppIdentity, names: &[String]) -> Result<Broug
         "no usable point of {app} holds the data of volume {}{why}; nothing is put in its place: make it yourself with `docker volume create` if it may begin empty",
         names.join(", ")
     )))
+}
+
+fn is_there(ctx: &Context, volume: &str) -> Result<bool> {
+    match ctx.engine()?.inspect_volume(volume) {
+        Ok(_) => Ok(true),
+        Err(error) if error.is_not_found() => Ok(false),
+        Err(error) => Err(error.into()),
+    }
 }
 
 fn is_damage(why: &RecoveryError) -> bool {

@@ -86,7 +86,7 @@ fn what_fills_the_disk_is_named() {
     let options = EngineOptions::new("room", lab.path("room/e")).hostname("lab");
     let engine = PrivateEngine::start(options).unwrap();
     images::busybox().unwrap().load(&engine).unwrap();
-    let script = "dd if=/dev/zero of=/own bs=1M count=60 2>/dev/null; dd if=/dev/zero of=/data/much bs=1M count=120 2>/dev/null; ";
+    let script = "dd if=/dev/zero of=/own bs=1M count=60 2>/dev/null; dd if=/dev/zero of=/data/much bs=1M count=120 2>/dev/null; touch /data/done; ";
     let body = json!({
         "Cmd": ["sh", "-c", format!("{script}{IDLE}")],
         "HostConfig": {"Binds": ["kept:/data"], "RestartPolicy": {"Name": "always"}},
@@ -98,7 +98,7 @@ fn what_fills_the_disk_is_named() {
     agent.until("it has written", || {
         engine
             .api()
-            .exec("eats", &["test", "-e", "/data/much"])
+            .exec("eats", &["test", "-e", "/data/done"])
             .is_ok_and(|done| done.code == 0)
     });
     let free = rustix::fs::statvfs(lab.path("room").as_path()).unwrap();

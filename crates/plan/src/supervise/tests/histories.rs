@@ -257,6 +257,19 @@ fn an_end_that_is_told_before_its_signal_is_the_shutdowns_too() {
 }
 
 #[test]
+fn a_stop_without_its_signal_is_the_shutdowns_too() {
+    let mut play = Play::with(["a", "b"].map(|id| facts(id, Policy::Always)).to_vec());
+    play.on("b", What::Kill { signal: 15 })
+        .on("a", What::Die { code: 0 })
+        .on("a", What::Stop)
+        .on("b", What::Die { code: 0 })
+        .on("b", What::Stop)
+        .event(Event::Lost);
+    assert_eq!(play.world.units["a"].wanted, Wanted::Run);
+    assert_eq!(play.world.units["b"].wanted, Wanted::Run);
+}
+
+#[test]
 fn an_engine_that_goes_later_did_not_stop_the_last_one() {
     let mut play = Play::with(vec![facts("a", Policy::No), facts("done", Policy::No)]);
     play.on("done", What::Die { code: 0 });
