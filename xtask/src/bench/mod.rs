@@ -284,8 +284,10 @@ impl Run<'_> {
         self.program.init(self.place)?;
         let backup = |n| self.program.backup(self.place, n, &source.dir);
         let (first, second) = (backup(1), backup(2));
+        source.warm()?;
         self.measure(Step::First, first)?;
         let size = self.place.vault_size()?;
+        source.warm()?;
         self.measure(Step::Unchanged, second)?;
         self.restore(Step::Restore, 1, source)?;
         Ok(size)
@@ -299,6 +301,7 @@ impl Run<'_> {
             source.go_to_generation(n)?;
             let step = if n == 1 { Step::First } else { Step::Month };
             let command = self.program.backup(self.place, n, &source.dir);
+            source.warm()?;
             self.measure(step, command)?;
         }
         let size = self.place.vault_size()?;

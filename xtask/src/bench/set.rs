@@ -164,9 +164,7 @@ impl Set {
             }
             fs::rename(&temporary, &dir)?;
         }
-        // Read once: every program finds it in memory alike.
         let (files, bytes) = count(&dir)?;
-        warm(&dir)?;
         let generations = match self {
             Set::Generations => (0..GENERATIONS).map(|_| Cell::default()).collect(),
             _ => Vec::new(),
@@ -182,6 +180,12 @@ impl Set {
 }
 
 impl Source {
+    /// Reads all of it, so that every program finds it in memory alike: what the ones before have written may have driven
+    /// it out.
+    pub fn warm(&self) -> Result<()> {
+        warm(&self.dir)
+    }
+
     /// Files and bytes of a generation (from 1) that was visited.
     pub fn at_generation(&self, n: usize) -> (u64, u64) {
         match self.generations.get(n - 1) {
