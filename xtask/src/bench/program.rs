@@ -134,6 +134,8 @@ impl Program {
             // It compresses nothing unless it is told to; this is the fastest that it has.
             let mut policy = self.command(place);
             policy.args(["policy", "set", "--global", "--compression=zstd-fastest"]);
+            // By itself it forgets all but ten snapshots of a day.
+            policy.arg("--keep-latest=100");
             command::run(&mut policy)?;
         }
         Ok(())
