@@ -19,6 +19,8 @@ How it is measured: every program runs once in a round, another one first in eac
 
 Lifeboat syncs every pack and every folder before it says that a point is there, and a restore before it says that it is done; not every peer does. So there are two times: *wall* until the program ends, and *on the disk* until its file system is synced as well (`sync -f` right after it).
 
+Images are measured by a lab test: 20 versions of an app image, taken from an engine one after the other, are 1.19 times the size of one (54.4 MB and 64.5 MB; `cargo test -p lifeboat-cli --test lab -- soak_twenty --include-ignored --nocapture`, 2026-11-29). With a small base it is more: a layer smaller than a chunk is stored whole for each version.
+
 ";
 
 /// Writes page and charts.
