@@ -47,6 +47,8 @@ const PACKAGES: &[(&str, &str)] = &[
     ("e2fsprogs", "small file systems that can be full"),
 ];
 
+/// Units and integration without what runs long.
+const UNIT: &str = "not binary(lab) - test(/soak_/)";
 /// The lab without what runs long.
 const LAB: &str = "binary(lab) - test(/soak_/)";
 /// All of it.
@@ -188,7 +190,7 @@ fn suites(args: &Args, path: &OsString) -> Result<Vec<Suite>> {
         match *name {
             "lints" => drop(command.args(["--", "-D", "warnings"])),
             "docs" => drop(command.env("RUSTDOCFLAGS", "-D warnings")),
-            "unit and integration" => drop(command.args(["-E", "not binary(lab)"])),
+            "unit and integration" => drop(command.args(["-E", UNIT])),
             "lab" => {
                 let tests = if args.all { ALL_LAB } else { LAB };
                 command.args(["--profile", "lab", "-E", tests]);

@@ -7,8 +7,12 @@
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use parking_lot::Mutex;
+
 /// Whether [`lower`] was called: a process is at work for one purpose.
 static LOWERED: AtomicBool = AtomicBool::new(false);
+/// Classes are changed by one at a time: who lifts for good is not to be lowered again by whose guard ends in that moment.
+static CHANGE: Mutex<()> = Mutex::new(());
 
 const IOPRIO_WHO_PROCESS: libc::c_int = 1;
 /// `IOPRIO_CLASS_IDLE << IOPRIO_CLASS_SHIFT`.
@@ -30,6 +34,7 @@ pub fn lower() -> std::io::Result<()> {
 
 /// Puts all threads of this process back into the usual classes: for a program that inherited the idle ones.
 pub fn lift() -> std::io::Result<()> {
+    let _one = CHANGE.lock();
     LOWERED.store(false, Ordering::SeqCst);
     all(libc::SCHED_OTHER, IO_NONE)
 }
@@ -63,6 +68,7 @@ pub struct First(bool);
 
 impl Drop for First {
     fn drop(&mut self) {
+        let _one = CHANGE.lock();
         // It may have been lifted for good meanwhile.
         if self.0
             && LOWERED.load(Ordering::SeqCst)

@@ -243,6 +243,10 @@ impl Args {
         if self.quick {
             line += " --quick";
         }
+        if self.binary.is_some() {
+            // Not the program of the commit that is noted beside it.
+            line += " --binary FILE";
+        }
         if self.space != 8 {
             line += &format!(" --space {}", self.space);
         }

@@ -48,6 +48,7 @@ mod project;
 mod recover;
 mod registry;
 mod registry_accept;
+mod registry_away;
 mod registry_clients;
 mod registry_conformance;
 mod registry_keep;

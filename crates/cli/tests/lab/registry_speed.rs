@@ -22,7 +22,7 @@ use crate::{
 };
 
 /// A registry's point with one image whose layer has so many bytes, half of them noise; the layer's digest.
-fn made(lab: &Lab, size: usize) -> Digest {
+pub fn made(lab: &Lab, size: usize) -> Digest {
     let mut made = Made::new("made.example");
     let mut layer = noise(size / 2, 1);
     layer.resize(size, 7);
@@ -39,7 +39,7 @@ fn made(lab: &Lab, size: usize) -> Digest {
 }
 
 /// Fetches a blob with nothing but a socket; its digest.
-fn pulled(address: &str, digest: &Digest) -> Digest {
+pub fn pulled(address: &str, digest: &Digest) -> Digest {
     let mut stream = TcpStream::connect(address).unwrap();
     let asked = format!(
         "GET /v2/team/app/blobs/{digest} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n"

@@ -13,6 +13,8 @@ use crate::{Error, Result};
 const TRIES: u32 = 6;
 /// The first pause; each is twice as long.
 const PAUSE: Duration = Duration::from_millis(250);
+/// No pause is longer where the server does not say when to come again.
+const BETWEEN: Duration = Duration::from_secs(5);
 /// No single wait is longer, whatever a server says.
 const LONGEST_WAIT: Duration = Duration::from_secs(120);
 /// All waits for a server that says to come later, together.
@@ -95,6 +97,7 @@ impl RegistryClient {
     /// going elsewhere is done first.
     pub(super) async fn send(&self, ask: Ask<'_>) -> Result<Response> {
         let mut broke_off = 0;
+        let mut limited = 0;
         let mut waited = Duration::ZERO;
         let mut logged_in = false;
         loop {
@@ -124,8 +127,14 @@ impl RegistryClient {
                 | StatusCode::SERVICE_UNAVAILABLE
                 | StatusCode::GATEWAY_TIMEOUT => {
                     let pause = retry_after(answer.headers()).unwrap_or_else(|| {
-                        broke_off += 1;
-                        PAUSE * 2_u32.pow(broke_off.min(8) - 1)
+                        // A limit of a rate is over once its minute is: that is no fault of which there can be too many.
+                        let times = if status == StatusCode::TOO_MANY_REQUESTS {
+                            &mut limited
+                        } else {
+                            &mut broke_off
+                        };
+                        *times += 1;
+                        (PAUSE * 2_u32.pow((*times).min(8) - 1)).min(BETWEEN)
                     });
                     let pause = pause.min(LONGEST_WAIT);
                     if broke_off >= TRIES || waited + pause > PATIENCE {

@@ -354,7 +354,7 @@ fn tokens_are_fetched_renewed_and_wrong_logins_said() {
     );
     let now = Arc::clone(&issued);
     let liar = Liar::start(move |asked| {
-        // Each token is good until the next is issued, and after the third blob the registry forgets them all.
+        // Each token is good until the next is issued.
         let newest = format!("Bearer t{}", now.load(Ordering::SeqCst).saturating_sub(1));
         match asked.header("authorization") {
             Some(token) if token == newest => honest(&images(), asked),
@@ -415,6 +415,32 @@ fn whoever_says_later_is_waited_for_and_whoever_ends_it_is_heard() {
     let address = liar.address.to_string().parse().unwrap();
     let client = RegistryClient::connect(&address, options, cancelled).unwrap();
     assert!(matches!(client.catalog(), Err(Error::Interrupted)));
+}
+
+/// A registry that says 429 without a word about when to come again, so many times or for so long.
+fn limited_until(over: impl Fn(usize) -> bool + Send + Sync + 'static) {
+    let times = AtomicUsize::new(0);
+    let liar = Liar::start(move |asked| {
+        let is_catalog = asked.path.starts_with("/v2/_catalog");
+        if is_catalog && !over(times.fetch_add(1, Ordering::SeqCst)) {
+            return Said::status(429);
+        }
+        honest(&images(), asked)
+    });
+    let done = fetched(&liar, &Memory::default()).unwrap();
+    assert_eq!(done.record.findings, []);
+    assert_eq!(done.record.repositories["team/app"].tags.len(), 2);
+}
+
+#[test]
+fn a_limit_is_no_fault_however_often_it_is_said() {
+    limited_until(|times| times >= 6);
+}
+
+#[test]
+fn soak_a_limit_of_a_minute() {
+    let began = std::time::Instant::now();
+    limited_until(move |_| began.elapsed() >= std::time::Duration::from_secs(60));
 }
 
 #[test]
