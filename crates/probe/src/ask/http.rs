@@ -12,6 +12,7 @@ use hyper::client::conn::http1;
 use hyper::header::{CONNECTION, HOST, HeaderName, HeaderValue, LOCATION, USER_AGENT};
 use hyper_util::rt::TokioIo;
 use lifeboat_plan::probe::Http;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::Instant;
 
 use super::tls::Connector;
@@ -65,11 +66,19 @@ async fn once(way: &Way<'_>, check: &Http, place: &Place) -> Result<Option<Place
         .unwrap_or_else(|| authority(address, place));
     let stream = way.tls.maybe(place.tls, stream, &[]).await?;
     let request = request(way, check, place, &host).await?;
-    let builder = {
-        let mut builder = http1::Builder::new();
-        builder.max_buf_size(MOST_HEAD);
-        builder
-    };
+    talk(stream, request, check, place, &host).await
+}
+
+/// The request and its answer over a connection that is up; as [`once`].
+async fn talk(
+    stream: impl AsyncRead + AsyncWrite + Send + Unpin + 'static,
+    request: Request<Empty<Bytes>>,
+    check: &Http,
+    place: &Place,
+    host: &str,
+) -> Result<Option<Place>, Bad> {
+    let mut builder = http1::Builder::new();
+    builder.max_buf_size(MOST_HEAD);
     let shaken = builder.handshake(TokioIo::new(stream)).await;
     let (mut sender, connection) = shaken.map_err(|e| broken(&e))?;
     let exchange = async {
@@ -79,7 +88,7 @@ async fn once(way: &Way<'_>, check: &Http, place: &Place) -> Result<Option<Place
             && let Some(next) = answer
                 .headers()
                 .get(LOCATION)
-                .map(|to| next(to, &host, place))
+                .map(|to| next(to, host, place))
             && let Some(next) = next?
         {
             return Ok(Some(next));
@@ -223,6 +232,13 @@ fn authority(address: IpAddr, place: &Place) -> String {
 }
 
 fn broken(error: &hyper::Error) -> Bad {
+    let cause = std::error::Error::source(error);
+    if error.is_canceled()
+        && let Some(cause) = cause.and_then(|cause| cause.downcast_ref::<hyper::Error>())
+    {
+        // The request was still waiting when the connection broke: that is the cause.
+        return broken(cause);
+    }
     let why = if error.is_incomplete_message() || error.is_closed() || error.is_canceled() {
         CLOSED.to_owned()
     } else if error.is_parse_too_large() {
@@ -230,17 +246,45 @@ fn broken(error: &hyper::Error) -> Bad {
     } else if error.is_parse() {
         "what answers does not speak HTTP".to_owned()
     } else {
-        let cause = std::error::Error::source(error);
-        let cause = cause.and_then(|cause| cause.downcast_ref::<std::io::Error>());
-        let why = cause.map_or_else(|| error.to_string(), |cause| cause.kind().to_string());
-        format!("the connection breaks: {why}")
+        match cause.and_then(|cause| cause.downcast_ref::<std::io::Error>()) {
+            Some(cause) => format!("the connection breaks: {}", cause.kind()),
+            None => format!("what answers does not speak HTTP: {error}"),
+        }
     };
     Bad::Failure(why)
 }
 
 #[cfg(test)]
 mod tests {
+    use tokio::io::AsyncWriteExt as _;
+
     use super::*;
+
+    #[tokio::test]
+    async fn who_talks_before_the_question_is_told_as_that() {
+        let (ours, mut theirs) = tokio::io::duplex(4096);
+        theirs.write_all(b"HTTP/1.1 200 OK\r\n").await.unwrap();
+        let place = Place {
+            tls: false,
+            port: 80,
+            path: "/".to_owned(),
+        };
+        let check = Http {
+            tls: false,
+            port: 80,
+            path: "/".to_owned(),
+            host: None,
+            status: Vec::new(),
+            headers: Vec::new(),
+            body: None,
+            json: None,
+        };
+        let request = Request::new(Empty::new());
+        let Err(Bad::Failure(why)) = talk(ours, request, &check, &place, "x").await else {
+            panic!("a failure");
+        };
+        assert!(why.contains("does not speak HTTP"), "{why}");
+    }
 
     #[test]
     fn redirects_stay_on_the_container() {
