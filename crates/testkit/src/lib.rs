@@ -12,6 +12,7 @@
 //! * [`remote`] is a machine that has nothing but a network to an engine: over TLS with [`certificates`],
 //!   and over SSH.
 //! * [`images`] makes the images; [`sample_app`] the app; [`compose`] a project of Docker Compose.
+//! * [`clients`] pull from registries as other people's engines do.
 //! * [`host`] is a whole machine of the distribution's: a root to work in, and booted in QEMU.
 //! * [`go`] builds programs from source; [`server`] starts the servers that keep vaults.
 //! * [`oddities`] makes a tree with everything a file system can hold, and compares two such trees.
@@ -23,6 +24,7 @@
 pub mod api;
 pub mod cache;
 pub mod certificates;
+pub mod clients;
 pub mod command;
 pub mod compose;
 pub mod engine;

@@ -2,7 +2,6 @@
 
 use std::{path::Path, process::Command};
 
-use lifeboat_images::Digest;
 use lifeboat_testkit::{
     engine::{PrivateEngine, Release},
     images,
@@ -15,52 +14,6 @@ use crate::{
     support::{Lab, only},
     tiny::{self, IDLE, noise, stderr, stdout},
 };
-
-const INDEX: &str = "application/vnd.oci.image.index.v1+json";
-
-/// Pushes busybox as an index of two platforms, of which the other one has other bytes; the digest of the index.
-fn push_index(lab: &Lab, registry: &RegistryServer, name: &str) -> String {
-    let dir = lab.path("layout");
-    let tar = images::busybox().unwrap().tar;
-    let mut skopeo = Command::new("skopeo");
-    skopeo.args(["--insecure-policy", "copy"]);
-    skopeo.arg(format!("docker-archive:{}", tar.display()));
-    let made = skopeo.arg(format!("oci:{}:one", dir.display())).output();
-    assert!(made.unwrap().status.success());
-    let read =
-        |path: &Path| -> Value { serde_json::from_slice(&fs_err::read(path).unwrap()).unwrap() };
-    let blob = |kind: &str, value: &Value| {
-        let bytes = value.to_string().into_bytes();
-        let digest = Digest::of(&bytes);
-        fs_err::write(dir.join(digest.path()), &bytes).unwrap();
-        json!({"mediaType": kind, "digest": digest.to_string(), "size": bytes.len()})
-    };
-    let of = |descriptor: &Value| {
-        let digest: Digest = descriptor["digest"].as_str().unwrap().parse().unwrap();
-        read(&dir.join(digest.path()))
-    };
-    let mut here = read(&dir.join("index.json"))["manifests"][0].take();
-    let manifest = of(&here);
-    let mut config = of(&manifest["config"]);
-    here.as_object_mut().unwrap().remove("annotations");
-    here["platform"] = json!({"os": "linux", "architecture": config["architecture"]});
-    config["architecture"] = json!("riscv64");
-    let mut other = manifest.clone();
-    let kind = manifest["config"]["mediaType"].as_str().unwrap();
-    other["config"] = blob(kind, &config);
-    let mut other = blob(here["mediaType"].as_str().unwrap(), &other);
-    other["platform"] = json!({"os": "linux", "architecture": "riscv64"});
-    let index = json!({"schemaVersion": 2, "mediaType": INDEX, "manifests": [other, here]});
-    let mut index = blob(INDEX, &index);
-    let digest = index["digest"].as_str().unwrap().to_owned();
-    index["annotations"] = json!({"org.opencontainers.image.ref.name": "multi"});
-    let list = json!({"schemaVersion": 2, "mediaType": INDEX, "manifests": [index]});
-    fs_err::write(dir.join("index.json"), list.to_string()).unwrap();
-    registry
-        .push(&format!("oci:{}:multi", dir.display()), name)
-        .unwrap();
-    digest
-}
 
 fn pull_and_run(engine: &PrivateEngine, image: &str) {
     let pulled = docker(engine, &format!("pull {image}"));
@@ -92,7 +45,7 @@ fn an_image_is_kept_as_its_registry_has_it_and_comes_back_without_it() {
         .in_network(|| {
             let mut registry =
                 RegistryServer::start(&lab.path("r"), RegistryOptions::default()).unwrap();
-            let digest = push_index(&lab, &registry, "team/app:1");
+            let digest = images::push_index(&lab.path("layout"), &registry, "team/app:1").unwrap();
             let name = format!("{}/team/app", registry.address());
             pull_and_run(&engine, &format!("{name}:1"));
             let there = lab.json(Some(&engine), &["apps", "--images"], 0);
@@ -156,7 +109,7 @@ fn an_image_of_a_registry_with_tls_and_a_login() {
                 ..RegistryOptions::default()
             };
             let registry = RegistryServer::start(&lab.path("r"), options).unwrap();
-            let digest = push_index(&lab, &registry, "team/app:1");
+            let digest = images::push_index(&lab.path("layout"), &registry, "team/app:1").unwrap();
             let name = format!("{}/team/app", registry.address());
             // As `docker login` writes it.
             let config = lab.path("docker-config");
@@ -222,7 +175,7 @@ fn an_index_of_which_the_engine_has_one_platform_is_no_damage() {
         .in_network(|| {
             let registry =
                 RegistryServer::start(&lab.path("r"), RegistryOptions::default()).unwrap();
-            let digest = push_index(&lab, &registry, "team/app:1");
+            let digest = images::push_index(&lab.path("layout"), &registry, "team/app:1").unwrap();
             pull_and_run(&engine, &format!("{}/team/app:1", registry.address()));
             digest
         })

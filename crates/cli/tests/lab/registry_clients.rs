@@ -1,20 +1,22 @@
 //! Engines of the disaster recovery site pull by the names that images always had: containerd, Podman, skopeo, each told
 //! where to go in its own way, as `registry serve` says and the book has it.
 
-use std::{
-    path::Path,
-    process::{Child, Command, Stdio},
-    time::{Duration, Instant},
-};
+use std::{path::PathBuf, process::Command};
 
 use lifeboat_images::Digest;
-use lifeboat_testkit::packages;
+use lifeboat_testkit::{
+    clients::{Containerd, Podman, pull_by_all},
+    engine::Release,
+    images,
+    server::{Notation, RegistryOptions, RegistryServer},
+};
+use serde_json::json;
 
 use crate::{
     registry_accept::{image, skopeo_does},
-    registry_serve::Served,
+    registry_serve::{Served, docker_does, id},
     support::Lab,
-    tiny::{stderr, stdout},
+    tiny::{self, IDLE, stderr, stdout},
 };
 
 const NAME: &str = "registry.example/team/app:1.0";
@@ -46,7 +48,7 @@ fn served(lab: &Lab) -> (Served, String) {
 }
 
 /// What Podman and skopeo read.
-fn registries_conf(lab: &Lab, served: &Served) -> std::path::PathBuf {
+fn registries_conf(lab: &Lab, served: &Served) -> PathBuf {
     let file = lab.path("registries.conf");
     let text = format!(
         "[[registry]]\nlocation = \"registry.example\"\n[[registry.mirror]]\nlocation = \"{}\"\ninsecure = true\n",
@@ -58,12 +60,8 @@ fn registries_conf(lab: &Lab, served: &Served) -> std::path::PathBuf {
 
 #[test]
 fn skopeo_and_podman_pull_by_the_names_of_old() {
-    packages::ensure(&[
-        ("podman", "a second engine for the tests"),
-        ("skopeo", "a second client of registries for the tests"),
-    ])
-    .unwrap();
     let lab = Lab::new();
+    let storage = Podman::new(&lab.path("podman")).unwrap();
     let (served, digest) = served(&lab);
     let conf = registries_conf(&lab, &served);
 
@@ -82,46 +80,20 @@ fn skopeo_and_podman_pull_by_the_names_of_old() {
     let manifest = fs_err::read(copy.join("manifest.json")).unwrap();
     assert_eq!(Digest::of(&manifest).to_string(), digest);
 
-    let podman = |args: &[&str]| {
-        // Its mounts are its own, and end with it.
-        let mut podman = Command::new("unshare");
-        podman.args([
-            "--mount",
-            "podman",
-            "--storage-driver",
-            "vfs",
-            "--cgroup-manager",
-            "cgroupfs",
-        ]);
-        podman.arg("--root").arg(lab.path("podman"));
-        podman.arg("--runroot").arg(lab.path("podman-run"));
-        podman.arg("--tmpdir").arg(lab.path("podman-tmp"));
-        podman.args(args).env("CONTAINERS_REGISTRIES_CONF", &conf);
-        // Debian's podman has no policy of its own without a recommended package.
-        podman.output().unwrap()
+    let podman = |mut command: Command| {
+        let command = command.env("CONTAINERS_REGISTRIES_CONF", &conf);
+        command.output().unwrap()
     };
-    let policy = lab.path("policy.json");
-    fs_err::write(
-        &policy,
-        r#"{"default": [{"type": "insecureAcceptAnything"}]}"#,
-    )
-    .unwrap();
-    let policy = policy.to_str().unwrap();
     for name in [
         NAME.to_owned(),
         format!("registry.example/team/app@{digest}"),
     ] {
-        let pulled = podman(&["pull", "--signature-policy", policy, &name]);
+        let pulled = podman(storage.pull(&[], &name));
         assert!(pulled.status.success(), "{name}: {}", stderr(&pulled));
     }
     let line = ["image", "inspect", "--format", "{{.Digest}}", NAME];
-    assert_eq!(stdout(&podman(&line)).trim(), digest);
-    let none = podman(&[
-        "pull",
-        "--signature-policy",
-        policy,
-        "registry.example/team/app:none",
-    ]);
+    assert_eq!(stdout(&podman(storage.command(&line))).trim(), digest);
+    let none = podman(storage.pull(&[], "registry.example/team/app:none"));
     assert!(
         !none.status.success() && stderr(&none).contains("manifest unknown"),
         "{}",
@@ -130,53 +102,11 @@ fn skopeo_and_podman_pull_by_the_names_of_old() {
     served.stop();
 }
 
-/// A containerd of our own; ended when dropped.
-struct Containerd(Child);
-
-impl Containerd {
-    fn start(dir: &Path) -> Self {
-        packages::ensure(&[("containerd", "the engine below Docker and Kubernetes")]).unwrap();
-        fs_err::create_dir_all(dir).unwrap();
-        let config = dir.join("config.toml");
-        let text = format!(
-            "version = 2\nroot = \"{0}/root\"\nstate = \"{0}/state\"\ndisabled_plugins = [\"io.containerd.grpc.v1.cri\"]\n[grpc]\naddress = \"{0}/sock\"\n",
-            dir.display()
-        );
-        fs_err::write(&config, text).unwrap();
-        let log = fs_err::File::create(dir.join("log"))
-            .unwrap()
-            .into_parts()
-            .0;
-        let child = Command::new("unshare")
-            .args(["--mount", "containerd", "--config"])
-            .arg(config)
-            .stdout(Stdio::null())
-            .stderr(log)
-            .spawn()
-            .unwrap();
-        let started = Self(child);
-        let until = Instant::now() + Duration::from_secs(30);
-        while !dir.join("sock").exists() {
-            assert!(Instant::now() < until, "containerd does not start");
-            std::thread::sleep(Duration::from_millis(100));
-        }
-        started
-    }
-}
-
-impl Drop for Containerd {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
-}
-
 #[test]
 fn containerd_pulls_by_the_names_of_old() {
     let lab = Lab::new();
     let (served, digest) = served(&lab);
-    let dir = lab.path("containerd");
-    let _containerd = Containerd::start(&dir);
+    let containerd = Containerd::start(&lab.path("containerd")).unwrap();
     let hosts = lab.path("certs.d").join("registry.example");
     fs_err::create_dir_all(&hosts).unwrap();
     let text = format!(
@@ -184,15 +114,13 @@ fn containerd_pulls_by_the_names_of_old() {
         served.address()
     );
     fs_err::write(hosts.join("hosts.toml"), text).unwrap();
-    let ctr = |args: &[&str]| {
-        let mut ctr = Command::new("ctr");
-        ctr.arg("--address").arg(dir.join("sock")).args(args);
-        ctr.output().unwrap()
-    };
+    let ctr = |args: &[&str]| containerd.ctr(args).output().unwrap();
     let certs = lab.path("certs.d").display().to_string();
     let pull = |name: &str| {
-        let line = ["images", "pull", "--snapshotter", "native"];
-        ctr(&[&line[..], &["--hosts-dir", &certs, name]].concat())
+        containerd
+            .pull(&["--hosts-dir", &certs], name)
+            .output()
+            .unwrap()
     };
     for name in [
         NAME.to_owned(),
@@ -236,4 +164,63 @@ fn containerd_pulls_by_the_names_of_old() {
     let listed = stdout(&ctr(&["images", "ls", &format!("name=={NAME}")]));
     assert!(listed.contains(&digest), "{listed}");
     served.stop();
+}
+
+/// A signed image for two machines, and an app that runs from it. Registry and engine are lost; all that the next engine
+/// reaches is the vault, in the registry's place.
+#[test]
+fn an_app_comes_back_where_no_registry_but_ours_is_and_every_client_pulls_its_image() {
+    let lab = Lab::new();
+    lab.init();
+    let notation = Notation::new(&lab.path("notation")).unwrap();
+    let first = lab.engine("first");
+    let lost = || {
+        let registry = RegistryServer::start(&lab.path("r"), RegistryOptions::default()).unwrap();
+        let address = registry.address();
+        let digest = images::push_index(&lab.path("layout"), &registry, "team/app:1.0").unwrap();
+        let by_digest = format!("{address}/team/app@{digest}");
+        notation.verify(&by_digest).unwrap_err();
+        notation.sign(&by_digest).unwrap();
+        notation.verify(&by_digest).unwrap();
+        lab.json(None, &["registry", "backup", &address], 0);
+        let name = format!("{address}/team/app:1.0");
+        docker_does(&first, &format!("pull {name}"));
+        let body = json!({"Image": name, "Cmd": ["sh", "-c", IDLE], "StopTimeout": 1});
+        first.api().create_container("shop", &body).unwrap();
+        tiny::start(&first, "shop");
+        lab.json(Some(&first), &["backup", "shop"], 0);
+        (address, digest)
+    };
+    let (address, digest) = first.in_network(lost).unwrap();
+    let (name, by_digest) = (
+        format!("{address}/team/app:1.0"),
+        format!("{address}/team/app@{digest}"),
+    );
+    first.destroy().unwrap();
+
+    for release in [Release::Distribution, Release::Newest] {
+        let engine = lab.engine_of(&format!("{release:?}").to_lowercase(), release);
+        let served = Served::start(&lab, &engine, &["--listen", &address]);
+        lab.json(Some(&engine), &["restore", "shop"], 0);
+        assert!(tiny::runs(&engine, "shop"));
+        let runs_from = tiny::inspect(&engine, "shop")["Image"].clone();
+        for name in [&name, &by_digest] {
+            let said = docker_does(&engine, &format!("pull {name}"));
+            assert!(said.contains(&digest), "{said}");
+        }
+        assert_eq!(runs_from, id(&engine, &name), "{release:?}");
+        // As if it had never been there.
+        tiny::remove(&engine, "shop");
+        docker_does(&engine, &format!("rmi -f {}", id(&engine, &name)));
+        docker_does(&engine, &format!("run --rm {name} true"));
+        let line = "image inspect -f {{.RepoDigests}} ";
+        assert!(docker_does(&engine, &format!("{line}{name}")).contains(&by_digest));
+        let clients = || {
+            notation.verify(&by_digest)?;
+            let dir = lab.path(&format!("clients-{release:?}"));
+            pull_by_all(&dir, &name, &by_digest, &digest)
+        };
+        engine.in_network(clients).unwrap().unwrap();
+        served.stop();
+    }
 }

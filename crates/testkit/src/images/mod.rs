@@ -5,6 +5,7 @@
 
 mod archive;
 mod busybox;
+mod index;
 mod services;
 
 use std::path::PathBuf;
@@ -13,6 +14,7 @@ use crate::api::Client;
 use crate::{Result, engine::PrivateEngine};
 
 pub use busybox::busybox;
+pub use index::push_index;
 pub use services::{services, services_base};
 
 /// What making the images needs from the distribution.

@@ -9,6 +9,7 @@ mod between;
 mod collector;
 mod gcs;
 mod grpc;
+mod notation;
 mod registry;
 mod rest;
 mod s3;
@@ -26,6 +27,7 @@ pub use between::{Answer, Between, Then};
 pub use collector::Collector;
 pub use gcs::GcsStandIn;
 pub use grpc::grpc_health;
+pub use notation::Notation;
 pub use registry::{RegistryOptions, RegistryServer};
 pub use rest::{RestOptions, RestServer};
 pub use s3::S3Server;
@@ -47,6 +49,7 @@ pub const TOOLS: &[&GoTool] = &[
     &crate::restic::RESTIC,
     &grpc::HEALTH,
     &collector::COLLECTOR,
+    &notation::NOTATION,
     &crate::grafana::SCHEMA,
 ];
 
