@@ -14,6 +14,7 @@
 //! What a crash leaves: temporary files `.tmp-PID-N-…`. Listings never show them; the first put of
 //! data removes those that are older than a day ([`LocalStore::clean`]).
 
+mod direct;
 mod paced;
 mod system;
 

@@ -7,6 +7,9 @@ use std::{
     time::{Duration, Instant},
 };
 
+use fs_err as fs;
+
+use super::direct;
 use crate::{Limits, http::Bucket};
 
 /// What passes when, both ways.
@@ -43,10 +46,10 @@ impl Pace {
         self.limits.upload.is_some()
     }
 
-    /// Writes all of it.
-    pub(super) fn write(&self, into: &mut impl Write, bytes: &[u8]) -> io::Result<()> {
+    /// Writes all of it into an empty file.
+    pub(super) fn write(&self, into: &mut fs::File, bytes: &[u8]) -> io::Result<()> {
         let Some(bucket) = &self.limits.upload else {
-            return into.write_all(bytes);
+            return direct::write(into, bytes);
         };
         for piece in bytes.chunks(bucket.piece()) {
             self.wait(bucket, piece.len());

@@ -1,0 +1,129 @@
+//! Large objects written past the page cache (`O_DIRECT`, open(2)).
+//!
+//! A pack is written once, synced at once, and not read for a long time. Through the page cache each of its bytes would be
+//! copied into pages that are found, zeroed and written back by the same processors that hash and compress (38 % of the
+//! CPU of a first backup of data that do not compress), and the pages would push out what the host's apps have there.
+
+use std::io::{self, Write};
+
+use fs_err as fs;
+use rustix::{fs::OFlags, io::Errno};
+
+/// What memory, place and length of a write are multiples of: a page, and no device's block is larger.
+const ALIGN: usize = 4096;
+/// Bytes of one write.
+const PIECE: usize = 1 << 20;
+/// From so many bytes on an object is worth it.
+const LARGE: usize = 1 << 20;
+
+/// File systems whose direct writes are as good as their buffered ones: ext2 to ext4, and XFS. Others take the flag and
+/// write through the cache all the same, or make each write a round trip to a server.
+const KNOWN: [i64; 2] = [0xef53, 0x5846_5342];
+
+/// Writes all of it to an empty file.
+pub(super) fn write(file: &mut fs::File, bytes: &[u8]) -> io::Result<()> {
+    let known = || rustix::fs::fstatfs(&*file).is_ok_and(|s| KNOWN.contains(&s.f_type));
+    let mut done = 0;
+    if bytes.len() >= LARGE && known() && set_direct(file, true).is_ok() {
+        done = write_aligned(file, &bytes[..bytes.len() / ALIGN * ALIGN])?;
+        set_direct(file, false)?;
+    }
+    file.write_all(&bytes[done..])
+}
+
+fn set_direct(file: &fs::File, direct: bool) -> io::Result<()> {
+    let mut flags = rustix::fs::fcntl_getfl(file)?;
+    flags.set(OFlags::DIRECT, direct);
+    Ok(rustix::fs::fcntl_setfl(file, flags)?)
+}
+
+/// How far it came: to the end, or to where the device wants larger blocks than we have.
+fn write_aligned(file: &mut fs::File, bytes: &[u8]) -> io::Result<usize> {
+    let mut memory = vec![0; PIECE + ALIGN];
+    let skip = memory.as_ptr().align_offset(ALIGN);
+    let aligned = &mut memory[skip..skip + PIECE];
+    let mut done = 0;
+    while done < bytes.len() {
+        let piece = &bytes[done..bytes.len().min(done + PIECE)];
+        aligned[..piece.len()].copy_from_slice(piece);
+        let written = match rustix::io::write(&*file, &aligned[..piece.len()]) {
+            Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
+            Ok(written) => written,
+            Err(Errno::INTR) => continue,
+            Err(Errno::INVAL) => return Ok(done),
+            Err(e) => return Err(e.into()),
+        };
+        done += written;
+        // The next write would begin where none may.
+        if written % ALIGN != 0 {
+            return Ok(done);
+        }
+    }
+    Ok(done)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::{IoSliceMut, Read, Seek, SeekFrom};
+
+    use rustix::io::{ReadWriteFlags, preadv2};
+
+    use super::*;
+
+    fn written(place: &std::path::Path, length: usize) -> fs::File {
+        let bytes: Vec<u8> = (0..length).map(|n| (n % 251) as u8).collect();
+        let mut file = fs::OpenOptions::new()
+            .create_new(true)
+            .read(true)
+            .write(true)
+            .open(place.join(length.to_string()))
+            .unwrap();
+        write(&mut file, &bytes).unwrap();
+        // Later writes of a caller are ordinary ones.
+        file.write_all(b"more").unwrap();
+        file.seek(SeekFrom::Start(0)).unwrap();
+        file
+    }
+
+    #[test]
+    fn every_length_arrives_whole() {
+        // One of the disk, and one that has no direct writes of its own.
+        for place in [std::env::temp_dir().as_path(), "/dev/shm".as_ref()] {
+            let dir = tempfile::tempdir_in(place).unwrap();
+            for length in [
+                0,
+                1,
+                LARGE - 1,
+                LARGE,
+                LARGE + 1,
+                3 * PIECE + 4095,
+                4 * PIECE,
+            ] {
+                let mut read = Vec::new();
+                written(dir.path(), length).read_to_end(&mut read).unwrap();
+                assert_eq!(read.len(), length + 4);
+                let wrong = read[..length]
+                    .iter()
+                    .enumerate()
+                    .find(|(n, byte)| **byte != (n % 251) as u8);
+                assert_eq!(wrong, None, "of {length} bytes");
+                assert_eq!(&read[length..], b"more");
+            }
+        }
+    }
+
+    #[test]
+    fn what_is_large_stays_out_of_the_page_cache() {
+        // The sources lie on a disk, wherever temporary files are.
+        let dir = tempfile::tempdir_in(env!("CARGO_MANIFEST_DIR")).unwrap();
+        let is_cached = |file: &fs::File| {
+            let mut byte = [0];
+            let mut into = [IoSliceMut::new(&mut byte)];
+            preadv2(file, &mut into, 0, ReadWriteFlags::NOWAIT) != Err(Errno::AGAIN)
+        };
+        assert!(is_cached(&written(dir.path(), LARGE - 1)));
+        let large = written(dir.path(), LARGE);
+        let known = KNOWN.contains(&rustix::fs::fstatfs(&large).unwrap().f_type);
+        assert_eq!(is_cached(&large), !known);
+    }
+}
