@@ -25,6 +25,8 @@ use crate::support::Lab;
 
 /// Where something has not answered for so long, a person comes and restarts it, with the supervisor or without.
 const A_PERSON: Duration = Duration::from_secs(60);
+/// Of what took longer all that the log has is shown.
+const LONG: Duration = Duration::from_secs(10);
 /// After a mishap the event log names it within this time.
 const NAMED_WITHIN: Duration = Duration::from_secs(25);
 const PROBES: &str = r#"
@@ -330,13 +332,19 @@ fn causes(events: &[Value], outages: &[Outages]) -> usize {
         for outage in &service.all {
             // A hang is noticed after its probe's time; an end may be told before a client asks again.
             let within = millis(outage.from) - 3_000..=millis(outage.to) + 3_000;
-            let tells = |event: &&Value| {
-                let whose = event["container"].as_str().unwrap();
-                within.contains(&event["at"].as_u64().unwrap())
-                    && (whose == service.service || whose.is_empty())
-                    && CAUSES.contains(&event["kind"].as_str().unwrap())
-            };
-            let cause = events.iter().find(tells);
+            let near: Vec<&Value> = events
+                .iter()
+                .filter(|event| {
+                    let whose = event["container"].as_str().unwrap();
+                    within.contains(&event["at"].as_u64().unwrap())
+                        && (whose == service.service || whose.is_empty())
+                })
+                .collect();
+            let is_cause = |event: &&&Value| CAUSES.contains(&event["kind"].as_str().unwrap());
+            // What befell it itself says more than what befell the engine.
+            let own = |event: &&&Value| event["container"] == service.service;
+            let mut causes = near.iter().filter(is_cause);
+            let cause = causes.clone().find(own).or_else(|| causes.next());
             let text = cause.map_or("NO CAUSE", |cause| cause["text"].as_str().unwrap());
             println!(
                 "{} down for {:.1} s ({} asked in vain): {text}",
@@ -344,6 +352,13 @@ fn causes(events: &[Value], outages: &[Outages]) -> usize {
                 outage.long().as_secs_f64(),
                 outage.asked
             );
+            if outage.long() > LONG {
+                for event in &near {
+                    let at = event["at"].as_u64().unwrap();
+                    let after = Duration::from_millis(at.saturating_sub(millis(outage.from)));
+                    println!("    {after:.1?}: {}: {}", event["kind"], event["text"]);
+                }
+            }
             unknown += usize::from(cause.is_none() && outage.asked > 1);
         }
     }
