@@ -2,6 +2,9 @@
 //!
 //! After a gap the engine is asked for what happened since the last event that was seen: it remembers some hundred, as
 //! long as it was not restarted itself.
+//!
+//! An engine can tell more than the loop takes. Then the stream is left unread for a while, and everything is listed
+//! afterwards: an engine drops what a slow reader does not take, and says nothing of it.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -17,12 +20,19 @@ use crate::{Connect, translate};
 
 /// How often everything is looked at, though nothing happened.
 const RECONCILE: Duration = Duration::from_secs(30);
+/// The same while the engine tells more than is taken.
+const CATCH_UP: Duration = Duration::from_secs(2);
 /// How often the stream is left to see whether to end.
 const POLL: Duration = Duration::from_millis(500);
 /// Between two tries to reach an engine that does not answer.
 const RETRY: Duration = Duration::from_millis(200);
 /// What the engine remembers comes at once; so long nothing comes, and that was all.
 const REPLAY: Duration = Duration::from_millis(150);
+
+/// So many messages may wait for the loop before the stream is left unread.
+const MOST_WAITING: usize = 5_000;
+/// How often it is looked whether there is room again.
+const ROOM: Duration = Duration::from_millis(10);
 
 /// The engine, as long as it answers.
 #[derive(Clone, Default)]
@@ -97,6 +107,16 @@ impl Follower {
         let _ = self.to.send(Message::Event(event));
     }
 
+    /// Lets the loop take what waits for it; whether it had to.
+    fn waits_for_room(&self) -> bool {
+        let is_full = || self.to.len() > MOST_WAITING;
+        let had_to = is_full();
+        while is_full() && !self.stops() {
+            std::thread::sleep(ROOM);
+        }
+        had_to
+    }
+
     fn follow(&self, since: &mut Option<i64>) -> lifeboat_engine::Result<()> {
         let engine = (self.connect)()?;
         let facts = engine.facts()?;
@@ -120,11 +140,14 @@ impl Follower {
         self.list(&engine, &fingerprint)?;
         self.current.set(Some(Arc::clone(&engine)));
         let mut listed = Instant::now();
+        let mut behind = false;
         while !self.stops() {
             if let Some(event) = stream.next(POLL)? {
                 self.take(&event, seen, since);
             }
-            if listed.elapsed() >= RECONCILE {
+            behind |= self.waits_for_room();
+            if listed.elapsed() >= if behind { CATCH_UP } else { RECONCILE } {
+                behind = false;
                 listed = Instant::now();
                 self.list(&engine, &fingerprint)?;
             }
@@ -162,10 +185,8 @@ impl Follower {
 mod tests {
     use super::*;
 
-    #[test]
-    fn what_was_seen_before_is_dropped_and_what_comes_out_of_order_is_not() {
-        let (to, told) = crossbeam_channel::unbounded();
-        let follower = Follower {
+    fn follower(to: Sender<Message>) -> Follower {
+        Follower {
             connect: Arc::new(|| -> lifeboat_engine::Result<Arc<dyn Engine>> {
                 unreachable!("nobody connects")
             }),
@@ -173,7 +194,39 @@ mod tests {
             to,
             stop: Arc::default(),
             since: None,
-        };
+        }
+    }
+
+    #[test]
+    fn the_stream_is_left_unread_while_the_loop_is_behind() {
+        let (to, told) = crossbeam_channel::unbounded();
+        let follower = follower(to);
+        for _ in 0..MOST_WAITING {
+            follower.send(Event::Tick);
+        }
+        assert!(!follower.waits_for_room());
+        follower.send(Event::Tick);
+        std::thread::scope(|scope| {
+            let waits = scope.spawn(|| {
+                let waited = follower.waits_for_room();
+                (waited, follower.to.len())
+            });
+            // So that it is seen waiting, or has not begun to: either way it ends once there is room.
+            std::thread::yield_now();
+            assert!(told.try_recv().is_ok());
+            let (_, left) = waits.join().unwrap();
+            assert!(left <= MOST_WAITING);
+        });
+        // Whoever is told to end does not wait for it.
+        follower.send(Event::Tick);
+        follower.stop.store(true, Ordering::Relaxed);
+        assert!(follower.waits_for_room());
+    }
+
+    #[test]
+    fn what_was_seen_before_is_dropped_and_what_comes_out_of_order_is_not() {
+        let (to, told) = crossbeam_channel::unbounded();
+        let follower = follower(to);
         let mut since = Some(10);
         for time_nano in [9, 10, 20, 15] {
             let event = EngineEvent {

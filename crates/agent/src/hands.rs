@@ -1,5 +1,6 @@
 //! What is done at the engine: on a few threads, each thing once, with what came of it sent back.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
@@ -8,6 +9,7 @@ use std::time::Duration;
 use crossbeam_channel::{Receiver, Sender, unbounded};
 use lifeboat_engine::Engine;
 use lifeboat_plan::supervise::{Did, Effect, Event, Failed, Trouble};
+use parking_lot::Mutex;
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::json;
 
@@ -49,21 +51,31 @@ pub(crate) struct Reach {
 pub(crate) struct Hands {
     queues: Vec<Sender<Effect>>,
     threads: Vec<JoinHandle<()>>,
+    to_inspect: ToInspect,
 }
+
+/// Containers that wait to be looked at: each once, however often it was asked for.
+type ToInspect = Arc<Mutex<HashSet<String>>>;
 
 impl Hands {
     pub(crate) fn start(reach: &Reach) -> std::io::Result<Self> {
         let (mut queues, mut threads) = (Vec::new(), Vec::new());
+        let to_inspect = ToInspect::default();
         for (name, count) in POOLS {
             let (sender, receiver) = unbounded::<Effect>();
             for _ in 0..count {
                 let (reach, receiver) = (reach.clone(), receiver.clone());
+                let to_inspect = Arc::clone(&to_inspect);
                 let thread = std::thread::Builder::new().name(name.to_owned());
-                threads.push(thread.spawn(move || work(&reach, &receiver))?);
+                threads.push(thread.spawn(move || work(&reach, &receiver, &to_inspect))?);
             }
             queues.push(sender);
         }
-        Ok(Self { queues, threads })
+        Ok(Self {
+            queues,
+            threads,
+            to_inspect,
+        })
     }
 
     /// Has it done. `Tell` is not for hands.
@@ -75,6 +87,8 @@ impl Hands {
             | Effect::Supersede { .. } => 1,
             Effect::Stop { .. } | Effect::Withdraw { .. } | Effect::TakeBack { .. } => 2,
             Effect::Fetch { .. } => 3,
+            // Who waits to be looked at will be seen as it is then.
+            Effect::Inspect { id } if !self.to_inspect.lock().insert(id.clone()) => return,
             _ => 0,
         };
         // The queues live as long as the hands.
@@ -90,8 +104,11 @@ impl Hands {
     }
 }
 
-fn work(reach: &Reach, queue: &Receiver<Effect>) {
+fn work(reach: &Reach, queue: &Receiver<Effect>, to_inspect: &ToInspect) {
     for effect in queue {
+        if let Effect::Inspect { id } = &effect {
+            to_inspect.lock().remove(id);
+        }
         let id = match &effect {
             Effect::Inspect { id }
             | Effect::Start { id }

@@ -239,28 +239,20 @@ impl Agent {
                 Err(RecvTimeoutError::Disconnected) => return,
             };
             let mut effects = Vec::new();
-            let mut next = Some(first);
-            for _ in 0..AT_ONCE {
-                match next.take() {
-                    None => break,
-                    Some(Message::Stop) => return,
-                    Some(Message::Event(event)) => {
+            let from = self.from.clone();
+            // No more than are dealt with leave the channel: each in its order.
+            for message in std::iter::once(first).chain(from.try_iter()).take(AT_ONCE) {
+                match message {
+                    Message::Stop => return,
+                    Message::Event(event) => {
                         probing.hear(&event);
                         self.hear(&event);
                         let at = self.options.clock.now();
                         effects.extend(self.world.step(at, event));
                     }
-                    Some(Message::Note(note)) => effects.push(Effect::Tell(note)),
-                    Some(Message::Ask(ask)) => self.answer(ask, &mut effects),
+                    Message::Note(note) => effects.push(Effect::Tell(note)),
+                    Message::Ask(ask) => self.answer(ask, &mut effects),
                 }
-                next = self.from.try_recv().ok();
-            }
-            if let Some(Message::Stop) = next {
-                return;
-            }
-            if let Some(message) = next {
-                // Beyond what is taken together: it comes first in the next turn.
-                let _ = self.stopper.to.send(message);
             }
             self.note_gone();
             self.carry_out(effects, hands);

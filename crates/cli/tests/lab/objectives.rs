@@ -4,7 +4,7 @@
 mod clock;
 mod consistency;
 mod digest;
-mod flood;
+pub mod flood;
 mod idle;
 mod killed;
 mod traces;

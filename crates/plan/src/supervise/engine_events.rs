@@ -51,11 +51,7 @@ impl World {
                 let why = "its health check fails";
                 self.probed(at, &event.id, Kind::Liveness, healthy, why);
             }
-            What::Oom => {
-                if let Some(unit) = self.units.get_mut(&event.id) {
-                    unit.oom = true;
-                }
-            }
+            What::Oom => self.starved(at, &event.id),
             What::Update => self.inspect(&event.id),
         }
     }
@@ -132,7 +128,7 @@ impl World {
         unit.started = at;
         unit.killed = None;
         unit.interrupted = false;
-        unit.oom = false;
+        unit.oom = None;
         unit.ready = None;
         let has_check = unit.facts.as_ref().is_some_and(|facts| facts.has_check);
         unit.health = if has_check {
@@ -167,7 +163,7 @@ impl World {
         let by_hand = unit
             .killed
             .is_some_and(|killed| at.since(killed) <= patience);
-        let oom = unit.oom;
+        let oom = unit.starved_just_now(at);
         unit.check_at = None;
         unit.judge_at = None;
         unit.exit = Some(Exit { code, oom, at });
@@ -219,7 +215,7 @@ impl World {
             return;
         }
         // That the kernel killed in it may be told after its end.
-        let oom = unit.oom;
+        let oom = unit.starved_just_now(at);
         let exit = unit.exit.get_or_insert_default();
         exit.oom |= oom;
         let (code, oom) = (exit.code, exit.oom);

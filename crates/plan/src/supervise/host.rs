@@ -41,6 +41,8 @@ pub const ENGINE_HANGS: Duration = Duration::from_secs(10);
 pub const CLOCK_JUMP: Duration = Duration::from_secs(5);
 /// So long a jump is shown.
 pub const CLOCK_SHOWN: Duration = Duration::from_secs(600);
+/// So often at most it is said that the kernel killed in a container.
+const SAID_AGAIN: Duration = Duration::from_secs(60);
 /// So many readings in a row have to agree, of what goes up and down by itself.
 pub const IN_A_ROW: u32 = 2;
 
@@ -135,6 +137,23 @@ fn mib(bytes: u64) -> u64 {
 }
 
 impl World {
+    /// The kernel killed in it for want of memory. Often not its first process: then it goes on, without what it did.
+    pub(super) fn starved(&mut self, at: Moment, id: &str) {
+        let Some(unit) = self.units.get_mut(id) else {
+            return;
+        };
+        unit.oom = Some(at);
+        let told = unit
+            .oom_told
+            .is_some_and(|told| at.since(told) < SAID_AGAIN);
+        if unit.phase != Phase::Running || !unit.is_supervised() || told {
+            return;
+        }
+        unit.oom_told = Some(at);
+        let text = "the kernel killed a process in it for want of memory: give it more with `mem_limit`, or find what takes it";
+        self.tell(at, id, "oom", text);
+    }
+
     /// Takes a reading; tells what changed.
     pub(super) fn read_host(&mut self, at: Moment, reading: &Reading) {
         for disk in &reading.disks {

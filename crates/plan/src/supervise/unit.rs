@@ -1,10 +1,15 @@
 //! One container, as the supervisor knows it.
 
+use std::time::Duration;
+
 use serde::{Deserialize, Serialize};
 
 use super::event::{Lack, Seen};
 use super::{Backoff, Facts, Moment, Policy, Slot};
 use crate::inventory::ContainerState;
+
+/// So soon after the kernel killed something in it the end of a container comes of that.
+const ENDS_OF_IT: Duration = Duration::from_secs(10);
 
 /// What a container is doing.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -206,8 +211,12 @@ pub struct Unit {
     pub after_gap: bool,
     /// Its health counts from then on again.
     pub quiet_until: Moment,
-    /// The kernel killed something in it since its start.
-    pub oom: bool,
+    /// When the kernel killed something in it for want of memory, since its start.
+    #[serde(default, rename = "oom_at")]
+    pub oom: Option<Moment>,
+    /// When that was said.
+    #[serde(skip)]
+    pub oom_told: Option<Moment>,
     /// What was fetched for it last, before it could be made again.
     #[serde(skip)]
     pub fetched: Option<Lack>,
@@ -280,6 +289,12 @@ impl Unit {
     pub(super) fn engine_restarts_it(&self) -> bool {
         let policy = self.facts.as_ref().map_or(Policy::No, |facts| facts.policy);
         policy != Policy::No && self.phase != Phase::Gone
+    }
+
+    /// Whether its end now may come of what the kernel killed in it: of what happened long before it does not.
+    pub(super) fn starved_just_now(&self, at: Moment) -> bool {
+        self.oom
+            .is_some_and(|starved| at.since(starved) <= ENDS_OF_IT)
     }
 
     pub(super) fn slot(&self) -> Option<&Slot> {

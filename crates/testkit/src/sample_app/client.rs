@@ -47,6 +47,18 @@ pub fn takes_sessions() -> bool {
     ask().unwrap_or(false)
 }
 
+/// Whether a cache answers there. Only from within the engine's network.
+pub fn answers_ping(address: IpAddr) -> bool {
+    let ask = || -> std::io::Result<bool> {
+        let mut stream = connect(SocketAddr::new(address, 6379))?;
+        stream.write_all(b"PING\r\n")?;
+        let mut answer = [0; 7];
+        stream.read_exact(&mut answer)?;
+        Ok(answer == *b"+PONG\r\n")
+    };
+    ask().unwrap_or(false)
+}
+
 fn connect(address: SocketAddr) -> std::io::Result<TcpStream> {
     let stream = TcpStream::connect_timeout(&address, PATIENT)?;
     stream.set_read_timeout(Some(PATIENT))?;

@@ -1,7 +1,7 @@
 //! A thousand events a second: an engine that tells far more than anybody wants to hear.
 //!
-//! Nothing here can make a real engine do so; a stand-in passes everything on to a real one, and adds the events to the
-//! stream that the agent reads.
+//! A real engine tells a thousand a second at best; a stand-in passes everything on to a real one, and adds the
+//! events to the stream that the agent reads.
 
 use std::{
     io::{Read as _, Write as _},
@@ -9,7 +9,7 @@ use std::{
     path::PathBuf,
     sync::{
         Arc,
-        atomic::{AtomicBool, AtomicU64, Ordering},
+        atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering},
     },
     time::{Duration, Instant},
 };
@@ -22,37 +22,63 @@ use crate::support::Lab;
 
 /// Events a second.
 const RATE: u32 = 1_000;
+/// So many go into a stream at once, at most.
+const AT_ONCE: u64 = 5_000;
 
-/// In front of an engine; its event stream floods while `on`.
-struct Flood {
-    socket: PathBuf,
-    on: Arc<AtomicBool>,
-    sent: Arc<AtomicU64>,
+/// In front of an engine; its event streams flood, each with so many events a second.
+pub struct Flood {
+    pub socket: PathBuf,
+    pour: Arc<Pour>,
+}
+
+/// What is poured into each stream, and how fast.
+struct Pour {
+    rate: AtomicU32,
+    sent: AtomicU64,
+    /// Events that belong together: what was begun with is ended with.
+    together: u64,
+    event: Box<dyn Fn(u64) -> String + Send + Sync>,
 }
 
 impl Flood {
-    fn before(lab: &Lab, engine: &PrivateEngine) -> Self {
+    pub fn before(
+        lab: &Lab,
+        engine: &PrivateEngine,
+        together: u64,
+        event: impl Fn(u64) -> String + Send + Sync + 'static,
+    ) -> Self {
         let socket = lab.path("flood.sock");
         let listener = UnixListener::bind(&socket).unwrap();
-        let (on, sent) = (
-            Arc::new(AtomicBool::new(false)),
-            Arc::new(AtomicU64::new(0)),
-        );
-        let real = engine.socket();
-        let (flooding, count) = (Arc::clone(&on), Arc::clone(&sent));
+        let pour = Arc::new(Pour {
+            rate: AtomicU32::new(0),
+            sent: AtomicU64::new(0),
+            together,
+            event: Box::new(event),
+        });
+        let (real, pours) = (engine.socket(), Arc::clone(&pour));
         std::thread::spawn(move || {
             for client in listener.incoming().flatten() {
                 let engine = UnixStream::connect(&real).unwrap();
-                let (flooding, count) = (Arc::clone(&flooding), Arc::clone(&count));
-                std::thread::spawn(move || pass(client, engine, &flooding, &count));
+                let pours = Arc::clone(&pours);
+                std::thread::spawn(move || pass(client, engine, &pours));
             }
         });
-        Self { socket, on, sent }
+        Self { socket, pour }
+    }
+
+    /// So many events a second from now on.
+    pub fn pours(&self, rate: u32) {
+        self.pour.rate.store(rate, Ordering::SeqCst);
+    }
+
+    /// So many were sent.
+    pub fn sent(&self) -> u64 {
+        self.pour.sent.load(Ordering::SeqCst)
     }
 }
 
 /// Passes one connection on. A stream of events comes in chunks, a chunk an event; between two of them ours go in.
-fn pass(client: UnixStream, engine: UnixStream, on: &Arc<AtomicBool>, sent: &Arc<AtomicU64>) {
+fn pass(client: UnixStream, engine: UnixStream, pour: &Pour) {
     let events = Arc::new(AtomicBool::new(false));
     let (mut asks, mut to) = (client.try_clone().unwrap(), engine.try_clone().unwrap());
     let is_events = Arc::clone(&events);
@@ -73,7 +99,7 @@ fn pass(client: UnixStream, engine: UnixStream, on: &Arc<AtomicBool>, sent: &Arc
     from.set_read_timeout(Some(Duration::from_millis(10)))
         .unwrap();
     let mut buffer = vec![0; 1 << 16];
-    let (mut began, mut last) = (false, Instant::now());
+    let (mut began, mut last, mut number) = (false, Instant::now(), 0_u64);
     loop {
         match from.read(&mut buffer) {
             Ok(0) => break,
@@ -86,25 +112,31 @@ fn pass(client: UnixStream, engine: UnixStream, on: &Arc<AtomicBool>, sent: &Arc
             Err(why) if why.kind() == std::io::ErrorKind::WouldBlock => {}
             Err(_) => break,
         }
-        let due = last.elapsed().as_millis() * u128::from(RATE) / 1000;
+        let rate = u64::from(pour.rate.load(Ordering::SeqCst));
+        let due = u64::try_from(last.elapsed().as_millis()).unwrap() * rate / 1000;
+        let due = match rate {
+            0 => number.next_multiple_of(pour.together) - number,
+            _ => due.min(AT_ONCE),
+        };
         last = Instant::now();
-        if began && events.load(Ordering::SeqCst) && on.load(Ordering::SeqCst) {
+        if began && events.load(Ordering::SeqCst) && due > 0 {
             let mut chunks = Vec::new();
-            for number in 0..due.min(u128::from(RATE)) {
-                let text = event(number);
+            for number in number..number + due {
+                let text = (pour.event)(number);
                 chunks.extend_from_slice(format!("{:x}\r\n{text}\r\n", text.len()).as_bytes());
-                sent.fetch_add(1, Ordering::SeqCst);
             }
             if out.write_all(&chunks).is_err() {
                 break;
             }
+            number += due;
+            pour.sent.fetch_add(due, Ordering::SeqCst);
         }
     }
     let _ = out.shutdown(std::net::Shutdown::Both);
 }
 
 /// A container that nobody knows begins or ends.
-fn event(number: u128) -> String {
+fn event(number: u64) -> String {
     let id = format!("{number:064x}");
     let action = if number.is_multiple_of(2) {
         "start"
@@ -141,14 +173,14 @@ fn a_thousand_events_a_second_hold_nothing_up() {
     let engine = lab.engine("a");
     images::busybox().unwrap().load(&engine).unwrap();
     lab.init();
-    let flood = Flood::before(&lab, &engine);
+    let flood = Flood::before(&lab, &engine, 2, event);
     let host = format!("--engine=unix://{}", flood.socket.display());
     let agent = Agent::start_with(&lab, &engine, &[&host]);
     app(&engine, "before", &json!({"lifeboat.rpo": "10s"}));
     until(60, "a point", &lab, || {
         !captures(&lab, "/before").is_empty()
     });
-    flood.on.store(true, Ordering::SeqCst);
+    flood.pours(RATE);
     let (began, (cpu, _)) = (Instant::now(), used(agent.pid()));
     // A new app is found all the same, and the objective of the one that is there is kept.
     let created = now();
@@ -162,7 +194,7 @@ fn a_thousand_events_a_second_hold_nothing_up() {
     }
     let seconds = began.elapsed().as_secs_f64();
     let (after, memory) = used(agent.pid());
-    let told = flood.sent.load(Ordering::SeqCst);
+    let told = flood.sent();
     println!(
         "{told} events in {seconds:.0} s: {:.0} % of a core, {memory:.0} MiB; a new app was captured after {found} ms",
         100.0 * (after - cpu) / seconds
@@ -171,7 +203,7 @@ fn a_thousand_events_a_second_hold_nothing_up() {
     assert!(told as f64 > 0.7 * seconds * f64::from(RATE), "{told}");
     assert!(found < 12_000, "{found} ms");
     assert!(memory < 200.0, "{memory} MiB");
-    flood.on.store(false, Ordering::SeqCst);
+    flood.pours(0);
     let made = captures(&lab, "/before").len();
     until(30, "it goes on", &lab, || {
         captures(&lab, "/before").len() > made

@@ -4,6 +4,7 @@ mod basics;
 mod chaos;
 mod contained;
 mod crash;
+mod flood;
 mod gone;
 mod host;
 mod others;

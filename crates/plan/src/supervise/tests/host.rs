@@ -210,3 +210,30 @@ fn another_healer_is_named_as_long_as_it_runs() {
         .on("nurse", What::Die { code: 0 });
     assert_eq!(shown(&play), []);
 }
+
+#[test]
+fn what_the_kernel_kills_for_want_of_memory_is_told_though_the_container_goes_on() {
+    let mut play = Play::with(vec![facts("db", Policy::No)]);
+    let told = |play: &mut Play| -> Vec<(String, bool)> {
+        let effects = std::mem::take(&mut play.effects);
+        let notes = effects.into_iter().filter_map(|effect| match effect {
+            Effect::Tell(note) => Some((note.kind, note.text.contains("want of memory"))),
+            _ => None,
+        });
+        notes.collect()
+    };
+    let said = |kind: &str, memory| (kind.to_owned(), memory);
+    play.on("db", What::Oom).on("db", What::Oom);
+    assert_eq!(told(&mut play), [said("oom", true)]);
+    // Each minute anew, while it goes on.
+    play.wait(61).on("db", What::Oom);
+    assert_eq!(told(&mut play), [said("oom", true)]);
+    // What ends right then ended of it, what ends later did not.
+    play.on("db", What::Die { code: 137 }).patience();
+    assert_eq!(told(&mut play)[0], said("died", true));
+    play.on("db", What::Start).did("db", Did::Started);
+    play.on("db", What::Oom).wait(60);
+    told(&mut play);
+    play.on("db", What::Die { code: 1 }).patience();
+    assert_eq!(told(&mut play)[0], said("died", false));
+}
