@@ -143,6 +143,13 @@ pub fn access() -> Access {
     Variables { prefix: "" }.access()
 }
 
+/// Whether anything is said of the vault that is copied to.
+#[allow(clippy::disallowed_methods, reason = "this is the place")]
+pub fn says_of_other() -> bool {
+    let of_other = |name: &OsString| name.as_encoded_bytes().starts_with(OTHER.as_bytes());
+    std::env::vars_os().any(|(name, value)| of_other(&name) && !value.is_empty())
+}
+
 /// What reaches the vault that is copied to: the variables that are named for it (`LIFEBOAT_TO_…`). A kind of store
 /// for which there is none of them is reached as the vault itself is; one for which there are some takes nothing
 /// from the others, so that no key is sent with another's token.

@@ -50,6 +50,7 @@ impl Exit {
             Self::Done,
             Self::Usage,
             Self::Incomplete,
+            Self::LessConsistent,
             Self::NoVault,
             Self::Locked,
             Self::WrongKey,
@@ -179,6 +180,7 @@ mod tests {
     #[test]
     fn codes_are_those_of_the_design() {
         assert_eq!(ALL.map(Exit::code), [0, 1, 2, 3, 4, 10, 11, 12, 20, 130]);
+        assert_eq!(ALL.map(|exit| Exit::of(exit.code())), ALL);
     }
 
     #[test]

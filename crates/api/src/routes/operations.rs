@@ -140,7 +140,7 @@ async fn way(shared: &Arc<Shared>, wanted: Wanted) -> Result<Way, Problem> {
         Wanted::Copy(wanted) => {
             let known = keeper.look(|view| view.copies.clone());
             let name = named(&wanted.name, &known, "copy")?;
-            if wanted.points.is_empty() && !wanted.dry_run {
+            if wanted.is_plain() {
                 return Ok(upkeep(Task::Copy(name)));
             }
             ordered(order::copy(&wanted)?)

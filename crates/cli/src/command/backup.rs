@@ -1,7 +1,8 @@
 //! `backup`: apps one after another, or plain directories.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
+use lifeboat_engine::Engine;
 use lifeboat_plan::manifest::Level;
 use lifeboat_recovery::{
     Context,
@@ -12,7 +13,7 @@ use serde::Serialize;
 
 use crate::{
     args::BackupArgs,
-    command::{asides, through},
+    command::asides,
     exit::{Exit, Failure, Result},
     human,
     session::{Session, absolute, shell_word},
@@ -46,9 +47,6 @@ fn stand_back(session: &Session, how_long: Option<Duration>) {
 
 /// Makes recovery points.
 pub fn run(session: &Session, args: &BackupArgs) -> Result<Exit> {
-    if let Some(exit) = through::backup(session, args)? {
-        return Ok(exit);
-    }
     let options = options(session, args)?;
     if let Some(how_long) = args.idle {
         stand_back(session, how_long);
@@ -69,12 +67,8 @@ pub fn run(session: &Session, args: &BackupArgs) -> Result<Exit> {
         Some(_) => BTreeMap::new(),
         None => super::objectives::levels(session, engine.as_ref())?,
     };
-    let ctx = session.context(Some(engine))?;
-    let apps = if args.all {
-        protect::app_names(&ctx)?
-    } else {
-        unique(&args.apps)
-    };
+    let ctx = session.context(Some(Arc::clone(&engine)))?;
+    let apps = apps(engine.as_ref(), args)?;
     if apps.is_empty() {
         session.reporter.note(
             "there is no app on this engine; nothing was saved",
@@ -125,6 +119,14 @@ pub fn run(session: &Session, args: &BackupArgs) -> Result<Exit> {
         session.remind_of_sheet();
     }
     Ok(exit)
+}
+
+/// Which apps are saved, each once.
+pub fn apps(engine: &dyn Engine, args: &BackupArgs) -> Result<Vec<String>> {
+    match args.all {
+        true => Ok(protect::app_names(engine)?),
+        false => Ok(unique(&args.apps)),
+    }
 }
 
 fn options(session: &Session, args: &BackupArgs) -> Result<ProtectOptions> {

@@ -60,8 +60,9 @@ pub fn run(cli: Cli, reporter: &Arc<Reporter>) -> Result<Exit> {
         Command::Man(args) => tools::man(args),
         command => {
             let session = Session::new(cli.global.clone(), out, Arc::clone(reporter))?;
-            let ended =
-                shown::instead(&session, command).unwrap_or_else(|| with(&session, command));
+            let ended = shown::instead(&session, command)
+                .or_else(|| through::instead(&session, command))
+                .unwrap_or_else(|| with(&session, command));
             trail::leave(&session, command, &ended);
             ended
         }

@@ -10,7 +10,7 @@ use lifeboat_recovery::{
 pub(super) use super::planned::{differences, list, render_plan, render_restored};
 use crate::{
     args::RestoreArgs,
-    command::{asides, beside, interrupted, mapped, over, part, pieces, through},
+    command::{asides, beside, interrupted, mapped, over, part, pieces},
     exit::{Exit, Failure, Result},
     human,
     session::{Session, absolute},
@@ -18,9 +18,6 @@ use crate::{
 
 /// Brings something back.
 pub fn run(session: &Session, args: &RestoreArgs) -> Result<Exit> {
-    if let Some(exit) = through::restore(session, args)? {
-        return Ok(exit);
-    }
     if args.undo {
         return interrupted::undo(session, args.reference.as_deref());
     }

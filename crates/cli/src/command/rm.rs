@@ -11,7 +11,7 @@ use serde::Serialize;
 
 use crate::{
     args::RmArgs,
-    command::asides as set_aside,
+    command::{asides as set_aside, through},
     exit::{Exit, Failure, Result},
     human,
     session::Session,
@@ -36,6 +36,9 @@ pub fn run(session: &Session, args: &RmArgs) -> Result<Exit> {
     }
     if !args.yes {
         confirm(&found.name, &render(&found, "will be removed"))?;
+        if let Some(done) = through::removal(session, name) {
+            return done;
+        }
     }
     let done = copies::remove(engine.as_ref(), &session.places, name)?;
     session.reporter.finish();
@@ -104,6 +107,9 @@ fn data(session: &Session, args: &RmArgs, name: &str, aside: &[Aside]) -> Result
     }
     if !args.yes {
         confirm(name, &set_aside::render(&found, "will be removed"))?;
+        if let Some(done) = through::removal(session, name) {
+            return done;
+        }
     }
     set_aside::remove(session, aside)
 }

@@ -134,21 +134,63 @@ pub fn refused(
     says(&lab.run(engine, &args, code), words)
 }
 
+/// A pipe that each step of a run is written to: whoever writes to it waits until the test has read.
+pub struct Steps(PathBuf);
+
+impl Steps {
+    pub fn make(lab: &Lab) -> Self {
+        let steps = lab.path("steps");
+        let _ = fs_err::remove_file(&steps);
+        let made = Command::new("mkfifo").arg(&steps).status().unwrap();
+        assert!(made.success());
+        Self(steps)
+    }
+
+    /// Lets runs go on until one has taken this step; it is held before the next one.
+    pub fn until(&self, step: &str, mut still: impl FnMut()) {
+        loop {
+            let mut seen = String::new();
+            // Opening a pipe waits for the other end, and so does the program.
+            let pipe = fs_err::File::open(&self.0).unwrap();
+            BufReader::new(pipe).read_line(&mut seen).unwrap();
+            if seen.trim_end() == step {
+                return;
+            }
+            still();
+            // The program goes on once it has seen that nobody reads: somebody who is back at once is never away.
+            std::thread::sleep(std::time::Duration::from_millis(20));
+        }
+    }
+
+    /// Nobody waits any more; steps go to a plain file from here on.
+    pub fn release(&self, then: impl FnOnce()) {
+        // Whoever holds both ends of a pipe makes nobody wait; and nobody waits at a plain file.
+        let both = fs_err::OpenOptions::new()
+            .read(true)
+            .write(true)
+            .open(&self.0)
+            .unwrap();
+        let plain = self.0.with_extension("plain");
+        fs_err::write(&plain, "").unwrap();
+        fs_err::rename(&plain, &self.0).unwrap();
+        then();
+        drop(both);
+        fs_err::remove_file(&self.0).unwrap();
+    }
+}
+
 /// A run that is held between two steps while something is done to it.
 pub struct Held {
     child: Option<Child>,
-    steps: PathBuf,
+    steps: Steps,
 }
 
 impl Held {
     /// Starts the command; it will wait at each step until the test lets it go on.
     pub fn start(lab: &Lab, mut command: Command) -> Self {
-        let steps = lab.path("steps");
-        let _ = fs_err::remove_file(&steps);
-        let made = Command::new("mkfifo").arg(&steps).status().unwrap();
-        assert!(made.success());
+        let steps = Steps::make(lab);
         let child = command
-            .env("LIFEBOAT_TEST_LOG_STEPS", &steps)
+            .env("LIFEBOAT_TEST_LOG_STEPS", &steps.0)
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
             .spawn()
@@ -161,21 +203,12 @@ impl Held {
 
     /// Lets it run until it has taken this step; it is held before the next one.
     pub fn until(&mut self, step: &str) -> &mut Self {
-        loop {
-            let mut seen = String::new();
-            // Opening a pipe waits for the other end, and so does the program.
-            let pipe = fs_err::File::open(&self.steps).unwrap();
-            BufReader::new(pipe).read_line(&mut seen).unwrap();
-            if seen.trim_end() == step {
-                return self;
-            }
-            assert!(
-                self.child().try_wait().unwrap().is_none(),
-                "it ended before {step}"
-            );
-            // The program goes on once it has seen that nobody reads: somebody who is back at once is never away.
-            std::thread::sleep(std::time::Duration::from_millis(20));
-        }
+        let child = self.child.as_mut().unwrap();
+        self.steps.until(step, || {
+            let ended = child.try_wait().unwrap();
+            assert!(ended.is_none(), "it ended before {step}");
+        });
+        self
     }
 
     pub fn pid(&self) -> u32 {
@@ -189,31 +222,16 @@ impl Held {
         assert!(alive, "it ended before it was killed");
         child.kill().unwrap();
         child.wait().unwrap();
-        fs_err::remove_file(&self.steps).unwrap();
+        fs_err::remove_file(&self.steps.0).unwrap();
     }
 
     /// Lets it go to its end.
     pub fn end(mut self) -> Output {
-        let steps = self.steps.clone();
-        // Whoever holds both ends of a pipe makes nobody wait; and nobody waits at a plain file.
-        let both = fs_err::OpenOptions::new()
-            .read(true)
-            .write(true)
-            .open(&steps)
-            .unwrap();
-        let plain = steps.with_extension("plain");
-        fs_err::write(&plain, "").unwrap();
-        fs_err::rename(&plain, &steps).unwrap();
-        let output = self.child.take().unwrap().wait_with_output().unwrap();
-        drop(both);
-        fs_err::remove_file(&steps).unwrap();
-        output
-    }
-}
-
-impl Held {
-    fn child(&mut self) -> &mut Child {
-        self.child.as_mut().unwrap()
+        let child = self.child.take().unwrap();
+        let mut output = None;
+        self.steps
+            .release(|| output = Some(child.wait_with_output().unwrap()));
+        output.unwrap()
     }
 }
 

@@ -113,6 +113,20 @@ impl FromStr for GroupBy {
     }
 }
 
+impl fmt::Display for GroupBy {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let words = [
+            (self.app, "app"),
+            (self.host, "host"),
+            (self.paths, "paths"),
+            (self.tags, "tags"),
+        ];
+        let words = words.into_iter().filter(|(by, _)| *by);
+        let words: Vec<&str> = words.map(|(_, word)| word).collect();
+        f.write_str(&words.join(","))
+    }
+}
+
 impl GroupBy {
     fn key(self, point: &Point) -> Vec<String> {
         // Definitions compete with each other, whatever the points of their apps are grouped by.

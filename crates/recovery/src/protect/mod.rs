@@ -57,8 +57,8 @@ pub(crate) fn identity_of(
 const AGAIN_IF_LOST: usize = 2;
 
 /// Names of all apps of the engine that no label opts out, for `--all`.
-pub fn app_names(ctx: &Context) -> Result<Vec<String>> {
-    let found = discover(&ctx.engine()?.inventory()?);
+pub fn app_names(engine: &dyn Engine) -> Result<Vec<String>> {
+    let found = discover(&engine.inventory()?);
     Ok(found
         .apps
         .iter()

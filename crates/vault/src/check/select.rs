@@ -1,6 +1,6 @@
 //! Which packs are read, where not all are.
 
-use std::{collections::HashMap, str::FromStr};
+use std::{collections::HashMap, fmt, str::FromStr};
 
 use crate::{env::Environment, error::Result, id::PackId};
 
@@ -58,6 +58,21 @@ impl FromStr for Subset {
             };
         }
         share(text).map(Subset::Random)
+    }
+}
+
+/// As it is read again: by [`Subset::oldest`] where it is of that kind, else by [`FromStr`].
+impl fmt::Display for Subset {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Bucket { number, of } => write!(f, "{number}/{of}"),
+            Self::Random(share) | Self::Oldest(share) => match share {
+                Share::Percent(percent) => write!(f, "{percent}%"),
+                // Nobody can say less.
+                Share::Bytes(bytes) => write!(f, "{}K", bytes.div_ceil(1 << 10)),
+                Share::Part(parts) => write!(f, "1/{parts}"),
+            },
+        }
     }
 }
 
@@ -171,6 +186,11 @@ mod tests {
             ("10G", Subset::Random(Share::Bytes(10 << 30))),
         ] {
             assert_eq!(text.parse::<Subset>().unwrap(), subset, "{text}");
+            assert_eq!(subset.to_string().parse(), Ok(subset), "{text}");
+        }
+        for text in ["1/30", "5%", "10G"] {
+            let oldest = Subset::oldest(text).unwrap();
+            assert_eq!(Subset::oldest(&oldest.to_string()), Ok(oldest), "{text}");
         }
         for text in [
             "",

@@ -2,6 +2,8 @@
 
 mod access;
 mod doing;
+mod interrupted;
+mod orders;
 mod prometheus;
 mod restoring;
 mod soak;
@@ -10,7 +12,7 @@ mod wrong;
 
 use std::{
     net::TcpListener,
-    path::PathBuf,
+    path::{Path, PathBuf},
     process::{Child, Command, Output, Stdio},
     time::{Duration, Instant},
 };
@@ -114,6 +116,11 @@ impl Served {
     }
 
     pub fn begin(&mut self, args: &[&str]) {
+        self.begin_with(args, &[]);
+    }
+
+    /// The same with these variables, which its jobs inherit.
+    pub fn begin_with(&mut self, args: &[&str], environment: &[(&str, &Path)]) {
         let log = fs_err::OpenOptions::new()
             .create(true)
             .append(true)
@@ -131,7 +138,8 @@ impl Served {
             .arg(cert)
             .arg("--api-key")
             .arg(key)
-            .args(args);
+            .args(args)
+            .envs(environment.iter().copied());
         command
             .stdin(Stdio::null())
             .stdout(Stdio::null())

@@ -61,13 +61,17 @@ fn commands_go_by_way_of_the_agent_and_look_the_same() {
     fs_err::set_permissions(open.path(), mode).unwrap();
     let second = open.path().join("api");
     let socket = second.to_str().unwrap();
+    let far = open.path().join("far").display().to_string();
     let section = |more: &str| {
-        format!("[policy.\"*\"]\nretain = \"3d\"\n[api]\nsocket = \"{socket}\"\n{more}")
+        format!(
+            "[policy.\"*\"]\nprotect = false\n[copy.far]\nto = \"{far}\"\nrpo = \"30d\"\n[api]\nsocket = \"{socket}\"\n{more}"
+        )
     };
     let served = Served::start(&[], &section("viewers = [\"games\"]\n"));
     served.app("blog", &json!({}), "echo one > /data/rows");
 
     looks_the_same(&served);
+    every_verb(&served, &far);
     people_of_a_group(&served, open.path(), socket);
     keys(&served);
     settings(&served, &section);
@@ -114,6 +118,101 @@ fn looks_the_same(served: &Served) {
         assert_eq!(text(&by_agent), text(&alone));
         assert_eq!(said(&by_agent), said(&alone));
     }
+}
+
+/// How many jobs there are: nothing begins by itself.
+fn orders(served: &Served) -> usize {
+    let jobs = served.ask(Via::Socket, "GET", "/jobs?limit=1000", None);
+    jobs.json()["items"].as_array().unwrap().len()
+}
+
+/// By the agent, which has a record of it, and alone: both outputs, with the same exit code.
+fn both(served: &Served, args: &[&str], code: i32) -> [Output; 2] {
+    let (lab, engine) = (&served.lab, Some(&served.engine));
+    let before = orders(served);
+    let by_agent = lab.run(engine, args, code);
+    assert!(orders(served) > before, "{args:?}: it did it by itself");
+    let before = orders(served);
+    let alone = lab.run(engine, &[&["--no-agent"][..], args].concat(), code);
+    assert_eq!(orders(served), before, "{args:?}");
+    [by_agent, alone]
+}
+
+/// The verbs that change or read the vault, or what a restore made.
+fn every_verb(served: &Served, far: &str) {
+    let (lab, engine) = (&served.lab, Some(&served.engine));
+    // Less consistent than asked is an exit code of its own.
+    let asks = json!({"lifeboat.consistency": "application"});
+    served.app("notes", &asks, "echo one > /data/rows");
+    let [by_agent, alone] = both(served, &["backup", "--all"], 4).map(|output| text(&output));
+    assert_eq!(shape(&by_agent), shape(&alone));
+    for app in ["blog", "notes"] {
+        let line = format!("restore with: lifeboat restore {app}@");
+        assert!(by_agent.contains(&line), "{by_agent}");
+    }
+    let [by_agent, alone] = both(served, &["backup", "blog", "notes", "-o", "json"], 4)
+        .map(|output| serde_json::from_slice::<Value>(&output.stdout).unwrap());
+    assert_eq!(members(&by_agent), members(&alone));
+    assert_eq!(by_agent["protected"].as_array().unwrap().len(), 2);
+    // One that is nowhere: the command says so itself, and saves the others.
+    let before = orders(served);
+    lab.run(engine, &["backup", "blog", "blgo"], 1);
+    assert_eq!(orders(served), before);
+
+    // What changes nothing says the very same.
+    let init = ["--config-dir", "--state-dir"].map(|dir| [dir.to_owned(), format!("{far}{dir}")]);
+    let key = lab.key();
+    let made = lab
+        .command(None, &["--vault", far, "--password-file"])
+        .arg(key)
+        .args(init.iter().flatten())
+        .args(["init", "--sheet", &format!("{far}-sheet")])
+        .output()
+        .unwrap();
+    assert!(made.status.success(), "{}", said(&made));
+    for line in [
+        "forget --keep-last 1 --dry-run",
+        "forget blog --keep-within 3d --keep-daily 7 --group-by app,tags",
+        "prune --dry-run --max-unused 0",
+        "check",
+        "check --read-data",
+        "check --read-data-subset 1/2 -o json",
+        &format!("copy --to {far} --dry-run"),
+        &format!("copy --to {far} --app blog --dry-run -o json"),
+        "restore --continue",
+        "restore --undo notes",
+        "rm nothing --yes",
+        "rm --expired",
+    ] {
+        let fails = line.contains("restore") || line.contains("nothing");
+        let args: Vec<&str> = line.split(' ').collect();
+        let [by_agent, alone] = both(served, &args, i32::from(fails));
+        let json = |output: &Output| serde_json::from_slice::<Value>(&output.stdout).unwrap();
+        match line.ends_with("json") {
+            true => assert_eq!(json(&by_agent), json(&alone), "{line}"),
+            false => assert_eq!(text(&by_agent), text(&alone), "{line}"),
+        }
+        assert_eq!(said(&by_agent), said(&alone), "{line}");
+    }
+    // What changes something says the same of other points.
+    for line in [
+        "pin blog",
+        "unpin blog",
+        "prune",
+        "forget --keep-last 1",
+        "forget blog notes --keep-last 1 --prune",
+    ] {
+        let args: Vec<&str> = line.split(' ').collect();
+        both(served, &args, 0);
+    }
+    let copied = text(&lab.run(engine, &["copy", "--to", far], 0));
+    assert!(copied.contains("copied from"), "{copied}");
+    let [by_agent, alone] = both(served, &["copy", "--to", far], 0).map(|output| text(&output));
+    assert_eq!(by_agent, alone);
+    // Another place is none of the agent's.
+    let before = orders(served);
+    lab.run(engine, &["copy", "--to", "/nowhere"], 10);
+    assert_eq!(orders(served), before);
 }
 
 /// Not root: what may be seen over the second socket, as root sees it.
@@ -213,7 +312,7 @@ fn settings(served: &Served, section: &dyn Fn(&str) -> String) {
     fs_err::write(&file, section("viewrs = [\"games\"]\n")).unwrap();
     reload();
     served.until(10, "the typo is said", || {
-        log().contains("[api] has no `viewrs` (did you mean `viewers`?) (line 5)")
+        log().contains("[api] has no `viewrs` (did you mean `viewers`?) (line 8)")
     });
     let tokens = served.lab.path("others.toml");
     let more = format!("tokens = \"{}\"\n", tokens.display());
