@@ -7,7 +7,10 @@ use lifeboat_vault::{BlobId, BlobKind, ErrorKind, Gathered};
 use parking_lot::Mutex;
 use rustix::{fd::OwnedFd, fs::Advice, io::Errno};
 
-use super::Restore;
+use super::{
+    Restore,
+    stretch::{Direct, Stretch},
+};
 use crate::{CaptureError, Result};
 
 /// The shortest run of zeros that becomes a hole.
@@ -41,6 +44,8 @@ struct Part {
 /// One file's content on its way.
 struct Content<'a> {
     fd: &'a OwnedFd,
+    /// Of a large file whose file system has it.
+    direct: Option<Direct>,
     size: u64,
     path: &'a (dyn Fn() -> Vec<u8> + Sync),
     cursor: Mutex<Cursor<'a>>,
@@ -63,8 +68,10 @@ impl Restore<'_> {
             at: 0,
             stop: None,
         };
+        let large = self.options.sync && !is_small(size);
         let work = Content {
             fd,
+            direct: large.then(|| Direct::open(fd, size)).flatten(),
             size,
             path,
             cursor: Mutex::new(cursor),
@@ -104,31 +111,42 @@ impl Restore<'_> {
 
     /// Writes all blobs, which are in memory already, or few.
     fn write_gathered(&self, work: &Content<'_>, near: &Gathered) {
+        let mut stretch = Stretch::new(work.fd, None, Vec::new());
         while let Some(parts) = self.next_parts(work, 1) {
-            self.write_parts(work, &parts, near);
+            self.write_parts(work, &parts, near, &mut stretch);
         }
     }
 
     /// Gathers and writes blobs until none is left or somebody stopped.
     fn write_some(&self, work: &Content<'_>) {
+        let memory = self.memory.lock().pop().unwrap_or_default();
+        let mut stretch = Stretch::new(work.fd, work.direct.as_ref(), memory);
         while let Some(parts) = self.next_parts(work, PIECE) {
             let near = self.reader.gather(parts.iter().map(|part| part.id));
-            self.write_parts(work, &parts, &near);
-            if self.options.sync {
+            self.write_parts(work, &parts, &near, &mut stretch);
+            if self.options.sync && work.direct.is_none() {
                 send_to_disk(work.fd, &parts);
             }
         }
+        self.memory.lock().push(stretch.into_memory());
     }
 
-    fn write_parts(&self, work: &Content<'_>, parts: &[Part], near: &Gathered) {
-        for part in parts {
-            match self.write_blob(work, part, near) {
-                Ok(()) => self.options.progress.advance(0, part.len),
-                Err(stop) => {
-                    work.cursor.lock().stop.get_or_insert(stop);
-                    return;
-                }
+    fn write_parts(
+        &self,
+        work: &Content<'_>,
+        parts: &[Part],
+        near: &Gathered,
+        stretch: &mut Stretch<'_>,
+    ) {
+        let mut write = || {
+            for part in parts {
+                self.write_blob(work, part, near, stretch)?;
+                self.options.progress.advance(0, part.len);
             }
+            stretch.flush().map_err(|e| write_error(work, e))
+        };
+        if let Err(stop) = write() {
+            work.cursor.lock().stop.get_or_insert(stop);
         }
     }
 
@@ -165,7 +183,13 @@ impl Restore<'_> {
         (!parts.is_empty() && cursor.stop.is_none()).then_some(parts)
     }
 
-    fn write_blob(&self, work: &Content<'_>, part: &Part, near: &Gathered) -> Result<(), Stop> {
+    fn write_blob(
+        &self,
+        work: &Content<'_>,
+        part: &Part,
+        near: &Gathered,
+        stretch: &mut Stretch<'_>,
+    ) -> Result<(), Stop> {
         let &Part { id, at, len } = part;
         self.options.cancel.check().map_err(Stop::Error)?;
         // Another thread, or the blob before, may have met it meanwhile.
@@ -190,9 +214,12 @@ impl Restore<'_> {
             work.holes.fetch_add(len, Ordering::Relaxed);
             return Ok(());
         }
-        write_at(work.fd, &bytes, at)
-            .map_err(|e| Stop::Error(CaptureError::os("write", &(work.path)(), e)))
+        stretch.add(&bytes, at).map_err(|e| write_error(work, e))
     }
+}
+
+fn write_error(work: &Content<'_>, error: Errno) -> Stop {
+    Stop::Error(CaptureError::os("write", &(work.path)(), error))
 }
 
 /// Whether a file is written from what was gathered for several.
@@ -221,21 +248,6 @@ fn all_zero(bytes: &[u8]) -> bool {
         None => true,
         Some((first, rest)) => *first == 0 && rest == &bytes[..rest.len()],
     }
-}
-
-fn write_at(fd: &OwnedFd, mut bytes: &[u8], mut at: u64) -> rustix::io::Result<()> {
-    while !bytes.is_empty() {
-        match rustix::io::pwrite(fd, bytes, at) {
-            Ok(0) => return Err(Errno::IO),
-            Ok(n) => {
-                bytes = bytes.get(n..).unwrap_or_default();
-                at += n as u64;
-            }
-            Err(Errno::INTR) => {}
-            Err(e) => return Err(e),
-        }
-    }
-    Ok(())
 }
 
 #[cfg(test)]

@@ -29,6 +29,7 @@ mod links;
 mod meta;
 mod options;
 mod special;
+mod stretch;
 
 use std::{
     collections::{HashMap, HashSet},
@@ -77,6 +78,8 @@ struct Restore<'a> {
     zeros: RwLock<HashSet<BlobId>>,
     /// Threads that may help with large files.
     spare: AtomicUsize,
+    /// Of threads that wrote large files, for the next ones.
+    memory: Mutex<Vec<Vec<u8>>>,
     /// Whether we may give files away. Who may not keeps what is restored.
     privileged: bool,
     /// Warnings that were left out, because there are too many of a kind.
@@ -151,6 +154,8 @@ pub fn restore_tree<'r>(
     };
     let threads = match options.threads {
         0 if reader.is_remote() => pool::threads(0).max(REQUESTS),
+        // Half of them wait for the disk.
+        0 => pool::threads(0) * 2,
         asked => pool::threads(asked),
     };
     let restore = Restore {
@@ -166,6 +171,7 @@ pub fn restore_tree<'r>(
         searched: Visits::new(options.visits),
         zeros: RwLock::default(),
         spare: AtomicUsize::new(threads),
+        memory: Mutex::default(),
         privileged: rustix::process::geteuid().is_root(),
         more_warnings: AtomicU32::new(0),
     };

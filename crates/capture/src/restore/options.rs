@@ -24,7 +24,7 @@ pub struct RestoreOptions<'a> {
     pub include: Option<&'a Excludes>,
     /// Leave holes where blobs of 4 KiB and more hold nothing but zeros.
     pub sparse: bool,
-    /// Threads; 0 for as many as there are cores, from a server at least six.
+    /// Threads; 0 for twice as many as there are cores, from a server at least six.
     pub threads: usize,
     /// Make it durable before returning.
     pub sync: bool,
