@@ -48,6 +48,7 @@ pub struct FaultyStore {
     denied: AtomicBool,
     crashed: AtomicBool,
     put_delay: Mutex<Duration>,
+    remote: bool,
 }
 
 impl FaultyStore {
@@ -67,6 +68,7 @@ impl FaultyStore {
             denied: AtomicBool::new(false),
             crashed: AtomicBool::new(false),
             put_delay: Mutex::new(Duration::ZERO),
+            remote: false,
         }
     }
 
@@ -96,6 +98,13 @@ impl FaultyStore {
     #[must_use]
     pub fn with_put_delay(self, delay: Duration) -> Self {
         *self.put_delay.lock() = delay;
+        self
+    }
+
+    /// It says that it is on a server, and is asked as one.
+    #[must_use]
+    pub fn on_a_server(mut self) -> Self {
+        self.remote = true;
         self
     }
 
@@ -279,7 +288,7 @@ impl Store for FaultyStore {
     }
 
     fn is_remote(&self) -> bool {
-        self.inner.is_remote()
+        self.remote || self.inner.is_remote()
     }
 
     fn free_space(&self) -> Option<u64> {

@@ -130,3 +130,31 @@ fn a_restore_asks_for_neighbours_at_once() {
     println!("{asked} ranges");
     assert!(asked < 200, "{asked} ranges for 640 small files and 48 MiB");
 }
+
+/// On a server, packs are read ahead: not a request for each folder with its few small files.
+#[test]
+fn a_restore_from_a_server_reads_ahead() {
+    let dir = tempfile::tempdir_in(place()).unwrap();
+    let (from, to) = (dir.path().join("from"), dir.path().join("to"));
+    for n in 0..1200 {
+        let folder = from.join(format!("{:02}/{n:04}", n % 40));
+        fs::create_dir_all(&folder).unwrap();
+        fs::write(folder.join("one"), noise(20_000, n)).unwrap();
+        fs::write(folder.join("two"), noise(300, n + 5000)).unwrap();
+    }
+    let store = Arc::new(FaultyStore::new(Arc::new(MemoryStore::new())).on_a_server());
+    let vault = vault(store.clone());
+    let writer = writer(&vault);
+    let captured = capture(&writer, &from, None, false);
+    let root = subtree(&captured);
+    commit(writer, root, &["/x"]);
+    let before = store.ranges();
+    assert_eq!(restore(&vault, root, &to).problems, []);
+    let asked = store.ranges() - before;
+    compare(&look(&from), &look(&to), |name, seen| {
+        without_blocks(name, seen) || name.is_empty()
+    });
+    // Trees have 1,241 requests, as nothing is kept near here.
+    println!("{asked} ranges");
+    assert!(asked < 1241 + 300, "{asked} ranges for 1,200 folders");
+}

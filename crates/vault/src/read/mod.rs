@@ -10,6 +10,7 @@
 //! A vault that misses nothing pays nothing for it. A reader holds a shared lock where the store can be
 //! written, until the last of its clones and [`FileReader`]s is dropped.
 
+mod ahead;
 pub(crate) mod blobs;
 mod file;
 mod find;
@@ -55,6 +56,7 @@ struct Shared {
     rescued: OnceLock<Index>,
     /// With all copies of a blob; read when one is bad.
     copies: OnceLock<Option<Index>>,
+    ahead: ahead::Ahead,
     _lock: Option<HeldLock>,
 }
 
@@ -105,6 +107,7 @@ impl Reader {
             reused,
             rescued: OnceLock::new(),
             copies: OnceLock::new(),
+            ahead: ahead::Ahead::default(),
             _lock: lock,
         }))
     }

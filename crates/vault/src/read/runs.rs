@@ -3,9 +3,9 @@
 //! A server answers a request in a round trip, whatever it asks for; a directory has a file to open. What a writer
 //! packed together is mostly wanted together: small files of one directory, the pieces of a large one.
 
-use std::collections::HashMap;
+use std::{collections::HashMap, sync::Arc};
 
-use super::Reader;
+use super::{Reader, ahead::Segment};
 use crate::{
     blob::BlobKind,
     error::Result,
@@ -21,14 +21,23 @@ const MOST: u64 = 32 << 20;
 /// another file to open; over a network about as much to carry as another round trip.
 const GAP_NEAR: u32 = 16 << 10;
 const GAP_FAR: u32 = 256 << 10;
+/// A run of fewer bytes is worth reading ahead; what is longer is worth a request by itself.
+const AHEAD: u32 = 1 << 20;
 
 /// Sealed blobs in memory. Who asks for one that is not here, or not whole, asks [`Reader::blob`], which has further
 /// ways to it.
 #[derive(Debug, Default)]
 pub struct Gathered {
-    runs: Vec<Vec<u8>>,
+    runs: Vec<Bytes>,
     /// The run, and where in it the blob begins.
     places: HashMap<BlobId, (usize, usize, BlobLocation)>,
+}
+
+/// Those of a run, or those of a segment in which it lies.
+#[derive(Debug)]
+enum Bytes {
+    Own(Vec<u8>),
+    Shared(Arc<Segment>),
 }
 
 /// A neighbourhood in a pack.
@@ -46,27 +55,35 @@ impl Reader {
         self.0.core.store.is_remote()
     }
 
-    /// Reads these blobs of files, neighbours together. What the index does not name, what stands alone, and what
-    /// cannot be read is left out. The caller bounds the memory: it is what the blobs have sealed, and a little.
+    /// Reads these blobs of files, neighbours together; from a server ahead, too. What the index does not name, what
+    /// stands alone on this machine, and what cannot be read is left out. The caller bounds the memory: it is what the
+    /// blobs have sealed, and a little.
     pub fn gather(&self, ids: impl IntoIterator<Item = BlobId>) -> Gathered {
-        let gap = if self.is_remote() { GAP_FAR } else { GAP_NEAR };
+        let remote = self.is_remote();
+        let gap = if remote { GAP_FAR } else { GAP_NEAR };
         let located = ids
             .into_iter()
             .filter_map(|id| Some((id, self.index().find(BlobKind::Data, &id)?)))
             .collect();
         let mut gathered = Gathered::default();
         let mut left = MOST;
-        for run in runs(located, gap)
-            .into_iter()
-            .filter(|run| run.blobs.len() > 1)
-        {
+        for run in runs(located, gap) {
             let length = run.end - run.start;
             let Some(rest) = left.checked_sub(u64::from(length)) else {
                 break;
             };
             left = rest;
+            if remote && length < AHEAD {
+                if let Some(segment) = self.segment(run.pack, run.start, run.end) {
+                    gathered.add(&run, segment.start, Bytes::Shared(segment));
+                }
+                continue;
+            }
+            if run.blobs.len() < 2 {
+                continue;
+            }
             match self.0.core.pack_range(run.pack, run.start, length) {
-                Ok(bytes) => gathered.add(&run, bytes),
+                Ok(bytes) => gathered.add(&run, run.start, Bytes::Own(bytes)),
                 // Said by whoever asks for one of them by itself, or mended.
                 Err(error) => tracing::debug!(pack = %run.pack, %error, "read a run"),
             }
@@ -88,10 +105,11 @@ impl Reader {
 }
 
 impl Gathered {
-    fn add(&mut self, run: &Run, bytes: Vec<u8>) {
+    /// `bytes` begin at `start` of the run's pack.
+    fn add(&mut self, run: &Run, start: u32, bytes: Bytes) {
         let number = self.runs.len();
         for (id, at) in &run.blobs {
-            let from = (at.offset - run.start) as usize;
+            let from = (at.offset - start) as usize;
             self.places.insert(*id, (number, from, *at));
         }
         self.runs.push(bytes);
@@ -99,7 +117,11 @@ impl Gathered {
 
     fn sealed(&self, id: BlobId) -> Option<(&[u8], &BlobLocation)> {
         let (run, from, at) = self.places.get(&id)?;
-        let sealed = self.runs.get(*run)?.get(*from..)?;
+        let bytes = match self.runs.get(*run)? {
+            Bytes::Own(bytes) => bytes,
+            Bytes::Shared(segment) => segment.bytes()?,
+        };
+        let sealed = bytes.get(*from..)?;
         Some((sealed.get(..at.length as usize)?, at))
     }
 }
