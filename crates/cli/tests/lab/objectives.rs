@@ -70,13 +70,23 @@ impl Agent {
     }
 
     fn start_with(lab: &Lab, engine: &PrivateEngine, more: &[&str]) -> Self {
+        Self::start_as(lab, engine, more, &[])
+    }
+
+    /// The same with these variables.
+    fn start_as(
+        lab: &Lab,
+        engine: &PrivateEngine,
+        more: &[&str],
+        environment: &[(&str, &str)],
+    ) -> Self {
         let log = fs_err::OpenOptions::new()
             .create(true)
             .append(true)
             .open(lab.path("agent.log"))
             .unwrap();
         let mut command: Command = lab.command(Some(engine), &["agent", "-v"]);
-        command.args(more);
+        command.args(more).envs(environment.iter().copied());
         command.stdout(Stdio::null()).stderr(log.into_parts().0);
         Self(command.spawn().unwrap())
     }
