@@ -50,7 +50,16 @@ pub struct Session {
 
 impl Session {
     /// Puts flags and settings together.
-    pub fn new(global: GlobalArgs, out: Output, reporter: Arc<Reporter>) -> Result<Self> {
+    pub fn new(mut global: GlobalArgs, out: Output, reporter: Arc<Reporter>) -> Result<Self> {
+        let other = global.in_vault.take();
+        let is_other = other.is_some();
+        if let Some(place) = other {
+            global.vault = Some(place);
+        }
+        if let Some(file) = global.in_password_file.take() {
+            global.password_file = Some(file);
+            global.password_command = None;
+        }
         let mut places = Places::default();
         let dir = |given: &Option<std::ffi::OsString>| {
             given
@@ -71,7 +80,10 @@ impl Session {
             true => Settings::default(),
             false => Settings::load(&places.settings())?,
         };
-        let access = access(&global);
+        let mut access = access(&global);
+        if is_other {
+            access = environment::access_to_other(&access);
+        }
         Ok(Self {
             foreign,
             global,
