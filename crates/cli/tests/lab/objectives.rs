@@ -200,12 +200,16 @@ fn a_registry_is_backed_up_on_its_schedule() {
         tags["1"].is_string() && tags["2"] == tags["1"]
     };
     until(40, "the second tag", &lab, has_both);
+    // A point is there a moment before its record says so.
+    until(20, "two records", &lab, || {
+        let jobs = jobs(&lab);
+        let of_registry = |job: &&Value| job["work"].to_string().contains(&name);
+        let done = jobs.iter().filter(of_registry);
+        done.filter(|job| job["outcome"]["result"] == "done")
+            .count()
+            >= 2
+    });
     drop(agent);
-    let of_registry = |job: &&Value| job["work"].to_string().contains(&name);
-    let jobs = jobs(&lab);
-    let done = jobs.iter().filter(of_registry);
-    let done = done.filter(|job| job["outcome"]["result"] == "done");
-    assert!(done.count() >= 2, "{jobs:#?}");
     let check = lab.run(None, &["registry", "check", &name, "--read-data"], 0);
     let said = String::from_utf8(check.stdout).unwrap();
     assert!(said.contains("is whole"), "{said}");
