@@ -52,6 +52,8 @@ pub const OTHER: &str = "LIFEBOAT_TO_";
 pub const PROGRESS: &str = lifeboat_objectives::progress::VARIABLE;
 /// The OpenTelemetry collector (`--otlp`).
 pub const COLLECTOR: &str = "OTEL_EXPORTER_OTLP_ENDPOINT";
+/// File of authorities that may vouch for the collector.
+pub const COLLECTORS_AUTHORITY: &str = "OTEL_EXPORTER_OTLP_CERTIFICATE";
 /// File that a job of the agent writes its answer to as JSON, where it prints it for people.
 pub const ANSWER: &str = lifeboat_objectives::progress::ANSWER;
 /// Set to anything: commands do their work themselves, also where an agent could (`--no-agent`).
@@ -108,6 +110,11 @@ pub fn progress() -> Option<PathBuf> {
 /// The collector that traces go to, if the environment names one.
 pub fn collector() -> Option<String> {
     var(COLLECTOR).and_then(|value| value.into_string().ok())
+}
+
+/// Who may vouch for the collector, beside the system's authorities.
+pub fn collectors_authority() -> Option<PathBuf> {
+    var(COLLECTORS_AUTHORITY).map(PathBuf::from)
 }
 
 /// Whether no agent is to do the work of a command: nobody wants it, this is an agent's job itself, or a test of a crash.

@@ -7,7 +7,7 @@ use lifeboat_plan::schedule::{Form, Job, Order, Outcome, Task, Time, Work};
 use serde_json::Value;
 
 use crate::{
-    policies::AppPolicy,
+    policies::{AppPolicy, keep},
     settings::{CopyTo, Settings},
 };
 
@@ -27,6 +27,9 @@ pub fn shown(work: &Work) -> String {
         Work::Upkeep(Task::Registry(name)) => format!("registry {name}"),
         Work::Upkeep(Task::ForgetTags(name)) => format!("registry forget {name}"),
         Work::Upkeep(Task::Copy(name)) => format!("copy {name}"),
+        Work::Upkeep(Task::ForgetIn(name)) => format!("forget in {name}"),
+        Work::Upkeep(Task::PruneIn(name)) => format!("prune {name}"),
+        Work::Upkeep(Task::CheckIn(name)) => format!("check {name}"),
         Work::Order(order) => order.title.clone(),
     }
 }
@@ -91,8 +94,36 @@ pub(crate) fn commands(
                 return Vec::new();
             };
             let mut command = line(&["copy"]);
+            if copy.retain.is_some() {
+                // What is forgotten there would come again with each copy.
+                command.push("--only-newer".into());
+            }
             command.extend(place(copy));
             vec![command]
+        }
+        Work::Upkeep(Task::ForgetIn(name)) => {
+            let copy = settings.copies.get(name);
+            let Some((copy, retain)) = copy.and_then(|copy| Some((copy, copy.retain?))) else {
+                return Vec::new();
+            };
+            // The vault may hold what other hosts copy there.
+            let forget = |app: &AppPolicy| {
+                let keep = keep(retain);
+                // Not of all of them has a copy brought a point yet.
+                let mut words = vec!["forget", app.app.as_str(), "--missing-ok"];
+                words.extend(keep.iter().map(String::as_str));
+                there(copy, line(&words))
+            };
+            apps.iter().map(forget).collect()
+        }
+        Work::Upkeep(Task::PruneIn(name)) => {
+            let copy = settings.copies.get(name).into_iter();
+            copy.map(|copy| there(copy, line(&["prune"]))).collect()
+        }
+        Work::Upkeep(Task::CheckIn(name)) => {
+            let copy = settings.copies.get(name).into_iter();
+            let check = ["check", "--read-data-rolling", CHECK_PART];
+            copy.map(|copy| there(copy, line(&check))).collect()
         }
         Work::Order(order) => {
             let Some(to) = &order.copy else {
@@ -113,6 +144,17 @@ fn place(copy: &CopyTo) -> Vec<OsString> {
         words.push("--to-password-file".into());
         words.push(file.into());
     }
+    words
+}
+
+/// A command in a further vault, which is reached as a copy reaches it.
+fn there(copy: &CopyTo, command: Vec<OsString>) -> Vec<OsString> {
+    let mut words: Vec<OsString> = vec!["--in-vault".into(), copy.to.clone().into()];
+    if let Some(file) = &copy.password_file {
+        words.push("--in-password-file".into());
+        words.push(file.into());
+    }
+    words.extend(command);
     words
 }
 
@@ -222,7 +264,72 @@ fn captured(
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
+
+    use lifeboat_plan::{
+        identity::AppIdentity,
+        name::{AppName, HostName, SiteName},
+        policy::{Layers, resolve},
+    };
+
     use super::*;
+
+    #[test]
+    fn a_further_vault_keeps_what_it_is_told_of_this_hosts_apps() {
+        let copy = |more: &str| {
+            let text = format!("to = \"/far\"\nrpo = \"6h\"\n{more}");
+            let copies = [("far".to_owned(), toml::from_str(&text).unwrap())].into();
+            Settings {
+                copies,
+                ..Settings::default()
+            }
+        };
+        let app = AppPolicy {
+            app: "default/lab/shop".to_owned(),
+            name: "shop".to_owned(),
+            policy: resolve(&Layers {
+                app: &AppIdentity::new(
+                    SiteName::default(),
+                    HostName::new("lab").unwrap(),
+                    AppName::new("shop").unwrap(),
+                ),
+                labelled: &[],
+                holds_data: &|_| false,
+                file: &BTreeMap::new(),
+                api: None,
+                zone: &jiff::tz::TimeZone::UTC,
+                now: jiff::Timestamp::UNIX_EPOCH,
+            }),
+            keep: Vec::new(),
+        };
+        let lines = |task: fn(String) -> Task, settings: &Settings| -> Vec<String> {
+            let work = Work::Upkeep(task("far".to_owned()));
+            let lines = commands(&work, settings, std::slice::from_ref(&app), Path::new("/f"));
+            let line = |words: &Vec<OsString>| words.join(std::ffi::OsStr::new(" "));
+            lines
+                .iter()
+                .map(|words| line(words).into_string().unwrap())
+                .collect()
+        };
+        let keeps = copy("retain = \"7d,4w\"\npassword-file = \"/k\"");
+        assert_eq!(
+            lines(Task::ForgetIn, &keeps),
+            [
+                "--in-vault /far --in-password-file /k forget default/lab/shop --missing-ok --keep-daily 7 --keep-weekly 4 --output json --retry-lock 2m"
+            ]
+        );
+        assert_eq!(
+            lines(Task::Copy, &keeps),
+            ["copy --output json --retry-lock 2m --only-newer --to /far --to-password-file /k"]
+        );
+        // Where nothing is said, all stays, and all is sent.
+        let all = copy("");
+        assert_eq!(lines(Task::ForgetIn, &all), [] as [String; 0]);
+        assert_eq!(
+            lines(Task::Copy, &all),
+            ["copy --output json --retry-lock 2m --to /far"]
+        );
+    }
 
     #[test]
     fn flags_of_an_order_stand_before_what_it_names() {

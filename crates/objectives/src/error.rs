@@ -19,6 +19,11 @@ pub enum Error {
     /// Where traces go.
     #[error("traces cannot be sent there: {0}; name a collector like http://127.0.0.1:4318")]
     Traces(String),
+    /// Who may vouch for it.
+    #[error(
+        "no authority for the collector of traces is in {0}; OTEL_EXPORTER_OTLP_CERTIFICATE names its file"
+    )]
+    Authority(String),
     /// A file of ours.
     #[error("{0}")]
     Io(#[from] std::io::Error),

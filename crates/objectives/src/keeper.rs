@@ -31,7 +31,7 @@ use crate::{
     outbox::Outbox,
     policies::{AppPolicy, Where},
     run::Files,
-    traces::Traces,
+    traces::{Collector, Traces},
     view::{AppView, View},
     wishes::ApiWishes,
 };
@@ -59,7 +59,7 @@ pub struct Options {
     /// Where the apps are.
     pub at: Where,
     /// The collector that traces go to, if any.
-    pub traces: Option<String>,
+    pub traces: Option<Collector>,
 }
 
 pub(crate) enum Msg {
@@ -177,6 +177,14 @@ fn now() -> Time {
     Time::of(jiff::Timestamp::now())
 }
 
+/// What is told wrongly about traces keeps nobody from protecting.
+fn traces(to: &Collector) -> Option<Traces> {
+    let traces = Traces::to(to);
+    traces
+        .map_err(|why| tracing::error!("no traces are sent: {why}"))
+        .ok()
+}
+
 struct Loop {
     options: Options,
     to: Sender<Msg>,
@@ -246,7 +254,7 @@ impl Loop {
             ),
             sender: lifeboat_notify::Sender::start(lifeboat_notify::Options::default())?,
             outbox: Outbox::default(),
-            traces: options.traces.as_deref().map(Traces::to).transpose()?,
+            traces: options.traces.as_ref().and_then(traces),
             settings: Arc::default(),
             apps: Vec::new(),
             waiting: None,

@@ -47,6 +47,7 @@ pub use outbox::sentence;
 pub use records::Records;
 pub use results::Said;
 pub use settings::Settings;
+pub use traces::Collector;
 pub use trying::try_targets;
 pub use view::{AppView, View};
 pub use wishes::set_by_api;

@@ -92,7 +92,8 @@ pub fn of_inventory(
     Ok(all)
 }
 
-fn keep(retain: Retain) -> Vec<String> {
+/// What `forget` is told to keep.
+pub(crate) fn keep(retain: Retain) -> Vec<String> {
     let counts = [
         ("--keep-last", retain.last),
         ("--keep-hourly", retain.hours),

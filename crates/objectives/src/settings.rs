@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use lifeboat_notify::{Heartbeat, Target};
-use lifeboat_plan::policy::{self, Period};
+use lifeboat_plan::policy::{self, Period, Retain};
 use serde::Deserialize;
 
 use crate::{Error, Result, digest::Digest};
@@ -47,6 +47,10 @@ pub struct CopyTo {
     pub rpo: Period,
     /// File of its password; none: the same password.
     pub password_file: Option<PathBuf>,
+    /// What of this host's apps is kept there; none: nothing is forgotten there.
+    pub retain: Option<Retain>,
+    /// How often a part of it is read and checked; none: it is not.
+    pub check: Option<Period>,
 }
 
 /// A registry.
@@ -318,6 +322,10 @@ mod tests {
             (
                 "[registry.r.forget]\nevery = \"1d\"\nkeep-last = 0",
                 "would keep nothing",
+            ),
+            (
+                "[copy.far]\nto = \"/x\"\nrpo = \"1h\"\nretain = \"0d\"",
+                "a count of 0 keeps nothing",
             ),
             ("[metrics]\nlisten = \"0.0.0.0:1\"", "no loopback address"),
             (

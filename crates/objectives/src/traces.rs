@@ -3,6 +3,7 @@
 //! They are made of the job's record when it ends, so that no job ever waits for a collector and none knows of one.
 //! Spans are sent in batches by a thread of the SDK's; what a collector does not take in time is dropped, and said.
 
+use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
 use lifeboat_plan::schedule::{Job, Outcome, Time};
@@ -12,11 +13,13 @@ use opentelemetry::{
         Span as _, SpanBuilder, Status, TraceContextExt as _, Tracer as _, TracerProvider as _,
     },
 };
-use opentelemetry_otlp::{Protocol, SpanExporter, WithExportConfig as _};
+use opentelemetry_otlp::{Protocol, SpanExporter, WithExportConfig as _, WithHttpConfig as _};
 use opentelemetry_sdk::{
     Resource,
     trace::{SdkTracer, SdkTracerProvider},
 };
+
+use reqwest::{Certificate, blocking::Client};
 
 use crate::{Error, Result, commands};
 
@@ -25,6 +28,15 @@ const PATIENCE: Duration = Duration::from_secs(5);
 /// What is under way at the end gets so long.
 const AT_THE_END: Duration = Duration::from_secs(2);
 
+/// Who is sent traces.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Collector {
+    /// `http://127.0.0.1:4318`, or `https://…`.
+    pub endpoint: String,
+    /// File of authorities (PEM) that may vouch for it, beside the system's.
+    pub authority: Option<PathBuf>,
+}
+
 /// Where spans go.
 pub(crate) struct Traces {
     provider: SdkTracerProvider,
@@ -32,16 +44,20 @@ pub(crate) struct Traces {
 }
 
 impl Traces {
-    /// Sends them to a collector: `http://127.0.0.1:4318`. `OTEL_EXPORTER_OTLP_HEADERS` holds as it does elsewhere.
+    /// Sends them to a collector. `OTEL_EXPORTER_OTLP_HEADERS` holds as it does elsewhere.
     ///
     /// # Errors
-    /// The address cannot be used.
-    pub fn to(endpoint: &str) -> Result<Self> {
-        let exporter = SpanExporter::builder()
+    /// The address or the authorities cannot be used.
+    pub fn to(collector: &Collector) -> Result<Self> {
+        let mut exporter = SpanExporter::builder()
             .with_http()
             .with_protocol(Protocol::HttpBinary)
-            .with_endpoint(place(endpoint))
-            .with_timeout(PATIENCE)
+            .with_endpoint(place(&collector.endpoint))
+            .with_timeout(PATIENCE);
+        if let Some(file) = &collector.authority {
+            exporter = exporter.with_http_client(trusting(file)?);
+        }
+        let exporter = exporter
             .build()
             .map_err(|why| Error::Traces(why.to_string()))?;
         let resource = Resource::builder()
@@ -115,6 +131,20 @@ impl Traces {
     }
 }
 
+fn trusting(file: &Path) -> Result<Client> {
+    let unfit = |why: String| Error::Authority(format!("{}: {why}", file.display()));
+    let pem = fs_err::read(file).map_err(|why| Error::Authority(why.to_string()))?;
+    let all = Certificate::from_pem_bundle(&pem).map_err(|why| unfit(why.to_string()))?;
+    if all.is_empty() {
+        return Err(unfit("it holds no certificate in PEM".to_owned()));
+    }
+    Client::builder()
+        .timeout(PATIENCE)
+        .tls_certs_merge(all)
+        .build()
+        .map_err(|why| unfit(why.to_string()))
+}
+
 /// Where spans are taken, where only the collector is named.
 fn place(endpoint: &str) -> String {
     let bare = endpoint.trim_end_matches('/');
@@ -145,6 +175,12 @@ mod tests {
 
     #[test]
     fn what_is_no_address_is_refused() {
-        assert!(Traces::to("not an address").is_err());
+        let to = |endpoint: &str| {
+            Traces::to(&Collector {
+                endpoint: endpoint.to_owned(),
+                authority: None,
+            })
+        };
+        assert!(to("not an address").is_err());
     }
 }

@@ -50,6 +50,9 @@ const FLUSH_AFTER: Duration = Duration::from_secs(30);
 pub struct CopyOptions {
     /// Says what would be sent and sends nothing.
     pub dry_run: bool,
+    /// Leaves out what is older than the newest there of the same paths and host: it was forgotten there. What is pinned goes
+    /// in any case.
+    pub only_newer: bool,
     /// How the other vault is written.
     pub writer: WriterOptions,
 }
@@ -75,6 +78,8 @@ pub enum Copied {
         /// Their plain bytes.
         bytes: u64,
     },
+    /// It is older than the newest there, and was left out.
+    Older,
     /// It cannot be read in this vault, and was not copied.
     Damaged(VaultError),
 }
@@ -129,6 +134,7 @@ impl Vault {
         let index = core.load_index()?.whole()?;
         let snapshots = target.snapshots()?;
         let there = known(&snapshots.found);
+        let newest = newest(&snapshots.found, core.env.clock.now());
         let mut closure = Closure::new(core, &index);
         let mut report = CopyReport::default();
         for (id, snapshot) in points {
@@ -136,6 +142,12 @@ impl Vault {
             let copies = there.get(&original).into_iter().flatten();
             if let Some((copy, _)) = copies.into_iter().find(|(_, s)| similar(s, snapshot)) {
                 report.points.push((*id, Copied::There(*copy)));
+                continue;
+            }
+            let newest = newest.get(&line(snapshot));
+            let is_older = newest.is_some_and(|newest| time(snapshot) < Some(*newest));
+            if options.only_newer && is_older && !snapshot.is_pinned() {
+                report.points.push((*id, Copied::Older));
                 continue;
             }
             let source = Source {
@@ -171,9 +183,32 @@ fn known(found: &[(SnapshotId, Snapshot)]) -> HashMap<SnapshotId, Vec<(SnapshotI
     known
 }
 
+fn time(snapshot: &Snapshot) -> Option<Timestamp> {
+    Timestamp::parse_rfc3339(&snapshot.time)
+}
+
+/// What follows one another.
+fn line(snapshot: &Snapshot) -> (&str, &[String]) {
+    (&snapshot.hostname, &snapshot.paths)
+}
+
+/// The time of the newest of each line. One that is ahead was made by a wrong clock, and would keep all others out.
+fn newest(
+    found: &[(SnapshotId, Snapshot)],
+    now: Timestamp,
+) -> HashMap<(&str, &[String]), Timestamp> {
+    let mut newest = HashMap::new();
+    for (_, snapshot) in found {
+        if let Some(at) = time(snapshot).filter(|at| *at <= now) {
+            let known = newest.entry(line(snapshot)).or_insert(at);
+            *known = at.max(*known);
+        }
+    }
+    newest
+}
+
 /// Whether two snapshots say the same, but for parent and original.
 fn similar(a: &Snapshot, b: &Snapshot) -> bool {
-    let time = |s: &Snapshot| Timestamp::parse_rfc3339(&s.time);
     (a.time == b.time || time(a).is_some() && time(a) == time(b))
         && a.tree == b.tree
         && (&a.hostname, &a.username, a.uid, a.gid) == (&b.hostname, &b.username, b.uid, b.gid)

@@ -58,9 +58,15 @@ pub struct Snapshot {
 pub const TAG_PIN: &str = "pin";
 
 impl Snapshot {
+    /// Whether a person said that it stays.
+    #[must_use]
+    pub fn is_pinned(&self) -> bool {
+        self.tags.iter().any(|tag| tag == TAG_PIN)
+    }
+
     /// Why it must not be forgotten, if that is so: for a sentence.
     pub fn protected(&self, now: crate::node::Timestamp) -> Option<String> {
-        if self.tags.iter().any(|tag| tag == TAG_PIN) {
+        if self.is_pinned() {
             return Some("it is pinned".to_owned());
         }
         match &self.delete {

@@ -130,6 +130,7 @@ pub fn copy(wanted: &CopyWanted) -> Result<Order, Problem> {
     let mut line = Line::new(&["copy"]);
     line.values("app", &wanted.apps)?
         .values("tag", &wanted.tags)?
+        .flag("only-newer", wanted.only_newer)
         .flag("dry-run", wanted.dry_run);
     references(&mut line, &wanted.points)?;
     let mut order = order(format!("copy to {}", wanted.name), None, line);

@@ -44,6 +44,10 @@ pub struct CopyArgs {
     #[command(flatten)]
     pub filter: FilterArgs,
 
+    /// Send nothing that is older than the newest there of the same app: it was forgotten there. Pinned points go in any case
+    #[arg(long)]
+    pub only_newer: bool,
+
     /// Say what would be sent, and send nothing
     #[arg(short = 'n', long)]
     pub dry_run: bool,

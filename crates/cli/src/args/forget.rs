@@ -58,6 +58,10 @@ pub struct ForgetArgs {
     #[arg(long)]
     pub gone_too: bool,
 
+    /// An app that has no points is no failure
+    #[arg(long, hide = true)]
+    pub missing_ok: bool,
+
     /// Forget a point that is named even if it is the newest complete one of its app
     #[arg(long)]
     pub even_newest: bool,

@@ -209,6 +209,14 @@ pub struct GlobalArgs {
     #[arg(long, value_name = "PATH", global = true, env = environment::AGENT_SOCKET, hide_env_values = true, value_hint = ValueHint::FilePath)]
     pub agent_socket: Option<PathBuf>,
 
+    /// In the place of the vault, another one that is reached as `copy --to` reaches it
+    #[arg(long, value_name = "PLACE", global = true, hide = true)]
+    pub in_vault: Option<String>,
+
+    /// File of its password [default: the same password]
+    #[arg(long, value_name = "FILE", global = true, hide = true)]
+    pub in_password_file: Option<PathBuf>,
+
     /// Folder of settings and key
     #[arg(long, value_name = "DIR", global = true, env = environment::CONFIG_DIR, hide_env_values = true, hide = true)]
     pub config_dir: Option<OsString>,

@@ -22,6 +22,7 @@ use lifeboat_api::{
     serve::{Places, Server, Tls},
     settings as api,
 };
+use lifeboat_objectives::Collector;
 use lifeboat_recovery::forward::standing::Standing;
 use serde_json::json;
 
@@ -225,16 +226,19 @@ fn places(session: &Session, settings: &api::Settings) -> Result<Places> {
 }
 
 /// Where traces go, if they are wanted.
-fn collector(args: &AgentArgs) -> Option<String> {
+fn collector(args: &AgentArgs) -> Option<Collector> {
     let named = args.otlp.as_ref()?;
     let known = || environment::collector().unwrap_or_else(|| COLLECTOR.to_owned());
-    Some(named.clone().unwrap_or_else(known))
+    Some(Collector {
+        endpoint: named.clone().unwrap_or_else(known),
+        authority: environment::collectors_authority(),
+    })
 }
 
 /// What keeps objectives, once there is a vault. Containers are looked after in any case.
 fn keeper(
     session: &Session,
-    traces: Option<String>,
+    traces: Option<Collector>,
 ) -> std::result::Result<lifeboat_objectives::Keeper, String> {
     if session.settings.vault.is_none() && session.named_vault().is_none() {
         let why = "there is no vault, so nothing is protected: `lifeboat init` makes one; then start the agent again";

@@ -33,7 +33,7 @@ struct Report {
 #[derive(Serialize)]
 struct Point {
     id: String,
-    /// `there`, `copied`, `would`, `damaged`.
+    /// `there`, `copied`, `would`, `older`, `damaged`.
     outcome: &'static str,
     /// Its id in the other vault.
     copy: Option<String>,
@@ -70,6 +70,7 @@ pub fn run(session: &Session, args: &CopyArgs) -> Result<Exit> {
     signals::on_first(move || on_signal.store(true, Ordering::Relaxed))?;
     let options = CopyOptions {
         dry_run: args.dry_run,
+        only_newer: args.only_newer,
         writer: WriterOptions {
             retry_lock: session.global.retry_lock,
             ..WriterOptions::default()
@@ -121,6 +122,7 @@ fn report(from: String, to: String, dry_run: bool, copied: &CopyReport) -> Repor
                 bytes: *bytes,
                 ..point("would")
             },
+            Copied::Older => point("older"),
             Copied::Damaged(error) => Point {
                 sentence: Some(error.to_string()),
                 ..point("damaged")
@@ -138,7 +140,7 @@ fn report(from: String, to: String, dry_run: bool, copied: &CopyReport) -> Repor
 
 fn render(report: &Report) -> String {
     let mut text = String::new();
-    let mut there = 0;
+    let (mut there, mut older) = (0, 0);
     for point in &report.points {
         let id = &point.id[..8];
         let copy = point.copy.as_deref().map_or("", |copy| &copy[..8]);
@@ -151,6 +153,7 @@ fn render(report: &Report) -> String {
                 "{id} is not copied: {}\n",
                 point.sentence.as_deref().unwrap_or_default()
             )),
+            "older" => older += 1,
             _ => there += 1,
         }
     }
@@ -173,6 +176,10 @@ fn render(report: &Report) -> String {
         report.to,
         human::count(there)
     ));
+    if older > 0 {
+        let older = human::count(older);
+        text.push_str(&format!(", {older} older than the newest there"));
+    }
     if count("damaged") > 0 {
         text.push_str(&format!(
             ", {} damaged and not copied",

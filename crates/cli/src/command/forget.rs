@@ -1,6 +1,9 @@
 //! `forget`.
 
-use lifeboat_recovery::forget::{self, Fate, Fates, ForgetRequest};
+use lifeboat_recovery::{
+    RecoveryError,
+    forget::{self, Fate, Fates, ForgetRequest},
+};
 use lifeboat_vault::{
     SnapshotId,
     prune::{MaxUnused, PruneOptions},
@@ -31,7 +34,10 @@ pub fn run(session: &Session, args: &ForgetArgs) -> Result<Exit> {
     let request = request(session, args)?;
     let vault = session.open_vault()?;
     session.warn_of_clock(&vault);
-    let fates = forget::decide(&vault, &request)?;
+    let fates = match forget::decide(&vault, &request) {
+        Err(RecoveryError::NotFound(_)) if args.missing_ok => Fates::default(),
+        decided => decided?,
+    };
     for note in &fates.notes {
         session.reporter.warn_once(note);
     }

@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, ffi::OsString, sync::Arc};
 use lifeboat_api::client::Client;
 use lifeboat_engine::{DockerEngine, Engine};
 use lifeboat_objectives::{
-    Keeper, Options, Records, Settings, commands,
+    Collector, Keeper, Options, Records, Settings, commands,
     policies::{self, AppPolicy, Where},
     process, try_targets,
 };
@@ -35,7 +35,7 @@ fn failed(error: lifeboat_objectives::Error) -> Failure {
 }
 
 /// What the agent keeps objectives with.
-pub fn keeper(session: &Session, traces: Option<String>) -> Result<Keeper> {
+pub fn keeper(session: &Session, traces: Option<Collector>) -> Result<Keeper> {
     let asked = Asked {
         engine: session.global.engine.as_deref(),
         context: session.global.context.as_deref(),

@@ -94,6 +94,16 @@ fn points_arrive_once_under_another_key_and_restic_knows_them() {
         outcomes(&serde_json::from_str(&back).unwrap()),
         ["there"; 3]
     );
+    // Another vault in the place of one's own, as an agent looks after it; what is forgotten there stays so.
+    let there = "--in-vault usb --in-password-file other";
+    host.run(&format!("{there} forget --keep-tag n2")).success();
+    assert_eq!(
+        outcomes(&copy(&host, "--only-newer", 0)),
+        ["older", "older", "there"]
+    );
+    let absent = format!("{there} forget nobody --keep-last 1");
+    host.run(&absent).code(1);
+    host.run(&format!("{absent} --missing-ok")).success();
 }
 
 #[test]

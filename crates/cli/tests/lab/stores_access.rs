@@ -116,6 +116,9 @@ fn stores_copied_between_vaults_with_credentials_of_their_own() {
     assert_eq!(copied["points"][0]["outcome"], "copied", "{copied:#}");
     two.run(None, &["check", "--read-data"], 0);
     two.restic(&["check", "--read-data"]);
+    // What an agent does there, it does as the copy did.
+    let there = one.json(None, &["--in-vault", &two.place, "check"]);
+    assert_eq!(there["snapshots"], 1, "{there:#}");
     let out = lab.path("out");
     let target = out.to_str().unwrap();
     two.run(None, &["restore", "latest", "--target", target], 0);

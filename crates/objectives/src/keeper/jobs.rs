@@ -104,11 +104,12 @@ impl Loop {
         job.step(now(), JobEvent::Phase("run".to_owned()));
         self.keep(&job);
         self.outbox.began(&job, &self.sender, &self.settings);
+        let forgets = matches!(job.work, Work::Upkeep(Task::Forget | Task::ForgetIn(_)));
         let protected: Vec<AppPolicy> = self
             .apps
             .iter()
             .filter(|a| a.policy.protect.value)
-            .filter(|a| job.work != Work::Upkeep(Task::Forget) || self.pointed.contains(&a.app))
+            .filter(|a| !forgets || self.pointed.contains(&a.app))
             .cloned()
             .collect();
         let files = Files::of(&self.folder(), id);
@@ -234,6 +235,9 @@ fn kind(work: &Work) -> &'static str {
         Work::Upkeep(Task::Registry(_)) => "registry",
         Work::Upkeep(Task::ForgetTags(_)) => "registry forget",
         Work::Upkeep(Task::Copy(_)) => "copy",
+        Work::Upkeep(Task::ForgetIn(_)) => "forget",
+        Work::Upkeep(Task::PruneIn(_)) => "prune",
+        Work::Upkeep(Task::CheckIn(_)) => "check",
         Work::Order(_) => "order",
     }
 }

@@ -71,12 +71,16 @@ impl Loop {
             let forget = registry.forget.as_ref();
             wanted.extend(forget.map(|rules| task(Task::ForgetTags, rules.every)));
         }
-        wanted.extend(
-            settings
-                .copies
-                .iter()
-                .map(|(n, c)| (Task::Copy(n.clone()), c.rpo.as_millis())),
-        );
+        for (name, copy) in &settings.copies {
+            let task =
+                |task: fn(String) -> Task, every: Period| (task(name.clone()), every.as_millis());
+            wanted.push(task(Task::Copy, copy.rpo));
+            if copy.retain.is_some() {
+                wanted.push(task(Task::ForgetIn, settings.upkeep.forget));
+                wanted.push(task(Task::PruneIn, settings.upkeep.prune));
+            }
+            wanted.extend(copy.check.map(|every| task(Task::CheckIn, every)));
+        }
         let gone = self
             .tasks
             .iter()

@@ -121,6 +121,12 @@ pub enum Task {
     ForgetTags(String),
     /// Copy to a further vault.
     Copy(String),
+    /// Forget points of this host's apps in a further vault, by its own retention.
+    ForgetIn(String),
+    /// Free space in a further vault.
+    PruneIn(String),
+    /// Check a further vault, a part at a time.
+    CheckIn(String),
 }
 
 /// What a job does.

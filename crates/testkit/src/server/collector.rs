@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use fs_err as fs;
 
-use super::{Server, free_port};
+use super::{Server, certificate, free_port};
 use crate::Result;
 use crate::go::GoTool;
 
@@ -81,29 +81,59 @@ func main() {
 pub struct Collector {
     server: Server,
     log: PathBuf,
+    authority: Option<PathBuf>,
 }
 
 impl Collector {
     /// Starts one; builds it if it is not in the cache.
     pub fn start(dir: &Path) -> Result<Self> {
+        Self::start_as(dir, None)
+    }
+
+    /// One that speaks TLS, with a certificate of its own.
+    pub fn start_with_tls(dir: &Path) -> Result<Self> {
+        Self::start_as(dir, Some(certificate(dir)?))
+    }
+
+    fn start_as(dir: &Path, tls: Option<(PathBuf, PathBuf)>) -> Result<Self> {
         fs::create_dir_all(dir)?;
         let port = free_port()?;
         let settings = dir.join("collector.yaml");
+        let secure = tls.as_ref().map_or_else(String::new, |(cert, key)| {
+            let (cert, key) = (cert.display(), key.display());
+            format!("        tls:\n          cert_file: {cert}\n          key_file: {key}\n")
+        });
         let text = format!(
-            "receivers:\n  otlp:\n    protocols:\n      http:\n        endpoint: 127.0.0.1:{port}\nexporters:\n  lines:\nservice:\n  telemetry:\n    metrics:\n      level: none\n  pipelines:\n    traces:\n      receivers: [otlp]\n      exporters: [lines]\n"
+            "receivers:\n  otlp:\n    protocols:\n      http:\n        endpoint: 127.0.0.1:{port}\n{secure}exporters:\n  lines:\nservice:\n  telemetry:\n    metrics:\n      level: none\n  pipelines:\n    traces:\n      receivers: [otlp]\n      exporters: [lines]\n"
         );
         fs::write(&settings, text)?;
         let log = dir.join("collector.log");
         let server = Server::start(&COLLECTOR.ensure()?, port, &log, |command| {
             command.arg(&settings);
         })?;
-        Ok(Self { server, log })
+        let authority = tls.map(|(cert, _)| cert);
+        Ok(Self {
+            server,
+            log,
+            authority,
+        })
     }
 
     /// What `--otlp` is given.
     #[must_use]
     pub fn endpoint(&self) -> String {
-        format!("http://127.0.0.1:{}", self.server.port)
+        let scheme = if self.authority.is_some() {
+            "https"
+        } else {
+            "http"
+        };
+        format!("{scheme}://127.0.0.1:{}", self.server.port)
+    }
+
+    /// The file of the authority that vouches for it, if it speaks TLS.
+    #[must_use]
+    pub fn authority(&self) -> Option<&Path> {
+        self.authority.as_deref()
     }
 
     /// The batches of spans that it was given, each as OTLP's JSON.

@@ -6,6 +6,7 @@ use std::{
         Arc,
         atomic::{AtomicBool, Ordering},
     },
+    time::Duration,
 };
 
 use lifeboat_store::{Area, Fault, FaultyStore, LocalStore, Store};
@@ -19,6 +20,10 @@ use crate::support::*;
 const OTHER: &str = "another password";
 
 fn add(vault: &Vault, n: u64) -> SnapshotId {
+    add_at(vault, n, None)
+}
+
+fn add_at(vault: &Vault, n: u64, time: Option<&str>) -> SnapshotId {
     let writer = vault.writer(small_packs()).unwrap();
     let policy = ChunkPolicy::Fixed { size: 64 << 10 };
     let nodes = vec![
@@ -26,7 +31,11 @@ fn add(vault: &Vault, n: u64) -> SnapshotId {
         save_file(&writer, "shared", &noise(77, 130_000), policy),
     ];
     let root = save_root(&writer, "d", nodes);
-    writer.commit(snapshot(root)).unwrap()
+    let mut snapshot = snapshot(root);
+    if let Some(time) = time {
+        snapshot.time = time.to_owned();
+    }
+    writer.commit(snapshot).unwrap()
 }
 
 fn source(path: &Path) -> Vault {
@@ -53,8 +62,8 @@ fn copy_with(
 ) -> lifeboat_vault::Result<CopyReport> {
     let points = from.snapshots().unwrap().found;
     let options = CopyOptions {
-        dry_run: false,
         writer: small_packs(),
+        ..CopyOptions::default()
     };
     from.copy_to(to, &points, &options, stop, progress)
 }
@@ -107,6 +116,52 @@ fn a_copy_may_die_at_every_step_and_goes_on() {
         whole(&to);
         fs_err::remove_dir_all(&path).unwrap();
     }
+}
+
+#[test]
+fn what_was_forgotten_there_is_not_sent_again_where_only_newer_ones_are_wanted() {
+    let dir = tempfile::tempdir().unwrap();
+    let from = create(local(&dir.path().join("from")));
+    let to = target(&dir.path().join("to"));
+    // The last one by a clock that was wrong.
+    let times = [
+        "2020-01-01T00:00:00Z",
+        "2020-01-02T00:00:00Z",
+        "2020-01-03T00:00:00Z",
+        "2199-01-01T00:00:00Z",
+    ];
+    for (n, time) in (0..).zip(times) {
+        add_at(&from, n, Some(time));
+    }
+    let only_newer = |which: std::ops::Range<usize>| {
+        let points = from.snapshots().unwrap().found;
+        let options = CopyOptions {
+            only_newer: true,
+            ..CopyOptions::default()
+        };
+        let stop = AtomicBool::new(false);
+        let report = from.copy_to(&to, &points[which], &options, &stop, &Silent);
+        let word = |copied: &Copied| match copied {
+            Copied::New { .. } => "new",
+            Copied::There(_) => "there",
+            Copied::Older => "older",
+            other => panic!("{other:?}"),
+        };
+        let points = report.unwrap().points;
+        points
+            .iter()
+            .map(|(_, copied)| word(copied))
+            .collect::<Vec<_>>()
+    };
+    // As after a forget: the second and the last are there.
+    assert_eq!(only_newer(1..2), ["new"]);
+    assert_eq!(only_newer(3..4), ["new"]);
+    assert_eq!(only_newer(0..4), ["older", "there", "new", "there"]);
+    // What somebody wants to stay goes in any case.
+    let first = from.snapshots().unwrap().found[0].0;
+    from.pin(first, true, Duration::ZERO).unwrap();
+    assert_eq!(only_newer(0..4), ["new", "there", "there", "there"]);
+    whole(&to);
 }
 
 /// Stops at so many blobs.

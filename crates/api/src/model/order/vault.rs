@@ -206,6 +206,9 @@ pub struct CopyWanted {
     /// Only points with these tags.
     #[serde(default)]
     pub tags: Vec<String>,
+    /// Nothing that is older than the newest there of the same app.
+    #[serde(default)]
+    pub only_newer: bool,
     /// At once, as the command does it; else in its turn.
     #[serde(default)]
     pub now: bool,
@@ -219,6 +222,6 @@ impl CopyWanted {
     #[must_use]
     pub fn is_plain(&self) -> bool {
         let lists = [&self.points, &self.apps, &self.tags];
-        lists.iter().all(|list| list.is_empty()) && !self.now && !self.dry_run
+        lists.iter().all(|list| list.is_empty()) && !(self.now || self.only_newer || self.dry_run)
     }
 }

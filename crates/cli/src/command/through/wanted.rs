@@ -124,6 +124,9 @@ pub fn points(references: &[String]) -> PointsWanted {
 
 /// `forget`.
 pub fn forget(args: &ForgetArgs) -> Option<Wanted> {
+    if args.missing_ok {
+        return None;
+    }
     let policy = args.keep.policy();
     // Rules that keep nothing are a mistake that the command itself explains.
     let keep = match (args.keep.is_given(), policy.is_empty()) {
@@ -236,6 +239,7 @@ pub fn copy(session: &Session, args: &CopyArgs) -> Option<Wanted> {
         points: args.points.clone(),
         apps: apps(&args.filter)?,
         tags: args.filter.tag.clone(),
+        only_newer: args.only_newer,
         now: true,
         dry_run: args.dry_run,
     }))

@@ -25,7 +25,7 @@ fn each_role_may_what_it_may_and_nobody_else_comes_in() {
         "--api-operators",
         "operator",
     ];
-    let served = Served::start(&args, "");
+    let mut served = Served::start(&args, "");
     served.app("blog", &json!({}), "true");
 
     let viewer = served.token("look", &["--role", "viewer"]);
@@ -171,10 +171,36 @@ fn each_role_may_what_it_may_and_nobody_else_comes_in() {
     let Via::Token(admin) = admin else {
         unreachable!()
     };
+    certificates_of_clients(&mut served, admin);
     let secret = admin.strip_prefix("lifeboat_all_").unwrap();
     let log = fs_err::read_to_string(served.lab.path("agent.log")).unwrap();
     let kept = fs_err::read_to_string(served.lab.path("etc/api-tokens.toml")).unwrap();
     for text in [&lines, &log, &kept] {
         assert!(!text.contains(secret));
     }
+}
+
+/// With an authority for clients nobody comes in over the network without a certificate of it, beside the token.
+fn certificates_of_clients(served: &mut Served, admin: &str) {
+    let certs = served.lab.path("certs");
+    let authority = certs.join("nobody/ca.pem");
+    served.kill();
+    served.begin(&["--api-client-ca", authority.to_str().unwrap()]);
+    let ask = |who: Option<&str>, via: Via| {
+        let files =
+            who.map(|who| ["cert", "key"].map(|file| certs.join(who).join(format!("{file}.pem"))));
+        let files = files.map(|files| files.map(|file| file.display().to_string()));
+        let args = files
+            .iter()
+            .flat_map(|[cert, key]| ["--cert", cert, "--key", key]);
+        served.ask_with(via, "GET", "/status", None, &args.collect::<Vec<_>>())
+    };
+    for who in [None, Some("stranger"), Some("server")] {
+        let answer = ask(who, Via::Token(admin));
+        assert_eq!((answer.status, answer.body.as_str()), (0, ""), "{who:?}");
+    }
+    assert_eq!(ask(Some("client"), Via::Token(admin)).status, 200);
+    ask(Some("client"), Via::Nobody).refused(401, "no token was given");
+    // The socket knows who asks by the kernel's word.
+    assert_eq!(ask(None, Via::Socket).status, 200);
 }

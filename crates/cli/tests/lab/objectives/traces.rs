@@ -36,8 +36,8 @@ fn a_job_and_its_phases_are_spans_in_a_real_collector() {
     until(30, "its span", &lab, || {
         spans(&collector).iter().any(|span| is_root(&span))
     });
-    let spans = spans(&collector);
-    let root = spans.iter().find(is_root).unwrap();
+    let all = spans(&collector);
+    let root = all.iter().find(is_root).unwrap();
     let attribute = |key: &str| {
         let all = root["attributes"].as_array().unwrap();
         let found = all
@@ -50,7 +50,7 @@ fn a_job_and_its_phases_are_spans_in_a_real_collector() {
     let job = &jobs(&lab)[0];
     assert_eq!(attribute("lifeboat.point")["stringValue"], job["point"]);
     // Each phase of the record, within the job and in its time.
-    let parts: Vec<&Value> = spans
+    let parts: Vec<&Value> = all
         .iter()
         .filter(|span| span["parentSpanId"] == root["spanId"])
         .collect();
@@ -70,10 +70,37 @@ fn a_job_and_its_phases_are_spans_in_a_real_collector() {
     }
     agent.kill();
 
+    // One that speaks TLS: for who was told whom to trust; what is told wrongly holds nothing up.
+    drop(collector);
+    let collector = Collector::start_with_tls(&lab.path("secure")).unwrap();
+    let flag = format!("--otlp={}", collector.endpoint());
+    let authority = collector.authority().unwrap().display().to_string();
+    let key = lab.path("secure/key.pem").display().to_string();
+    let made = captures(&lab, "/notes").len();
+    for (name, trusts) in [("none", ""), ("key", &key), ("its", &authority)] {
+        let trusts = [("OTEL_EXPORTER_OTLP_CERTIFICATE", trusts)];
+        let agent = Agent::start_as(&lab, &engine, &[&flag], &trusts);
+        app(&engine, name, &json!({"lifeboat.rpo": "1h"}));
+        until(60, "a point of another", &lab, || {
+            !captures(&lab, &format!("/{name}")).is_empty()
+        });
+        if name == "its" {
+            until(30, "its span", &lab, || !spans(&collector).is_empty());
+        }
+        agent.kill();
+        let log = fs_err::read_to_string(lab.path("agent.log")).unwrap();
+        let said = log.contains("holds no certificate in PEM");
+        assert_eq!(said, name != "none", "{log}");
+    }
+    let of_one = |span: &Value| span["name"] == "capture default/lab/its";
+    let roots = spans(&collector)
+        .into_iter()
+        .filter(|span| span["parentSpanId"].as_str().is_none_or(str::is_empty));
+    assert!(roots.collect::<Vec<_>>().iter().all(of_one));
+
     // A collector that is away holds nothing up.
     drop(collector);
     let agent = Agent::start_with(&lab, &engine, &["--otlp=http://127.0.0.1:9"]);
-    let made = captures(&lab, "/notes").len();
     app(&engine, "more", &json!({"lifeboat.rpo": "1h"}));
     until(60, "a point of another", &lab, || {
         !captures(&lab, "/more").is_empty()

@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use lifeboat_testkit::{
+    engine::PrivateEngine,
     images,
     restic::newest_restic,
     server::{RegistryOptions, RegistryServer},
@@ -34,6 +35,24 @@ fn points(lab: &Lab, vault: &Path, app: &str) -> Vec<String> {
     times
 }
 
+/// A command in the further vault; what it answers, if that is JSON.
+fn in_far(
+    lab: &Lab,
+    engine: Option<&PrivateEngine>,
+    far: &Path,
+    password: &Path,
+    args: &[&str],
+) -> serde_json::Value {
+    let output = lab
+        .command(engine, &["--no-agent", "--vault", far.to_str().unwrap()])
+        .args(["--password-file", password.to_str().unwrap()])
+        .args(args)
+        .output()
+        .unwrap();
+    assert!(output.status.success(), "{output:?}");
+    serde_json::from_slice(&output.stdout).unwrap_or_default()
+}
+
 /// The newest restic is content with a vault, each byte read.
 fn restic_is_content(vault: &Path, password: &Path) {
     let output = std::process::Command::new(newest_restic().unwrap())
@@ -60,7 +79,7 @@ fn copies_forget_prune_and_check_go_by_their_own_schedules() {
     let (far, password) = (lab.path("far"), lab.path("far.key"));
     fs_err::write(&password, "another password\n").unwrap();
     let settings = format!(
-        "[copy.far]\nto = \"{}\"\nrpo = \"20s\"\npassword-file = \"{}\"\n[upkeep]\nforget = \"8s\"\nprune = \"9s\"\ncheck = \"10s\"\n",
+        "[copy.far]\nto = \"{}\"\nrpo = \"15s\"\npassword-file = \"{}\"\nretain = \"1\"\ncheck = \"10s\"\n[upkeep]\nforget = \"8s\"\nprune = \"9s\"\ncheck = \"10s\"\n",
         far.display(),
         password.display()
     );
@@ -73,6 +92,12 @@ fn copies_forget_prune_and_check_go_by_their_own_schedules() {
         .map(|made| assert!(made.status.success(), "{made:?}"))
         .unwrap();
     fs_err::write(lab.path("etc/lifeboat.toml"), settings).unwrap();
+    // What another host keeps there is none of this one's.
+    app(&engine, "theirs", &json!({"lifeboat.enable": "false"}));
+    for _ in 0..2 {
+        let backup = ["--host", "another", "backup", "theirs"];
+        in_far(&lab, Some(&engine), &far, &password, &backup);
+    }
     let agent = Agent::start(&lab, &engine);
     // The first forget comes before there is any point, which is no failure.
     std::thread::sleep(std::time::Duration::from_secs(2));
@@ -80,13 +105,24 @@ fn copies_forget_prune_and_check_go_by_their_own_schedules() {
     app(&engine, "notes", &labels);
 
     let tasks = ["copy", "forget", "prune", "check"];
-    until(90, "each of them twice", &lab, || {
-        tasks.iter().all(|task| done(&lab, task) >= 2)
+    let there = ["forget_in", "prune_in", "check_in"];
+    until(120, "each of them twice", &lab, || {
+        let all = tasks.iter().chain(&there);
+        all.clone().all(|task| done(&lab, task) >= 2)
     });
-    // Forgotten at home by the label, and there by nobody.
+    // Forgotten at home by the label, and there by what that vault keeps.
     until(40, "forgotten", &lab, || {
         captures(&lab, "/notes").len() >= points(&lab, &lab.vault(), "notes").len() + 2
     });
+    let held = |host: &str| {
+        let listed = in_far(&lab, None, &far, &password, &["points", "-o", "json"]);
+        let points = listed["points"].as_array().unwrap().iter();
+        points.filter(|point| point["host"] == host).count()
+    };
+    until(60, "forgotten there", &lab, || {
+        done(&lab, "copy") >= 3 && held("lab") == 1
+    });
+    assert_eq!(held("another"), 2);
     drop(agent);
     let listed = lab.run(None, &["jobs", "-n", "1000"], 0);
     let listed = String::from_utf8(listed.stdout).unwrap();
@@ -95,6 +131,9 @@ fn copies_forget_prune_and_check_go_by_their_own_schedules() {
         "forget",
         "prune",
         "check",
+        "forget in far",
+        "prune far",
+        "check far",
         "capture default/lab/notes",
     ] {
         assert!(listed.contains(line), "{line}: {listed}");
@@ -104,22 +143,6 @@ fn copies_forget_prune_and_check_go_by_their_own_schedules() {
         .filter(|job| job["outcome"]["result"] == "failed");
     assert_eq!(failed.collect::<Vec<_>>(), [] as [serde_json::Value; 0]);
 
-    let home = points(&lab, &lab.vault(), "notes");
-    let there = lab
-        .command(
-            None,
-            &["--vault", far.to_str().unwrap(), "points", "-o", "json"],
-        )
-        .args(["--password-file", password.to_str().unwrap()])
-        .output()
-        .unwrap();
-    let there: serde_json::Value = serde_json::from_slice(&there.stdout).unwrap();
-    let there = there["points"].as_array().unwrap().len();
-    println!(
-        "{} points at home, {there} in the further vault",
-        home.len()
-    );
-    assert!(there >= 2, "{there}");
     restic_is_content(&lab.vault(), &lab.key());
     restic_is_content(&far, &password);
 }

@@ -212,8 +212,8 @@ impl Hands {
                 let (id, _) = self.base.kept[0];
                 let point = (id, vault.snapshot(id)?);
                 let options = lifeboat_vault::copy::CopyOptions {
-                    dry_run: false,
                     writer: lab::one_thread(),
+                    ..Default::default()
                 };
                 vault.copy_to(&self.other, &[point], &options, &stop, &Silent)?;
             }
