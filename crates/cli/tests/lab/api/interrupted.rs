@@ -17,7 +17,7 @@ use crate::{
 /// Nothing begins by itself, which would be held too.
 const SETTINGS: &str = "[policy.\"*\"]\nprotect = false\n";
 
-/// Asks for a restore and holds it once its volumes are made: the job's number.
+/// Asks for a restore and holds it between two stages, its volumes made and its binds not: the job's number.
 fn held(served: &Served, steps: &Steps) -> u64 {
     let wanted = json!({"kind": "restore", "point": "app"});
     std::thread::scope(|scope| {
@@ -26,7 +26,7 @@ fn held(served: &Served, steps: &Steps) -> u64 {
             assert_eq!(asked.status, 202, "{}", asked.body);
             asked.json()["id"].as_u64().unwrap()
         });
-        steps.until("restore-volumes", || {});
+        steps.until("restore-project", || {});
         asking.join().unwrap()
     })
 }

@@ -159,7 +159,14 @@ fn every_verb(served: &Served, far: &str) {
     lab.run(engine, &["backup", "blog", "blgo"], 1);
     assert_eq!(orders(served), before);
 
-    // What changes nothing says the very same.
+    // What changes nothing says the very same, once nobody else writes: the agent saves definitions after a while.
+    served.until(60, "the definitions are saved", || {
+        ["blog", "notes"].iter().all(|app| {
+            let path = format!("/lifeboat/default/lab/definition/{app}");
+            let saved = lab.restic(&["snapshots", "--json", "--path", &path]);
+            saved.contains("short_id")
+        })
+    });
     let init = ["--config-dir", "--state-dir"].map(|dir| [dir.to_owned(), format!("{far}{dir}")]);
     let key = lab.key();
     let made = lab
