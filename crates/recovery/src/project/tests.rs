@@ -18,27 +18,38 @@ use crate::selection::{BindChoice, ProjectChoice};
 
 const FIXTURES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/src/project/fixtures");
 
-fn fixture(files: &[&str], services: &[&'static str]) -> super::ProjectFiles {
-    let folder = format!("{FIXTURES}/shop");
+/// The fixtures as they lie in a folder that is in nobody's home, wherever the sources lie.
+fn fixture(files: &[&str], services: &[&'static str]) -> (tempfile::TempDir, super::ProjectFiles) {
+    let place = place();
+    let root = place.path().join("all");
+    std::os::unix::fs::symlink(FIXTURES, &root).unwrap();
+    let folder = root.join("shop").display().to_string();
     let files: Vec<String> = files.iter().map(|f| format!("{folder}/{f}")).collect();
-    read(&Start {
+    let found = read(&Start {
         name: "shop",
         folder: &folder,
         config_files: &files,
         environment_files: &[],
         services: services.iter().copied().collect(),
-    })
+    });
+    (place, found)
+}
+
+fn place() -> tempfile::TempDir {
+    let mut builder = tempfile::Builder::new();
+    builder.prefix("lb-").tempdir_in("/tmp").unwrap()
 }
 
 #[test]
 fn every_form_is_found() {
     use Need::{Later, Optional, Required};
     use Role::{BuildContext, Config, Dockerfile, EnvFile, Extends, Include, LabelFile, Secret};
-    let found = fixture(&["compose.yaml", "override.yaml"], &["running-tools"]);
+    let (place, found) = fixture(&["compose.yaml", "override.yaml"], &["running-tools"]);
+    let root = place.path().join("all").display().to_string();
     let short: BTreeSet<(&str, Role, Need)> = found
         .references
         .iter()
-        .map(|r| (r.path.strip_prefix(FIXTURES).unwrap(), r.role, r.need))
+        .map(|r| (r.path.strip_prefix(&root).unwrap(), r.role, r.need))
         .collect();
     let expected = BTreeSet::from([
         ("/tool/compose.yaml", Include, Required),
@@ -112,7 +123,7 @@ fn every_form_is_found() {
 
 #[test]
 fn a_broken_file_is_a_sentence_and_the_others_are_read() {
-    let found = fixture(&["broken.yaml", "override.yaml", "gone.yaml"], &[]);
+    let (_place, found) = fixture(&["broken.yaml", "override.yaml", "gone.yaml"], &[]);
     assert_eq!(found.references.len(), 1);
     assert_eq!(found.problems.len(), 1, "{:?}", found.problems);
     assert!(found.problems[0].contains("broken.yaml"));
@@ -126,11 +137,7 @@ struct World {
 
 impl World {
     fn new(compose: &str) -> Self {
-        let dir = tempfile::Builder::new()
-            .prefix("lb-")
-            .tempdir_in("/tmp")
-            .unwrap();
-        let world = Self { dir };
+        let world = Self { dir: place() };
         world.write("stack/shop/compose.yaml", compose);
         world
     }

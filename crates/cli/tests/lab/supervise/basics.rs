@@ -5,7 +5,7 @@ use std::time::Duration;
 use rustix::process::Signal;
 use serde_json::{Value, json};
 
-use super::{Agent, gap, idle, is_again, row, scripted, started, strike, told};
+use super::{Agent, gap, idle, is_again, row, scripted, started, strike, told, waits_are_over};
 use crate::{
     support::Lab,
     tiny::{self, engine, refused, runs, says},
@@ -65,9 +65,12 @@ fn what_is_killed_is_back_and_what_a_person_stops_is_left() {
         "{told:?}"
     );
 
-    // A person starts it again, and it is looked after again.
+    // A person starts it again, and it is looked after again once nobody works on it.
     tiny::start(&engine, "killed");
     agent.until("it is seen", || row(&lab, "killed")["state"] == "running");
+    agent.stop();
+    waits_are_over(&lab);
+    let agent = Agent::start(&lab, &engine);
     let before = started(&engine, "killed");
     strike(&engine, "killed", Signal::KILL);
     agent.until("it runs again", || is_again(&engine, "killed", &before));
@@ -139,23 +142,18 @@ fn a_stop_of_what_ends_at_once_is_a_persons_whatever_is_told_first() {
 fn what_crashes_again_and_again_waits_longer_and_says_why() {
     let lab = Lab::new();
     let engine = engine(&lab, "crash");
-    let script = "echo cannot find the settings >&2; exit 3";
+    // What is made while the agent looks on is left alone for a while: they are there before it, and fail later.
+    let script = "until test -e /go; do sleep 0.1; done; echo cannot find the settings >&2; exit 3";
+    let labels = json!({"lifeboat.give-up-after": "2"});
+    scripted(&engine, "loops", script, "no", labels);
+    let script = "until test -e /go; do sleep 0.1; done";
+    scripted(&engine, "once", script, "on-failure", json!({}));
+    let labels = json!({"lifeboat.livness": "tcp://:80"});
+    idle(&engine, "typo", "no", labels);
     let agent = Agent::start(&lab, &engine);
-    scripted(
-        &engine,
-        "loops",
-        script,
-        "no",
-        json!({"lifeboat.give-up-after": "2"}),
-    );
-    scripted(&engine, "once", "exit 0", "on-failure", json!({}));
-    scripted(
-        &engine,
-        "typo",
-        "while true; do sleep 1; done",
-        "no",
-        json!({"lifeboat.livness": "tcp://:80"}),
-    );
+    for name in ["loops", "once"] {
+        engine.api().exec_ok(name, &["touch", "/go"]).unwrap();
+    }
     agent.until("the second try waits", || {
         row(&lab, "loops")["state"] == "back-off"
     });

@@ -189,7 +189,7 @@ fn signal_all(engine: &PrivateEngine, name: &str, signal: Signal) -> bool {
         // One may end with its parent before its turn comes.
         kill_process(pid, signal).is_ok()
     });
-    sent.fold(false, |any, sent| any || sent)
+    sent.filter(|sent| *sent).count() > 0
 }
 
 /// Whether it came about: what is down at the moment has no mishaps.

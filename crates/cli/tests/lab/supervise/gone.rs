@@ -10,7 +10,7 @@ use lifeboat_testkit::{
 };
 use serde_json::{Value, json};
 
-use super::{Agent, idle, row, told};
+use super::{Agent, idle, row, told, waits_are_over};
 use crate::{
     registry_serve::docker_does,
     support::{Lab, only},
@@ -228,6 +228,7 @@ fn gone_and_killed_in_the_middle_it_goes_on_and_nothing_starts_on_half_of_a_volu
             half_a_volume_is_left_alone(&lab, &engine);
         }
         agent.kill();
+        waits_are_over(&lab);
         agent = Agent::start(&lab, &engine);
         agent.within(LIMIT, "everything is back", || is_up(&engine));
         check(&engine);

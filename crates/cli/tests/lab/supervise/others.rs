@@ -7,7 +7,7 @@ use lifeboat_testkit::{
     engine::PrivateEngine,
 };
 
-use super::{Agent, is_again, row, started, strike, told};
+use super::{Agent, is_again, row, started, strike, told, waits_are_over};
 use crate::{support::Lab, tiny};
 
 fn ids(engine: &PrivateEngine) -> BTreeMap<String, String> {
@@ -31,7 +31,7 @@ fn compose_restarts_recreates_stops_and_takes_down_without_a_fight() {
     let engine = lab.engine("a");
     let project = Project::write(&lab.path("")).unwrap();
     project.up(&engine).unwrap();
-    let agent = Agent::start(&lab, &engine);
+    let mut agent = Agent::start(&lab, &engine);
     let compose = |args: &[&str]| {
         let output = project.command(&engine).args(args).output().unwrap();
         let text = String::from_utf8_lossy(&output.stderr).into_owned();
@@ -63,7 +63,9 @@ fn compose_restarts_recreates_stops_and_takes_down_without_a_fight() {
     let supervised = |name: &&str| row(&lab, name)["supervised"] == true;
     if let Some(name) = CONTAINERS.iter().copied().find(|name| supervised(name)) {
         let was = started(&engine, name);
-        std::thread::sleep(Duration::from_secs(31));
+        agent.stop();
+        waits_are_over(&lab);
+        agent = Agent::start(&lab, &engine);
         strike(&engine, name, rustix::process::Signal::KILL);
         agent.until("it runs again", || is_again(&engine, name, &was));
     }

@@ -1,7 +1,7 @@
 //! Several containers: dependencies, shared namespaces, many at once, what is gone.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     time::{Duration, Instant},
 };
 
@@ -169,13 +169,58 @@ fn killed_at_once(lab: &Lab, engine: &PrivateEngine, agent: &Agent<'_>, count: u
 }
 
 #[test]
-fn thirty_killed_at_once_are_back_four_at_a_time_and_none_twice() {
+fn twelve_killed_at_once_are_back_each_after_what_it_needs_is_ready_and_none_twice() {
+    const COUNT: usize = 12;
     let lab = Lab::new();
     let engine = engine(&lab, "many");
-    tiers(&engine, 30);
+    let folder = lab.path("ready");
+    fs_err::create_dir(&folder).unwrap();
+    let file = |n: usize| folder.join(format!("n{n}"));
+    for n in 0..COUNT {
+        let name = format!("n{n}");
+        let on: Vec<String> = needs(n).iter().map(|n| on_ready(*n)).collect();
+        let body = json!({
+            "Cmd": ["sh", "-c", format!("sleep 1; touch /ready/{name}; {STILL}")],
+            "Labels": {
+                "lifeboat.supervise": "true", "com.docker.compose.project": "storm",
+                "com.docker.compose.service": name, "com.docker.compose.depends_on": on.join(","),
+            },
+            "Healthcheck": {
+                "Test": ["CMD", "test", "-e", format!("/ready/{name}")],
+                "Interval": 1_000_000_000_u64, "Timeout": 10_000_000_000_u64, "Retries": 10,
+            },
+            "HostConfig": {"Binds": [format!("{}:/ready", folder.display())]},
+        });
+        tiny::create(&engine, &name, body);
+        tiny::start(&engine, &name);
+    }
     let agent = Agent::start(&lab, &engine);
-    let took = killed_at_once(&lab, &engine, &agent, 30);
-    println!("30 killed at once: all back after {took:.1} s");
+    let are_ready = |all: &BTreeSet<usize>| all.iter().all(|n| file(*n).exists());
+    let all = (0..COUNT).collect();
+    agent.until("all have been ready", || are_ready(&all));
+    for n in 0..COUNT {
+        fs_err::remove_file(file(n)).unwrap();
+    }
+    let took = killed_at_once(&lab, &engine, &agent, COUNT);
+    println!("{COUNT} killed at once: all back after {took:.1} s");
+    let needed = (0..COUNT).flat_map(needs).collect();
+    agent.until("what others need is ready", || are_ready(&needed));
+    for n in 0..COUNT {
+        let own: jiff::Timestamp = started(&engine, &format!("n{n}")).parse().unwrap();
+        for on in needs(n) {
+            let ready = fs_err::metadata(file(on)).unwrap().modified().unwrap();
+            let ready = jiff::Timestamp::try_from(ready).unwrap();
+            assert!(
+                ready < own,
+                "n{n} was started at {own}, and n{on} was ready at {ready}"
+            );
+        }
+    }
+}
+
+/// As Compose writes it down.
+fn on_ready(n: usize) -> String {
+    format!("n{n}:service_healthy:false")
 }
 
 /// Time that a process has used.

@@ -5,6 +5,7 @@ mod gone;
 mod histories;
 mod host;
 mod replicas;
+mod storm;
 mod wrong;
 
 use super::*;
