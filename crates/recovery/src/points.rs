@@ -202,21 +202,26 @@ fn lacks(vault: &Vault, snapshot: &Snapshot) -> String {
     };
     let mut all: Vec<String> = Vec::new();
     if let Some(manifest) = &manifest {
-        let missed = manifest.left_out.iter().filter(|left| !left.decided);
-        all.extend(missed.map(|left| format!("it lacks {} ({})", left.what, left.reason)));
+        let undecided = || manifest.left_out.iter().filter(|left| !left.decided);
+        let missed: Vec<String> = undecided()
+            .take(MOST_NAMED)
+            .map(|left| format!("{} ({})", left.what, left.reason))
+            .collect();
+        let more = match undecided().count() - missed.len() {
+            0 => String::new(),
+            more => format!(" and {more} more"),
+        };
+        if !missed.is_empty() {
+            all.push(format!("it lacks {}{more}", missed.join(", ")));
+        }
         all.extend(manifest.consistency.shortfall());
     }
     if snapshot.tags.iter().any(|tag| tag == TAG_REPAIRED) {
         all.push("it lost data in the vault and was repaired".to_owned());
     }
-    let more = all.len().saturating_sub(MOST_NAMED);
-    all.truncate(MOST_NAMED);
-    if more > 0 {
-        all.push(format!("and {more} more"));
-    }
     match all.is_empty() {
         true => "it does not say what it lacks".to_owned(),
-        false => all.join(", "),
+        false => all.join("; "),
     }
 }
 
