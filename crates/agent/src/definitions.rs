@@ -3,15 +3,18 @@
 //! One file a name under `definitions/`, mode 0600 (environments hold secrets); the one before lies beside it as `NAME.1`.
 //! What is missing here is brought from the vault by whoever helps the agent.
 
+use std::collections::BTreeMap;
 use std::io::Write as _;
 use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::{Duration, UNIX_EPOCH};
 
 use fs_err as fs;
 use fs_err::os::unix::fs::OpenOptionsExt as _;
 use lifeboat_engine::Engine;
-use parking_lot::Mutex;
+use lifeboat_plan::{label, supervise::Moment};
+use parking_lot::{Mutex, MutexGuard};
 use serde_json::Value;
 
 /// What is in a definition and changes by itself.
@@ -27,7 +30,7 @@ const MOMENTARY: [&str; 8] = [
 ];
 
 /// What a definition is of.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Kind {
     /// A container, by name.
     Container,
@@ -62,8 +65,7 @@ impl Definitions {
     }
 
     fn path(&self, kind: &str, name: &str) -> PathBuf {
-        // Names are the engine's, and hold no slash; whatever else they are, they stay in the folder.
-        self.0.join(kind).join(name.replace('/', "_"))
+        self.0.join(kind).join(in_file(name))
     }
 
     /// Keeps a container's definition, and those of its image, networks and named volumes where they are new. `true` if
@@ -88,30 +90,35 @@ impl Definitions {
             return Ok(false);
         }
         self.write("containers", name, raw)?;
-        let networks = raw["NetworkSettings"]["Networks"]
-            .as_object()
-            .into_iter()
-            .flatten();
-        for (network, _) in networks {
-            if !["bridge", "host", "none"].contains(&network.as_str())
-                && let Ok(raw) = engine.inspect_network(network)
-            {
-                self.write("networks", network, &raw)?;
+        for (kind, name) in Self::stands_on(raw) {
+            let raw = match kind {
+                Kind::Network => engine.inspect_network(&name),
+                Kind::Volume => engine.inspect_volume(&name),
+                Kind::Image if self.image(&name).is_none() => engine.inspect_image(&name),
+                Kind::Image | Kind::Container => continue,
+            };
+            if let Ok(raw) = raw {
+                self.write(kind.folder(), &name, &raw)?;
             }
-        }
-        for volume in named_volumes(raw) {
-            if let Ok(raw) = engine.inspect_volume(volume) {
-                self.write("volumes", volume, &raw)?;
-            }
-        }
-        let image = raw["Image"].as_str().unwrap_or_default();
-        if !image.is_empty()
-            && self.image(image).is_none()
-            && let Ok(raw) = engine.inspect_image(image)
-        {
-            self.write("images", image, &raw)?;
         }
         Ok(true)
+    }
+
+    /// What a container's definition is nothing without: networks that are somebody's, volumes, the image.
+    pub(crate) fn stands_on(raw: &Value) -> Vec<(Kind, String)> {
+        let networks = raw["NetworkSettings"]["Networks"].as_object();
+        let networks = networks
+            .into_iter()
+            .flatten()
+            .map(|(name, _)| name.as_str());
+        let networks = networks.filter(|name| !["bridge", "host", "none"].contains(name));
+        let image = raw["Image"].as_str().filter(|image| !image.is_empty());
+        let networks = networks.map(|name| (Kind::Network, name));
+        let volumes = named_volumes(raw).map(|name| (Kind::Volume, name));
+        let all = networks.chain(volumes);
+        all.chain(image.map(|id| (Kind::Image, id)))
+            .map(|(kind, name)| (kind, name.to_owned()))
+            .collect()
     }
 
     /// Takes over what was found elsewhere, where nothing is known here.
@@ -123,6 +130,74 @@ impl Definitions {
             true => Ok(()),
             false => self.write(kind.folder(), name, raw),
         }
+    }
+
+    /// Nobody writes while this is held.
+    pub(crate) fn one_at_a_time(&self) -> MutexGuard<'_, ()> {
+        self.1.lock()
+    }
+
+    /// Names of all of a kind, in order, and when each was written or touched last.
+    pub(crate) fn files(&self, kind: Kind) -> std::io::Result<Vec<(String, Moment)>> {
+        let folder = self.0.join(kind.folder());
+        if !folder.exists() {
+            return Ok(Vec::new());
+        }
+        let mut all = BTreeMap::new();
+        for entry in fs::read_dir(folder)? {
+            let entry = entry?;
+            // A name that is no text is not the engine's.
+            let Ok(name) = entry.file_name().into_string() else {
+                continue;
+            };
+            let at = entry.metadata()?.modified()?;
+            let since = at.duration_since(UNIX_EPOCH).unwrap_or_default();
+            let millis = u64::try_from(since.as_millis()).unwrap_or(u64::MAX);
+            all.insert(name, Moment(millis));
+        }
+        // The ones before, and what was not written to its end, belong to one that is there.
+        let beside = |name: &str| {
+            let of = [".1", ".new"].iter().find_map(|end| name.strip_suffix(end));
+            of.is_some_and(|of| all.contains_key(of))
+        };
+        let own = all.iter().filter(|(name, _)| !beside(name));
+        Ok(own.map(|(name, at)| (name.clone(), *at)).collect())
+    }
+
+    /// Says that it was there at this time.
+    pub(crate) fn touch(&self, kind: Kind, name: &str, at: Moment) -> std::io::Result<()> {
+        let file = fs::File::open(self.path(kind.folder(), name))?;
+        let at = UNIX_EPOCH + Duration::from_millis(at.0);
+        file.set_times(std::fs::FileTimes::new().set_modified(at))
+    }
+
+    /// Takes it away, and the one before it.
+    pub(crate) fn remove(&self, kind: Kind, name: &str) -> std::io::Result<()> {
+        let before = format!("{name}.1");
+        let raw = self.read(kind.folder(), &before).unwrap_or_default();
+        let says = raw["Name"].as_str().unwrap_or_default();
+        // A container may be called so.
+        let is_its_own = says.trim_start_matches('/') == before;
+        let before = (!is_its_own).then_some(before);
+        let all = before
+            .into_iter()
+            .chain([format!("{name}.new"), name.to_owned()]);
+        for name in all {
+            match fs::remove_file(self.path(kind.folder(), &name)) {
+                Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(error),
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether it is made again whenever it is gone.
+    pub(crate) fn is_kept(&self, name: &str) -> bool {
+        let raw = self.container(name).unwrap_or_default();
+        let labels = raw["Config"]["Labels"].as_object().into_iter().flatten();
+        let labels =
+            labels.filter_map(|(key, value)| Some((key.clone(), value.as_str()?.to_owned())));
+        label::flag(&labels.collect(), "lifeboat.keep") == Some(true)
     }
 
     fn write(&self, kind: &str, name: &str, raw: &Value) -> std::io::Result<()> {
@@ -175,6 +250,11 @@ impl Definitions {
     pub fn image(&self, id: &str) -> Option<Value> {
         self.read("images", id)
     }
+}
+
+/// A name as its file is called. Names are the engine's, and hold no slash; whatever else they are, they stay in the folder.
+pub(crate) fn in_file(name: &str) -> String {
+    name.replace('/', "_")
 }
 
 /// Names of all volumes that it mounts.

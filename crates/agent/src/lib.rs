@@ -44,6 +44,7 @@ mod replicas;
 mod run;
 pub mod service;
 mod state;
+mod tidy;
 mod translate;
 mod upkeep;
 

@@ -165,6 +165,8 @@ impl Agent {
         let upkeep = Upkeep {
             current: current.clone(),
             asides: reach.asides.clone(),
+            definitions: reach.definitions.clone(),
+            gone: Gone::clone(&self.gone),
             clock: self.options.clock,
             to: to.clone(),
             stop: Arc::clone(&self.stopper.stop),

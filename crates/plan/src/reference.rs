@@ -1,8 +1,9 @@
 //! From what a person types to exactly one recovery point: `[[SITE/]HOST/]APP[@POINT]`, an id
 //! prefix, or `latest`.
 //!
-//! An exact app name wins over an id. An id has at least eight hex digits. `POINT` is `latest` or
-//! an id. What fits more than one is listed and refused, never guessed: the newest of two apps is
+//! An exact app name wins over an id. An app alone is its newest complete point, and the newest only
+//! where none is complete. An id has at least eight hex digits. `POINT` is `latest` (the newest, complete
+//! or not) or an id. What fits more than one is listed and refused, never guessed: the newest of two apps is
 //! nobody's wish. Plain snapshots (`backup --path`, or another program's) have no identity; they
 //! are found by id or by `latest`.
 
@@ -106,14 +107,14 @@ pub struct Reference {
     pub host: Option<String>,
     /// App name, id prefix or `latest`.
     pub name: String,
-    /// Which point of the app, if named.
+    /// Which point of the app, if named; else the newest complete one.
     pub point: Option<PointRef>,
 }
 
 /// Which point of an app.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum PointRef {
-    /// The newest.
+    /// The newest, though it be incomplete.
     Latest,
     /// The one whose id begins so: at least eight hex digits, lower case.
     Id(String),
@@ -303,6 +304,23 @@ pub fn find<'a>(
     resolve(&text.parse()?, points)
 }
 
+/// Where `reference` is an app alone and `taken` what it leads to: the app's newest point if that is incomplete. It is
+/// another one than `taken`, or the same where no point of the app is complete.
+#[must_use]
+pub fn newest_incomplete<'a>(
+    reference: &Reference,
+    taken: &PointSummary,
+    points: &'a [PointSummary],
+) -> Option<&'a PointSummary> {
+    if reference.point.is_some() {
+        return None;
+    }
+    let of_it = points_of(reference, points);
+    // An id alone looks like a name.
+    of_it.iter().find(|point| point.id == taken.id)?;
+    of_it.first().copied().filter(|point| point.is_partial())
+}
+
 /// All points of the apps that `reference` names (its `@POINT` aside), newest first.
 #[must_use]
 pub fn points_of<'a>(reference: &Reference, points: &'a [PointSummary]) -> Vec<&'a PointSummary> {
@@ -334,6 +352,12 @@ fn newest_last(a: &PointSummary, b: &PointSummary) -> std::cmp::Ordering {
     (!a.is_safety(), a.time, &a.id).cmp(&(!b.is_safety(), b.time, &b.id))
 }
 
+/// Safety points first, then incomplete ones, then by time.
+fn preferred_last(a: &PointSummary, b: &PointSummary) -> std::cmp::Ordering {
+    let worth = |p: &PointSummary| (!p.is_safety(), !p.is_partial());
+    worth(a).cmp(&worth(b)).then_with(|| newest_last(a, b))
+}
+
 fn of_app<'a>(
     reference: &Reference,
     points: &'a [PointSummary],
@@ -347,9 +371,10 @@ fn of_app<'a>(
         suggestions: Vec::new(),
     };
     match &reference.point {
-        None | Some(PointRef::Latest) => {
-            mine.max_by(|a, b| newest_last(a, b)).ok_or_else(not_found)
-        }
+        None => mine
+            .max_by(|a, b| preferred_last(a, b))
+            .ok_or_else(not_found),
+        Some(PointRef::Latest) => mine.max_by(|a, b| newest_last(a, b)).ok_or_else(not_found),
         Some(PointRef::Id(id)) => {
             let fitting: Vec<&PointSummary> =
                 mine.filter(|p| p.id.starts_with(id.as_str())).collect();

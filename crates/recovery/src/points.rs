@@ -5,15 +5,20 @@ use std::io::Read;
 use lifeboat_plan::{
     identity::{AppIdentity, RegistryIdentity},
     manifest::{Manifest, layout},
-    reference::{self, PointSummary},
+    reference::{self, PointSummary, Reference},
 };
-use lifeboat_vault::{Reader, Vault, id::SnapshotId, node::NodeKind, snapshot::Snapshot};
+use lifeboat_vault::{
+    Reader, Vault, id::SnapshotId, node::NodeKind, repair::snapshots::TAG_REPAIRED,
+    snapshot::Snapshot,
+};
 use serde::Serialize;
 
 use crate::{RecoveryError, Result};
 
 /// A manifest is a few hundred kilobytes; what claims more is not read into memory.
 const MAX_MANIFEST: u64 = 256 << 20;
+/// So many things that a point lacks are named.
+const MOST_NAMED: usize = 3;
 
 /// One recovery point, or one plain snapshot, as it is listed.
 #[derive(Debug, Clone, Serialize)]
@@ -124,7 +129,8 @@ pub fn list(vault: &Vault) -> Result<Points> {
     })
 }
 
-/// The snapshot that `[[SITE/]HOST/]APP[@POINT]`, an id prefix or `latest` means.
+/// The snapshot that `[[SITE/]HOST/]APP[@POINT]`, an id prefix or `latest` means. Where an app alone leads past its
+/// newest point because that is incomplete, or to an incomplete one since there is no other, that is said.
 pub fn resolve(vault: &Vault, reference: &str) -> Result<(SnapshotId, Snapshot)> {
     let snapshots = vault.snapshots()?;
     let summaries: Vec<PointSummary> = snapshots
@@ -132,8 +138,16 @@ pub fn resolve(vault: &Vault, reference: &str) -> Result<(SnapshotId, Snapshot)>
         .iter()
         .filter_map(|(id, snapshot)| summary(*id, snapshot))
         .collect();
-    let found = match reference::find(reference, &summaries) {
-        Ok(point) => point.id.clone(),
+    let typed = reference.parse::<Reference>();
+    let resolved = typed.and_then(|typed| {
+        let point = reference::resolve(&typed, &summaries)?;
+        Ok((
+            point,
+            reference::newest_incomplete(&typed, point, &summaries),
+        ))
+    });
+    let (found, incomplete) = match resolved {
+        Ok(found) => found,
         Err(e) => {
             // The one that was meant may be there, and damaged.
             let wanted = reference.rsplit('@').next().unwrap_or(reference);
@@ -150,13 +164,65 @@ pub fn resolve(vault: &Vault, reference: &str) -> Result<(SnapshotId, Snapshot)>
     for (_, damage) in &snapshots.unreadable {
         tracing::warn!("{damage}; if it was the newest point of an app, an older one is taken");
     }
-    snapshots
-        .found
-        .into_iter()
-        .find(|(id, _)| id.to_hex() == found)
-        .ok_or_else(|| {
-            RecoveryError::NotFound(format!("there is no recovery point {found} in this vault"))
-        })
+    let by_id = |wanted: &str| {
+        let mut all = snapshots.found.iter();
+        all.find(|(id, _)| id.to_hex() == wanted)
+    };
+    if let Some(newest) = incomplete {
+        let lacks = by_id(&newest.id).map_or_else(String::new, |(_, s)| lacks(vault, s));
+        let what = format!(
+            "the newest point of `{reference}` ({} of {}) is incomplete: {lacks}",
+            newest.short_id(),
+            newest.time
+        );
+        if newest.id == found.id {
+            tracing::warn!("{what}; it is taken, since none of the app is complete");
+        } else {
+            tracing::warn!(
+                "{what}; the newest complete one is taken ({} of {}), and `{reference}@latest` or `{reference}@{}` means the other",
+                found.short_id(),
+                found.time,
+                newest.short_id()
+            );
+        }
+    }
+    by_id(&found.id).cloned().ok_or_else(|| {
+        RecoveryError::NotFound(format!(
+            "there is no recovery point {} in this vault",
+            found.id
+        ))
+    })
+}
+
+/// What an incomplete point lacks, as one clause.
+fn lacks(vault: &Vault, snapshot: &Snapshot) -> String {
+    let manifest = match manifest(vault, snapshot) {
+        Ok(manifest) => manifest,
+        Err(e) => return format!("what it lacks cannot be read ({e})"),
+    };
+    let mut all: Vec<String> = Vec::new();
+    if let Some(manifest) = &manifest {
+        let undecided = || manifest.left_out.iter().filter(|left| !left.decided);
+        let missed: Vec<String> = undecided()
+            .take(MOST_NAMED)
+            .map(|left| format!("{} ({})", left.what, left.reason))
+            .collect();
+        let more = match undecided().count() - missed.len() {
+            0 => String::new(),
+            more => format!(" and {more} more"),
+        };
+        if !missed.is_empty() {
+            all.push(format!("it lacks {}{more}", missed.join(", ")));
+        }
+        all.extend(manifest.consistency.shortfall());
+    }
+    if snapshot.tags.iter().any(|tag| tag == TAG_REPAIRED) {
+        all.push("it lost data in the vault and was repaired".to_owned());
+    }
+    match all.is_empty() {
+        true => "it does not say what it lacks".to_owned(),
+        false => all.join("; "),
+    }
 }
 
 /// The snapshot with this id.

@@ -18,7 +18,7 @@ Exit code 3: points are damaged here and were not copied; they are named.
 
 Examples:
   lifeboat copy --to /mnt/usb/vault                       everything that is not there yet
-  lifeboat copy --to /mnt/usb/vault shop                  the newest point of `shop`
+  lifeboat copy --to /mnt/usb/vault shop                  the newest complete point of `shop`
   lifeboat copy --to /mnt/usb/vault --app shop --dry-run
   lifeboat copy --to /mnt/usb/vault --to-password-file /root/usb-key")]
 pub struct CopyArgs {

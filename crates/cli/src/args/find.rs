@@ -12,7 +12,7 @@ Examples:
   lifeboat find postgresql.conf                     in every point of the vault
   lifeboat find '*.pdf' --app shop -l               in those of one app, with sizes and times
   lifeboat find -i 'invoice*' --newest 2026-10-01   changed before October
-  lifeboat find '/volumes/db/*.conf' -s shop        in the newest point of `shop`")]
+  lifeboat find '/volumes/db/*.conf' -s shop        in the newest complete point of `shop`")]
 pub struct FindArgs {
     /// Patterns; one that matches is enough
     #[arg(value_name = "PATTERN", required = true)]

@@ -8,7 +8,7 @@ use clap::Args;
 On a terminal, what is not a printable character is shown as `\\n` or `\\xNN`.
 
 Examples:
-  lifeboat ls shop                       the top of the newest point of `shop`
+  lifeboat ls shop                       the top of the newest complete point of `shop`
   lifeboat ls shop /volumes/db -l        a volume, with modes, owners, sizes and times
   lifeboat ls 6f1d3c20 -r                everything in one point")]
 pub struct LsArgs {

@@ -81,7 +81,7 @@ Examples:
   lifeboat init                     a vault with a generated key, and the recovery sheet
   lifeboat backup --all             a recovery point of every app
   lifeboat points                   what can be brought back
-  lifeboat restore shop             the newest point of `shop`, whole, in one step
+  lifeboat restore shop             the newest complete point of `shop`, whole, in one step
   lifeboat restore shop --as try    a copy of it beside the one that runs; `lifeboat rm try`
 
   On an empty machine, vault and key are enough:

@@ -7,7 +7,7 @@ use clap::Args;
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
-  lifeboat pin shop                the newest point of `shop`
+  lifeboat pin shop                the newest complete point of `shop`
   lifeboat pin shop@6f1d3c20 9a8b7c6d")]
 pub struct PinArgs {
     /// Recovery points: `[[SITE/]HOST/]APP[@POINT]`, ids, `latest`

@@ -25,9 +25,10 @@ use super::{MapArgs, PartArgs};
 #[command(group(ArgGroup::new("files").args(["target", "into"]).multiple(true)))]
 #[command(after_help = "\
 REF is an app, `[[SITE/]HOST/]APP[@POINT]`; the id of a point, 8 digits or more; or `latest`.
+An app alone is its newest complete point; `APP@latest` is the newest, complete or not.
 
 Examples:
-  lifeboat restore shop                            the newest point of `shop`
+  lifeboat restore shop                            the newest complete point of `shop`
   lifeboat restore shop@6f1d3c20                   an older one
   lifeboat restore shop --dry-run                  what would be done, and what stands in the way
   lifeboat restore shop --as shop-try              a copy beside the one that runs

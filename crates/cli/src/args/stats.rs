@@ -11,7 +11,7 @@ use super::FilterArgs;
 #[command(after_help = "\
 Examples:
   lifeboat stats                  the whole vault, by app
-  lifeboat stats shop             the newest point of `shop`
+  lifeboat stats shop             the newest complete point of `shop`
   lifeboat stats --app shop       all points of `shop`")]
 pub struct StatsArgs {
     /// Recovery points: `[[SITE/]HOST/]APP[@POINT]`, ids, `latest` [default: all]

@@ -193,6 +193,61 @@ fn a_bind_that_is_gone_is_missed_and_one_that_was_left_out_has_to_be_there() {
 }
 
 #[test]
+fn an_app_alone_is_its_newest_complete_point_and_latest_the_newest() {
+    let lab = Lab::new();
+    lab.init();
+    let engine = tiny::engine(&lab, "a");
+    create_web(&lab, &engine);
+    let some = Some(&engine);
+    let html = lab.path("srv/html");
+    let index = html.join("index.html");
+    let id_of = |report: &Value| only(report)["id"].as_str().unwrap().to_owned();
+    let whole = id_of(&lab.json(some, &["backup", "web"], 0));
+    fs_err::remove_file(&index).unwrap();
+    let half = id_of(&lab.json(some, &["backup", "web"], 3));
+    let (whole, half) = (&whole[..8], &half[..8]);
+
+    // Whatever takes an app's name says what was passed over, and how to name it.
+    let place = format!("/binds{}/index.html", html.display());
+    let said = stderr(&lab.run(None, &["ls", "web", &place], 0));
+    for word in [
+        whole,
+        half,
+        html.to_str().unwrap(),
+        "held data",
+        "`web@latest`",
+        &format!("`web@{half}`"),
+    ] {
+        assert!(said.contains(word), "{word}: {said}");
+    }
+    for other in ["web@latest", "latest", &format!("web@{half}"), half] {
+        let said = stderr(&lab.run(None, &["ls", other], 0));
+        assert_eq!(said, "", "{other}");
+        lab.run(None, &["ls", other, &place], 1);
+    }
+
+    tiny::remove(&engine, "web");
+    tiny::remove_volume(&engine, "web_data");
+    engine.api().delete("/networks/web_net").unwrap();
+    fs_err::remove_dir_all(&html).unwrap();
+    let output = lab.run(some, &["restore", "web"], 0);
+    assert!(stderr(&output).contains("is incomplete"));
+    assert!(tiny::runs(&engine, "web"));
+    assert_eq!(fs_err::read_to_string(&index).unwrap(), "open\n");
+
+    // Where none is complete the newest is taken.
+    let line = ["forget", &format!("web@{whole}"), "--even-newest"];
+    lab.run(None, &line, 0);
+    let said = stderr(&lab.run(None, &["ls", "web"], 0));
+    assert!(
+        said.contains(half) && said.contains("none of the app is complete"),
+        "{said}"
+    );
+    lab.run(None, &["ls", "web", &place], 1);
+    engine.destroy().unwrap();
+}
+
+#[test]
 fn a_container_that_vanishes_during_the_backup_is_said() {
     let lab = Lab::new();
     lab.init();

@@ -78,7 +78,7 @@ pub(super) fn rows(app: &App, facts: Option<&ProjectFacts>, found: &mut Vec<Find
     );
     included(project.working_dir.as_deref(), facts, found);
     let hooks = facts.map(|f| f.hooks.clone()).unwrap_or_default();
-    let why = "Compose's hooks are not run after a recovery: the engine knows nothing of them.";
+    let why = "Compose alone runs these hooks: neither a recovery does, nor the agent or the engine at their starts and stops.";
     add(found, Row::Hooks, Status::NotCovered, hooks, why);
     drift(app, facts, found);
     let why = format!(

@@ -50,6 +50,50 @@ fn an_app_is_its_newest_point() {
 }
 
 #[test]
+fn an_app_alone_is_its_newest_complete_point_and_latest_the_newest() {
+    const SHOP: &str = "/lifeboat/default/web01/app/shop";
+    let tagged = |id: &str, second: i64, tags: &[&str]| PointSummary {
+        tags: tags.iter().map(|&tag| tag.to_owned()).collect(),
+        ..point(id, SHOP, second)
+    };
+    let whole = tagged("aaaaaaaa", 10, &[]);
+    let newer = tagged("bbbbbbbb", 20, &[]);
+    let half = tagged("cccccccc", 30, &[TAG_PARTIAL]);
+    let older_half = tagged("dddddddd", 5, &[TAG_PARTIAL]);
+    let safety = tagged("eeeeeeee", 40, &[TAG_SAFETY]);
+    for (points, alone, latest, incomplete) in [
+        (vec![&whole, &half, &newer], &newer, &half, Some(&half)),
+        (
+            vec![&half, &newer, &older_half, &safety],
+            &newer,
+            &half,
+            Some(&half),
+        ),
+        (vec![&older_half, &whole], &whole, &whole, None),
+        // None is complete, but the state that somebody chose to leave.
+        (vec![&safety, &half, &older_half], &half, &half, Some(&half)),
+        (vec![&safety], &safety, &safety, None),
+    ] {
+        let points: Vec<PointSummary> = points.into_iter().cloned().collect();
+        for name in ["shop", "web01/shop", "default/web01/shop"] {
+            let taken = find(name, &points).unwrap();
+            assert_eq!(taken, alone, "{name}");
+            let found = newest_incomplete(&name.parse().unwrap(), taken, &points);
+            assert_eq!(found, incomplete, "{name}");
+        }
+        assert_eq!(find("latest", &points).unwrap(), latest);
+        let asked = "shop@latest".parse().unwrap();
+        let taken = resolve(&asked, &points).unwrap();
+        assert_eq!(taken, latest);
+        assert_eq!(newest_incomplete(&asked, taken, &points), None);
+        let id = points[0].short_id().parse().unwrap();
+        let taken = resolve(&id, &points).unwrap();
+        assert_eq!(taken, &points[0]);
+        assert_eq!(newest_incomplete(&id, taken, &points), None);
+    }
+}
+
+#[test]
 fn ids_reach_everything_plain_snapshots_too() {
     assert_eq!(id_of("eeeeeeee"), "eeeeeeee");
     assert_eq!(id_of("EEEEEEEE"), "eeeeeeee");

@@ -53,6 +53,12 @@ fn coverage_names_only_rows_that_apply() {
     for row in [Row::ComposeFiles, Row::IncludedFiles, Row::Hooks] {
         assert!(shop.contains(&(row, Status::NotCovered)), "{row:?}");
     }
+    let findings = coverage(found.app("shop").unwrap(), &world, Some(&facts));
+    let hooks = findings.iter().find(|f| f.row == Row::Hooks).unwrap();
+    assert_eq!(hooks.subjects, ["web"]);
+    for who in ["recovery", "agent", "engine"] {
+        assert!(hooks.text.contains(who), "{who}: {}", hooks.text);
+    }
 }
 
 #[test]
