@@ -48,6 +48,10 @@ fn a_full_disk_an_engine_that_hangs_and_another_healer_are_said() {
     tiny::remove(&engine, "nurse");
     agent.until("it is not any more", || well("healer"));
 
+    // Both at once: neither hides the other.
+    let pid = fs_err::read_to_string(engine.dir().join("run/docker.pid")).unwrap();
+    let pid = Pid::from_raw(pid.trim().parse().unwrap()).unwrap();
+    kill_process(pid, Signal::STOP).unwrap();
     let fill = lab.path("state/fill");
     fs_err::write(&fill, vec![0; 63 << 20]).unwrap();
     agent.until("the disk is full", || has("disk", "bad"));
@@ -56,14 +60,11 @@ fn a_full_disk_an_engine_that_hangs_and_another_healer_are_said() {
         said.contains("are free where what Lifeboat remembers lies"),
         "{said}"
     );
-    fs_err::remove_file(&fill).unwrap();
-    agent.until("there is room again", || well("disk"));
-
-    let pid = fs_err::read_to_string(engine.dir().join("run/docker.pid")).unwrap();
-    let pid = Pid::from_raw(pid.trim().parse().unwrap()).unwrap();
-    kill_process(pid, Signal::STOP).unwrap();
     agent.until("the engine hangs", || has("engine", "bad"));
+    assert!(has("disk", "bad"));
+    fs_err::remove_file(&fill).unwrap();
     kill_process(pid, Signal::CONT).unwrap();
+    agent.until("there is room again", || well("disk"));
     agent.until("it answers again", || well("engine"));
     let events = lab.json(None, &["events", "-n", "1000"], 0);
     let told = |kind: &str| {
