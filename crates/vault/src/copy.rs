@@ -52,6 +52,7 @@ pub struct CopyOptions {
     pub dry_run: bool,
     /// Leaves out what is older than the newest there of the same paths and host: it was forgotten there. What is pinned goes
     /// in any case.
+    /// The points come oldest first: else what an interrupted copy left would count as forgotten.
     pub only_newer: bool,
     /// How the other vault is written.
     pub writer: WriterOptions,
@@ -144,8 +145,10 @@ impl Vault {
                 report.points.push((*id, Copied::There(*copy)));
                 continue;
             }
-            let newest = newest.get(&line(snapshot));
-            let is_older = newest.is_some_and(|newest| time(snapshot) < Some(*newest));
+            let newest = newest.get(&line(snapshot)).copied();
+            // One whose time cannot be read is not taken for old.
+            let at = time(snapshot);
+            let is_older = at.zip(newest).is_some_and(|(at, newest)| at < newest);
             if options.only_newer && is_older && !snapshot.is_pinned() {
                 report.points.push((*id, Copied::Older));
                 continue;
