@@ -14,7 +14,7 @@ use lifeboat_vault::{
     index::{Index, IndexBuilder, IndexFile, IndexedPack},
     pack::PackedBlob,
     seal::{KeyMaterial, SealKey},
-    tree,
+    sha256, tree,
 };
 use sha2::{Digest as _, Sha256};
 
@@ -76,6 +76,16 @@ fn hash(bencher: Bencher<'_, '_>, length: usize) {
     bencher
         .counter(BytesCount::new(length))
         .bench(|| Sha256::digest(black_box(&data)));
+}
+
+/// So many messages of a megabyte at once.
+#[divan::bench(args = [1, 2, 3, 4])]
+fn hash_together(bencher: Bencher<'_, '_>, count: usize) {
+    let data = noise(2, count * MIB);
+    let messages: Vec<&[u8]> = data.chunks(MIB).collect();
+    bencher
+        .counter(BytesCount::new(data.len()))
+        .bench(|| sha256::digests(black_box(&messages)));
 }
 
 #[divan::bench(args = [100, 256 << 10])]

@@ -53,6 +53,7 @@ pub mod read;
 pub mod repair;
 pub mod repo;
 pub mod seal;
+pub mod sha256;
 pub mod snapshot;
 pub mod stats;
 mod time;

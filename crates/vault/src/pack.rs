@@ -15,6 +15,7 @@ use crate::{
     id::{BlobId, PackId},
     index::BlobLocation,
     seal::{OVERHEAD, SealKey},
+    sha256,
 };
 
 /// A header is at most so long (restic's bound).
@@ -129,7 +130,33 @@ impl PackBuilder {
     }
 
     /// Seals the header and names the pack.
-    pub fn finish(mut self, key: &SealKey, random: &dyn Random) -> Result<FinishedPack> {
+    pub fn finish(self, key: &SealKey, random: &dyn Random) -> Result<FinishedPack> {
+        let (bytes, blobs) = self.sealed(key, random)?;
+        let id = PackId(Sha256::digest(&bytes).into());
+        Ok(FinishedPack { id, bytes, blobs })
+    }
+
+    /// The same for packs together, which takes less time than one after the other.
+    pub fn finish_all(
+        packs: Vec<PackBuilder>,
+        key: &SealKey,
+        random: &dyn Random,
+    ) -> Result<Vec<FinishedPack>> {
+        let sealed = packs.into_iter().map(|pack| pack.sealed(key, random));
+        let sealed = sealed.collect::<Result<Vec<_>>>()?;
+        let bytes: Vec<&[u8]> = sealed.iter().map(|(bytes, _)| &bytes[..]).collect();
+        let ids = sha256::digests(&bytes);
+        let finished = ids.into_iter().zip(sealed);
+        let finished = finished.map(|(id, (bytes, blobs))| FinishedPack {
+            id: PackId(id),
+            bytes,
+            blobs,
+        });
+        Ok(finished.collect())
+    }
+
+    /// The whole bytes of the pack, with its header, and what it holds.
+    fn sealed(mut self, key: &SealKey, random: &dyn Random) -> Result<(Vec<u8>, Vec<PackedBlob>)> {
         let start = self.bytes.len();
         self.bytes.resize(start + crate::seal::IV_LEN, 0);
         for blob in &self.blobs {
@@ -146,12 +173,7 @@ impl PackBuilder {
         let header = u32::try_from(self.bytes.len() - start)
             .map_err(|_| VaultError::Invalid("a pack header may have 16 MiB at most".to_owned()))?;
         self.bytes.extend_from_slice(&header.to_le_bytes());
-        let id = PackId(Sha256::digest(&self.bytes).into());
-        Ok(FinishedPack {
-            id,
-            bytes: self.bytes,
-            blobs: self.blobs,
-        })
+        Ok((self.bytes, self.blobs))
     }
 }
 

@@ -33,7 +33,6 @@ use std::{
     time::Duration,
 };
 
-use crossbeam_channel::Sender;
 use parking_lot::Mutex;
 
 use self::session::Session;
@@ -49,8 +48,6 @@ use crate::{
     read::Reader,
 };
 
-/// Packs that wait for a putter.
-const PACK_QUEUE: usize = 1;
 /// Packs that are put at the same time.
 const PUTTERS: usize = 2;
 
@@ -107,7 +104,7 @@ pub struct Writer {
     reader: Reader,
     /// Ids of blobs of zeros by length: a hole of a terabyte is hashed once.
     zeros: Mutex<HashMap<usize, BlobId>>,
-    jobs: Sender<pool::Job>,
+    jobs: pool::Queue,
     workers: Vec<JoinHandle<()>>,
     putters: Vec<JoinHandle<()>>,
     /// Index files that this session knows; while all of them are there, so is what they name.
@@ -126,8 +123,8 @@ impl Writer {
         let index = Arc::new(loaded.whole()?);
         let reused = Arc::new(Bits::new(index.len()));
         let reader = Reader::strict(core.clone(), index.clone(), reused.clone());
-        let (full, packs) = crossbeam_channel::bounded(PACK_QUEUE);
-        let (jobs, job_queue) = crossbeam_channel::bounded(options.threads);
+        let (full, packs) = crossbeam_channel::bounded(0);
+        let jobs = pool::Queue::new(options.threads);
         let session = Arc::new(Session::new(core, index, reused, options, full));
         let mut writer = Writer {
             session: session.clone(),
@@ -143,13 +140,13 @@ impl Writer {
         let putters = if session.core.env.threads { PUTTERS } else { 0 };
         for n in 0..putters {
             let (session, packs) = (session.clone(), packs.clone());
-            let work = move || session.put_packs(&packs);
+            let work = move || session.put_from(&packs);
             writer
                 .putters
                 .push(pool::spawn(format!("vault-put-{n}"), work)?);
         }
         if session.core.env.threads {
-            pool::start(&session, &job_queue, &mut writer.workers)?;
+            pool::start(&session, &writer.jobs, &mut writer.workers)?;
         }
         Ok(writer)
     }
@@ -221,7 +218,7 @@ impl Drop for Writer {
     fn drop(&mut self) {
         self.session.abandon();
         // The workers' queue ends with its only sender.
-        self.jobs = crossbeam_channel::bounded(0).0;
+        self.jobs = pool::Queue::new(1);
         for worker in self.workers.drain(..) {
             let _ = worker.join();
         }

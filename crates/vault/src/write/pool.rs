@@ -17,7 +17,13 @@ use crate::{
     blob::BlobKind,
     error::{Result, VaultError},
     id::BlobId,
+    sha256::{self, LANES},
 };
+
+/// Chunks that wait, at most, on a machine with many cores.
+const MOST_WAITING: usize = 32;
+/// No more chunks are taken together once they have so many bytes.
+const MOST_TOGETHER: usize = 6 << 20;
 
 /// One chunk on its way.
 pub(super) struct Job {
@@ -25,6 +31,40 @@ pub(super) struct Job {
     number: usize,
     file: Arc<Chunks>,
     result: Option<Result<BlobId>>,
+}
+
+/// Chunks that wait for a worker.
+#[derive(Clone)]
+pub(super) struct Queue {
+    enter: Sender<Job>,
+    leave: Receiver<Job>,
+    threads: usize,
+}
+
+impl Queue {
+    /// For so many workers.
+    pub(super) fn new(threads: usize) -> Queue {
+        let (enter, leave) = crossbeam_channel::bounded((threads * 2).min(MOST_WAITING));
+        Queue {
+            enter,
+            leave,
+            threads,
+        }
+    }
+}
+
+/// A chunk, and with it as many as can be hashed together; the other workers keep their share.
+fn with_more(waiting: &Receiver<Job>, threads: usize, first: Job) -> Vec<Job> {
+    let share = (waiting.len() / threads).min(LANES - 1);
+    let mut bytes = first.bytes.len();
+    let mut jobs = Vec::with_capacity(1 + share);
+    jobs.push(first);
+    while jobs.len() <= share && bytes < MOST_TOGETHER {
+        let Ok(job) = waiting.try_recv() else { break };
+        bytes += job.bytes.len();
+        jobs.push(job);
+    }
+    jobs
 }
 
 /// The chunks of one file.
@@ -51,7 +91,7 @@ impl Chunks {
     pub(super) fn save(
         self: &Arc<Self>,
         session: &Session,
-        queue: &Sender<Job>,
+        queue: &Queue,
         bytes: Vec<u8>,
     ) -> Result<()> {
         let number = {
@@ -70,12 +110,14 @@ impl Chunks {
             result: None,
         };
         if !session.core.env.threads {
-            job.run(session);
+            run(vec![job], session);
             return Ok(());
         }
-        match queue.try_send(job) {
+        match queue.enter.try_send(job) {
             Ok(()) => {}
-            Err(TrySendError::Full(job) | TrySendError::Disconnected(job)) => job.run(session),
+            Err(TrySendError::Full(job) | TrySendError::Disconnected(job)) => {
+                run(with_more(&queue.leave, queue.threads, job), session);
+            }
         }
         Ok(())
     }
@@ -95,10 +137,13 @@ impl Chunks {
     }
 }
 
-impl Job {
-    fn run(mut self, session: &Session) {
-        self.result = Some(session.save(BlobKind::Data, &self.bytes));
-        session.recycle(std::mem::take(&mut self.bytes));
+/// Saves chunks. Together they are hashed in half the time that one after the other takes.
+fn run(mut jobs: Vec<Job>, session: &Session) {
+    let bytes: Vec<&[u8]> = jobs.iter().map(|job| &job.bytes[..]).collect();
+    let digests = sha256::digests(&bytes);
+    for (job, digest) in jobs.iter_mut().zip(digests) {
+        job.result = Some(session.save_named(BlobKind::Data, BlobId(digest), &job.bytes));
+        session.recycle(std::mem::take(&mut job.bytes));
     }
 }
 
@@ -120,12 +165,17 @@ impl Drop for Job {
 /// Starts the workers. They end when the queue does.
 pub(super) fn start(
     session: &Arc<Session>,
-    queue: &Receiver<Job>,
+    queue: &Queue,
     workers: &mut Vec<JoinHandle<()>>,
 ) -> Result<()> {
     for n in 0..session.options.threads {
-        let (session, queue) = (session.clone(), queue.clone());
-        let work = move || queue.iter().for_each(|job| job.run(&session));
+        let session = session.clone();
+        let Queue { leave, threads, .. } = queue.clone();
+        let work = move || {
+            for job in &leave {
+                run(with_more(&leave, threads, job), &session);
+            }
+        };
         workers.push(spawn(format!("vault-chunk-{n}"), work)?);
     }
     Ok(())

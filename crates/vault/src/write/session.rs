@@ -27,11 +27,14 @@ use crate::{
     id::{BlobId, IndexId, PackId},
     index::{Index, IndexFile, IndexedPack, MAX_BLOBS_PER_FILE},
     opened::Core,
-    pack::PackBuilder,
+    pack::{FinishedPack, PackBuilder},
+    sha256::LANES,
     unpacked::object_name,
 };
 
 const SHARDS: usize = 16;
+/// Packs that are hashed together.
+const TOGETHER: usize = 2;
 /// Blobs of a pack, at most: a header stays far from its 16 MiB.
 const MAX_BLOBS_PER_PACK: usize = 100_000;
 
@@ -43,7 +46,9 @@ pub(super) struct Session {
     known: [Mutex<HashSet<(BlobKind, BlobId)>>; SHARDS],
     /// Open packs: data, tree.
     open: [Mutex<Option<PackBuilder>>; 2],
-    full: Sender<Option<PackBuilder>>,
+    /// Full packs that are hashed with the next one.
+    waiting: Mutex<Vec<PackBuilder>>,
+    full: Sender<Vec<PackBuilder>>,
     /// Held shared by every save, exclusively by a flush.
     gate: RwLock<()>,
     /// Packs handed to the putters and not yet durable.
@@ -82,7 +87,7 @@ impl Session {
         index: Arc<Index>,
         reused: Arc<Bits>,
         options: WriterOptions,
-        full: Sender<Option<PackBuilder>>,
+        full: Sender<Vec<PackBuilder>>,
     ) -> Session {
         Session {
             reused,
@@ -94,6 +99,7 @@ impl Session {
             options,
             known: Default::default(),
             open: Default::default(),
+            waiting: Mutex::default(),
             full,
             gate: RwLock::new(()),
             on_the_way: Mutex::new(0),
@@ -140,6 +146,11 @@ impl Session {
 
     /// Saves a blob unless the vault or this session has it.
     pub(super) fn save(&self, kind: BlobKind, plain: &[u8]) -> Result<BlobId> {
+        self.save_named(kind, BlobId(Sha256::digest(plain).into()), plain)
+    }
+
+    /// The same for a blob whose id is known already.
+    pub(super) fn save_named(&self, kind: BlobKind, id: BlobId, plain: &[u8]) -> Result<BlobId> {
         self.healthy()?;
         if plain.is_empty() {
             return Err(VaultError::Invalid("a blob cannot be empty".to_owned()));
@@ -148,7 +159,6 @@ impl Session {
         if too_large || u32::try_from(plain.len() + (64 << 20)).is_err() {
             return Err(too_large_for_the_format(kind, plain.len() as u64));
         }
-        let id = BlobId(Sha256::digest(plain).into());
         if let Some((number, _)) = self.index.find_live(kind, &id) {
             self.reused.set(number);
             return Ok(id);
@@ -237,7 +247,7 @@ impl Session {
             done = open.take();
         }
         // With the slot still locked: while no putter is free the others wait at it, rather than
-        // each fill a pack of its own. That bounds the packs in memory to six.
+        // each fill a pack of its own. That bounds the packs in memory to seven.
         for pack in [full, done].into_iter().flatten() {
             self.send(pack)?;
         }
@@ -255,24 +265,40 @@ impl Session {
         self.stats.packed_bytes.fetch_add(packed, Ordering::Relaxed);
     }
 
-    /// Hands a full pack to the putters. Waits while their queue is full: that bounds the memory.
+    /// Hands full packs to the putters, as many as are hashed together.
     fn send(&self, pack: PackBuilder) -> Result<()> {
         if !self.core.env.threads {
-            return self.put_pack(pack);
+            return self.put_packs(vec![pack]);
         }
-        *self.on_the_way.lock() += 1;
-        self.full.send(Some(pack)).map_err(|_| {
-            *self.on_the_way.lock() -= 1;
+        let mut waiting = self.waiting.lock();
+        waiting.push(pack);
+        if waiting.len() < TOGETHER {
+            return Ok(());
+        }
+        let packs = std::mem::take(&mut *waiting);
+        drop(waiting);
+        self.hand_over(packs)
+    }
+
+    /// Waits while no putter is free: that bounds the memory.
+    fn hand_over(&self, packs: Vec<PackBuilder>) -> Result<()> {
+        let count = packs.len();
+        *self.on_the_way.lock() += count;
+        self.full.send(packs).map_err(|_| {
+            *self.on_the_way.lock() -= count;
             VaultError::Interrupted("the threads that store packs have ended".to_owned())
         })
     }
 
     /// A putter's life: seals headers, names packs, puts them, until it is told to stop.
-    pub(super) fn put_packs(&self, queue: &Receiver<Option<PackBuilder>>) {
-        while let Ok(Some(pack)) = queue.recv() {
-            let _landing = Landing(self);
+    pub(super) fn put_from(&self, queue: &Receiver<Vec<PackBuilder>>) {
+        while let Ok(packs) = queue.recv() {
+            if packs.is_empty() {
+                return;
+            }
+            let _landing = Landing(self, packs.len());
             let skip = self.error.get().is_some() || self.abandoned.load(Ordering::SeqCst);
-            if !skip && let Err(error) = self.put_pack(pack) {
+            if !skip && let Err(error) = self.put_packs(packs) {
                 let _ = self.poison(error);
             }
         }
@@ -281,12 +307,16 @@ impl Session {
     /// Tells as many putters to stop.
     pub(super) fn stop_putters(&self, count: usize) {
         for _ in 0..count {
-            let _ = self.full.send(None);
+            let _ = self.full.send(Vec::new());
         }
     }
 
-    fn put_pack(&self, pack: PackBuilder) -> Result<()> {
-        let pack = pack.finish(&self.core.seal, &*self.core.env.random)?;
+    fn put_packs(&self, packs: Vec<PackBuilder>) -> Result<()> {
+        let packs = PackBuilder::finish_all(packs, &self.core.seal, &*self.core.env.random)?;
+        packs.into_iter().try_for_each(|pack| self.put_pack(pack))
+    }
+
+    fn put_pack(&self, pack: FinishedPack) -> Result<()> {
         let name = object_name(Area::Data, &pack.id.0)?;
         match self.core.store.put(&name, &pack.bytes) {
             Ok(()) => {}
@@ -305,7 +335,7 @@ impl Session {
             ..IndexedPack::new(pack.id, pack.blobs)
         });
         let mut buffers = self.pack_buffers.lock();
-        if buffers.len() < 2 {
+        if buffers.len() < 2 * TOGETHER {
             buffers.push(pack.bytes);
         }
         Ok(())
@@ -321,6 +351,10 @@ impl Session {
             if let Some(pack) = pack {
                 self.send(pack).map_err(|e| self.poison(e))?;
             }
+        }
+        let waiting = std::mem::take(&mut *self.waiting.lock());
+        if !waiting.is_empty() {
+            self.hand_over(waiting).map_err(|e| self.poison(e))?;
         }
         let mut on_the_way = self.on_the_way.lock();
         while *on_the_way > 0 {
@@ -406,7 +440,7 @@ impl Session {
     /// Keeps a chunk's buffer for later.
     pub(super) fn recycle(&self, mut buffer: Vec<u8>) {
         let mut buffers = self.chunk_buffers.lock();
-        if buffers.len() < 2 * self.options.threads {
+        if buffers.len() < 2 * self.options.threads + LANES {
             buffer.clear();
             buffers.push(buffer);
         }
@@ -419,8 +453,8 @@ pub(super) fn too_large_for_the_format(kind: BlobKind, bytes: u64) -> VaultError
     VaultError::Unsupported(format!("{reason} is too large for the format"))
 }
 
-/// A pack in a putter's hands. It has landed when this is dropped, even by a panic.
-struct Landing<'s>(&'s Session);
+/// Packs in a putter's hands. They have landed when this is dropped, even by a panic.
+struct Landing<'s>(&'s Session, usize);
 
 impl Drop for Landing<'_> {
     fn drop(&mut self) {
@@ -429,7 +463,7 @@ impl Drop for Landing<'_> {
                 "a thread that stores packs died".into(),
             ));
         }
-        *self.0.on_the_way.lock() -= 1;
+        *self.0.on_the_way.lock() -= self.1;
         self.0.landed.notify_all();
     }
 }
