@@ -18,6 +18,7 @@
 
 mod commit;
 mod file;
+mod known;
 pub(crate) mod pool;
 mod scratch;
 pub(crate) mod session;

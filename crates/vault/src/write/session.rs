@@ -19,7 +19,7 @@ use lifeboat_store::{Area, StoreError};
 use parking_lot::{Condvar, Mutex, RwLock};
 use sha2::{Digest, Sha256};
 
-use super::{WriteStats, WriterOptions, scratch};
+use super::{WriteStats, WriterOptions, known::Known, scratch};
 use crate::{
     bits::Bits,
     blob::BlobKind,
@@ -32,7 +32,6 @@ use crate::{
     unpacked::object_name,
 };
 
-const SHARDS: usize = 16;
 /// Packs that are hashed together.
 const TOGETHER: usize = 2;
 /// Blobs of a pack, at most: a header stays far from its 16 MiB.
@@ -43,7 +42,7 @@ pub(super) struct Session {
     pub(super) core: Arc<Core>,
     pub(super) index: Arc<Index>,
     pub(super) options: WriterOptions,
-    known: [Mutex<HashSet<(BlobKind, BlobId)>>; SHARDS],
+    known: Known,
     /// Open packs: data, tree.
     open: [Mutex<Option<PackBuilder>>; 2],
     /// Full packs that are hashed with the next one.
@@ -97,7 +96,7 @@ impl Session {
             core,
             index,
             options,
-            known: Default::default(),
+            known: Known::default(),
             open: Default::default(),
             waiting: Mutex::default(),
             full,
@@ -222,8 +221,7 @@ impl Session {
 
     /// Takes note that a blob is being saved; `false` if it was already.
     fn begin(&self, kind: BlobKind, id: BlobId) -> bool {
-        let shard = usize::from(id.0[31]) % SHARDS;
-        self.known[shard].lock().insert((kind, id))
+        self.known.insert(kind, id)
     }
 
     /// Puts a sealed blob into an open pack. Returns what it adds to it.
@@ -329,14 +327,21 @@ impl Session {
             self.core.keep_near(&name, &pack.bytes);
         }
         self.written.lock().push(pack.id);
+        let FinishedPack {
+            id,
+            bytes,
+            mut blobs,
+        } = pack;
+        // They are kept until the next flush.
+        blobs.shrink_to_fit();
         self.unindexed.lock().push(IndexedPack {
             time: Some(self.core.env.clock.now().to_rfc3339()),
-            size: Some(pack.bytes.len() as u64),
-            ..IndexedPack::new(pack.id, pack.blobs)
+            size: Some(bytes.len() as u64),
+            ..IndexedPack::new(id, blobs)
         });
         let mut buffers = self.pack_buffers.lock();
         if buffers.len() < 2 * TOGETHER {
-            buffers.push(pack.bytes);
+            buffers.push(bytes);
         }
         Ok(())
     }
