@@ -403,3 +403,59 @@ fn lean_a_backup_that_stands_back() {
         2,
     );
 }
+
+/// What the host's own work gets done in a second, with as many threads as there are cores.
+fn work_done(seconds: u64) -> f64 {
+    let ends = Instant::now() + Duration::from_secs(seconds);
+    let cores = thread::available_parallelism().unwrap().get();
+    let work = move || {
+        let (mut rounds, mut state) = (0_u64, 1_u64);
+        while Instant::now() < ends {
+            for _ in 0..10_000 {
+                state = std::hint::black_box(state.wrapping_mul(0x9e37_79b9_7f4a_7c15) ^ rounds);
+            }
+            rounds += 1;
+        }
+        rounds
+    };
+    let threads: Vec<_> = (0..cores).map(|_| thread::spawn(work)).collect();
+    let rounds: u64 = threads.into_iter().map(|t| t.join().unwrap()).sum();
+    rounds as f64 / seconds as f64
+}
+
+/// The host's work beside a backup with these options, as a part of what it does alone.
+fn beside_a_backup(lab: &Lab, source: &Path, options: &[&str], alone: f64) -> f64 {
+    let mut args = vec!["backup", "--path", source.to_str().unwrap()];
+    args.extend(options);
+    let mut child = lab.command(None, &args).spawn().unwrap();
+    thread::sleep(Duration::from_secs(1));
+    let part = work_done(5) / alone;
+    assert!(
+        child.try_wait().unwrap().is_none(),
+        "the backup ended before it was measured"
+    );
+    child.kill().unwrap();
+    child.wait().unwrap();
+    part
+}
+
+#[test]
+#[ignore = "wants a quiet machine"]
+fn soak_lean_a_backup_leaves_a_busy_host_its_cores() {
+    let lab = Lab::new();
+    let source = lab.path("source");
+    fs_err::create_dir(&source).unwrap();
+    for n in 0..12 {
+        large(&source.join(format!("big{n}")), 512 << 20);
+    }
+    lab.init();
+    let alone = work_done(5);
+    let beside = beside_a_backup(&lab, &source, &[], alone);
+    let idle = beside_a_backup(&lab, &source, &["--idle"], alone);
+    println!(
+        "the host's own work: {:.0} % beside a backup, {:.0} % beside one with --idle",
+        beside * 100.0,
+        idle * 100.0
+    );
+    assert!(idle > 0.9, "{idle}");
+}
