@@ -10,7 +10,6 @@ use crossbeam_channel::{Receiver, Sender, unbounded};
 use lifeboat_engine::Engine;
 use lifeboat_plan::supervise::{Did, Effect, Event, Failed, Trouble};
 use parking_lot::Mutex;
-use rustix::process::{Pid, Signal, kill_process};
 use serde_json::json;
 
 use crate::asides::Asides;
@@ -20,7 +19,7 @@ use crate::help::Helper;
 use crate::making::Making;
 use crate::probing::Probing;
 use crate::run::Message;
-use crate::{blame, diagnose, needs, recreate, replicas, translate};
+use crate::{blame, diagnose, needs, process, recreate, replicas, translate};
 
 /// Threads for looking, for starting (the supervisor has no more than four starts under way), for stopping, and for
 /// waiting for what is fetched.
@@ -111,7 +110,7 @@ fn work(reach: &Reach, queue: &Receiver<Effect>, to_inspect: &ToInspect) {
         }
         let id = match &effect {
             Effect::Inspect { id }
-            | Effect::Start { id }
+            | Effect::Start { id, .. }
             | Effect::Stop { id, .. }
             | Effect::Recreate { id, .. }
             | Effect::Fetch { id, .. }
@@ -170,9 +169,18 @@ pub(crate) fn kind_of(error: &lifeboat_engine::Error) -> Trouble {
 
 impl Reach {
     fn act(&self, engine: &dyn Engine, effect: Effect) -> Option<Event> {
+        if let Effect::Start { id, after } | Effect::Recreate { id, after, .. } = &effect {
+            let ended = process::ended(after);
+            if !ended.is_empty() {
+                return Some(Event::Did {
+                    id: id.clone(),
+                    did: Did::EndedFirst(ended),
+                });
+            }
+        }
         match effect {
             Effect::Inspect { id } => self.inspect(engine, &id),
-            Effect::Start { id } => {
+            Effect::Start { id, .. } => {
                 let done = match needs::hinders_start(engine, &self.help, &id) {
                     Ok(Some(why)) => return Some(failed(&id, Trouble::Other, &why)),
                     Ok(None) => engine.start(&id),
@@ -181,7 +189,7 @@ impl Reach {
                 Some(told(&id, done, Did::Started))
             }
             Effect::Stop { id, grace } => {
-                wake(&id);
+                process::wake(&id);
                 let done = engine.stop(&id, grace.map(Duration::from_secs));
                 Some(told(&id, done, Did::Stopped))
             }
@@ -190,6 +198,7 @@ impl Reach {
                 name,
                 refers,
                 also,
+                ..
             } => {
                 let again = recreate::Again {
                     id: &id,
@@ -292,33 +301,4 @@ fn told(id: &str, done: lifeboat_engine::Result<()>, did: Did) -> Event {
         },
         Err(error) => failed(id, kind_of(&error), &error.to_string()),
     }
-}
-
-/// A process that a SIGSTOP holds gets no other signal: all of its are woken first, so that it can end in its own way.
-/// One that waits for a child that sleeps on would have to be killed in the end.
-fn wake(id: &str) {
-    for pid in held(id) {
-        // It may have ended meanwhile.
-        if let Err(error) = kill_process(pid, Signal::CONT) {
-            tracing::debug!(%error, container = id, "a process of it cannot be woken");
-        }
-    }
-}
-
-/// Processes in a container's cgroup that a signal holds; none where the engine's are not to be seen here.
-fn held(id: &str) -> Vec<Pid> {
-    let Ok(entries) = fs_err::read_dir("/proc") else {
-        return Vec::new();
-    };
-    let is_held = |pid: &i32| {
-        let read = |file: &str| fs_err::read_to_string(format!("/proc/{pid}/{file}"));
-        let stat = read("stat").unwrap_or_default();
-        let state = stat.rsplit_once(") ").map(|(_, rest)| rest);
-        state.is_some_and(|state| state.starts_with('T'))
-            && read("cgroup").is_ok_and(|cgroup| cgroup.contains(id))
-    };
-    let pids = entries
-        .flatten()
-        .filter_map(|entry| entry.file_name().to_str()?.parse().ok());
-    pids.filter(is_held).filter_map(Pid::from_raw).collect()
 }

@@ -39,6 +39,7 @@ mod making;
 mod needs;
 mod options;
 mod probing;
+mod process;
 mod recreate;
 mod replicas;
 mod run;

@@ -8,6 +8,8 @@ use lifeboat_plan::supervise::{
 };
 use serde_json::Value;
 
+use crate::process;
+
 /// What an event of the engine means; `None` for what supervision does not care about.
 pub(crate) fn event(event: &EngineEvent) -> Option<Happened> {
     if event.kind == "network" {
@@ -107,6 +109,7 @@ pub(crate) fn inspected(container: &Container, heal_all: bool, settings: &Settin
         exit,
         restart_count: u32::try_from(restarts).unwrap_or(u32::MAX),
         error: state["Error"].as_str().unwrap_or_default().to_owned(),
+        process: process::of(container),
     };
     Event::Inspected {
         facts: Box::new(Facts::of(container, heal_all, settings)),

@@ -124,6 +124,7 @@ impl World {
         let down_for = at.since(unit.exit.as_ref().map_or(unit.since, |exit| exit.at));
         let ended = unit.exit.is_some();
         unit.enter(Phase::Running, at);
+        unit.forget_process();
         unit.wanted = Wanted::Run;
         unit.started = at;
         unit.killed = None;

@@ -20,6 +20,15 @@ pub struct Seen {
     pub healthy: Option<bool>,
 }
 
+/// The first process of a container, where it can be seen from here.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Process {
+    /// Its number.
+    pub pid: u32,
+    /// When it began, in ticks since boot: another one that has the number later began later.
+    pub began: u64,
+}
+
 /// A container's state as its inspect answer has it.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct State {
@@ -35,6 +44,8 @@ pub struct State {
     pub restart_count: u32,
     /// Why it could not be started.
     pub error: String,
+    /// Its first process.
+    pub process: Option<Process>,
 }
 
 /// What happened to one container, as the engine tells it.
@@ -177,6 +188,8 @@ pub enum Did {
     Lacks(Lack),
     /// What it needed is there.
     Fetched,
+    /// These, which it needs, have ended. Nothing was done.
+    EndedFirst(BTreeMap<String, Process>),
     /// It could not be done.
     Failed(Failed),
 }
@@ -273,6 +286,8 @@ pub enum Effect {
     Start {
         /// Full id.
         id: String,
+        /// What it needs, by full id: where one of these has ended, nothing is done.
+        after: BTreeMap<String, Process>,
     },
     /// Stop it, and say what came of it.
     Stop {
@@ -292,6 +307,8 @@ pub enum Effect {
         /// Others of its app that are not there either: what is fetched for one is fetched for all of them, from one
         /// point.
         also: Vec<String>,
+        /// What it needs, by full id: where one of these has ended, nothing is done.
+        after: BTreeMap<String, Process>,
     },
     /// Fetch what it needs to be made again, and say what came of it.
     Fetch {

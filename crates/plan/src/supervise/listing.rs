@@ -213,6 +213,7 @@ impl World {
             return;
         }
         self.compare_state(at, &id, state, due, first);
+        self.has_process(&id, state.process);
         self.consider(at, &id);
     }
 

@@ -7,6 +7,7 @@
 //! - [`Event`], [`Effect`]: what goes in and what comes out. [`Unit`]: one container's state.
 //! - `engine_events`, `listing`: what the engine tells, as it happens and when asked.
 //! - `consider`: whether something has to be done with a container; `queue`: when it is done.
+//! - `untold`: what has ended and was not told of yet.
 //! - `host`, `blame`: what the host runs short of, and who takes it. `replicas`, `rolling`: several of one.
 //! - `shutdown`: a person's stop and an engine's shutdown, which look the same. `cascade`: who follows whom.
 //! - [`view`]: what is shown.
@@ -41,12 +42,13 @@ mod shutdown;
 #[cfg(test)]
 mod tests;
 mod unit;
+mod untold;
 pub mod view;
 mod world;
 
 pub use backoff::Backoff;
 pub use event::{
-    Did, Effect, Event, Failed, Happened, Kind, Lack, Note, Seen, State, Trouble, What,
+    Did, Effect, Event, Failed, Happened, Kind, Lack, Note, Process, Seen, State, Trouble, What,
 };
 pub use facts::{ASIDE, Facts, Need, NeedCondition, Policy, Slot, app_of, signal};
 pub use moment::Moment;

@@ -13,6 +13,7 @@ impl World {
         let Some((doing, since)) = unit.doing.take() else {
             return;
         };
+        let begun = unit.begun.take();
         if unit.phase == Phase::Gone {
             unit.interrupted = false;
         }
@@ -22,6 +23,7 @@ impl World {
             Did::Recreated { id: new } => self.was_recreated(at, id, &new),
             Did::Lacks(lack) => self.lacks(at, id, lack),
             Did::Fetched => self.was_fetched(at, id),
+            Did::EndedFirst(ended) => self.ended_first(at, id, begun, &ended),
             Did::Failed(failed) => self.has_failed(at, id, doing, failed),
         }
     }
@@ -101,6 +103,7 @@ impl World {
             check_at: None,
             judge_at: None,
             queued: None,
+            begun: None,
             fetched: None,
             ..unit
         };

@@ -1,7 +1,8 @@
 //! When something is done: dependencies first, at most [`MOST_STARTS`] at a time, never two things with one container.
 //!
 //! What a person stopped, what gave up or is not supervised keeps nobody waiting: only what is on its way does, and
-//! that for at most three minutes. In a cycle nobody waits for anybody.
+//! that for at most three minutes. In a cycle nobody waits for anybody. What is taken to run is looked at once more just
+//! before a start (`untold`).
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -61,7 +62,7 @@ impl World {
         self.units.values().filter(starts).count()
     }
 
-    fn is_still_needed(&self, id: &str, queued: &Queued) -> bool {
+    pub(super) fn is_still_needed(&self, id: &str, queued: &Queued) -> bool {
         let Some(unit) = self.units.get(id) else {
             return false;
         };
@@ -83,10 +84,12 @@ impl World {
     fn begin(&mut self, at: Moment, id: &str, queued: Queued) {
         let refers = self.references(id);
         let also = self.gone_beside(id);
+        let after = self.to_be_alive(id);
         let Some(unit) = self.units.get_mut(id) else {
             return;
         };
         unit.queued = None;
+        unit.begun = Some(queued.clone());
         unit.check_at = None;
         let grace = unit.facts.as_ref().and_then(|facts| facts.rules.stop_grace);
         let running = unit.phase == Phase::Running;
@@ -98,7 +101,9 @@ impl World {
                 "restart",
                 Effect::Stop { id: own, grace },
             ),
-            Job::Restart | Job::Start => (Doing::Starting, "start", Effect::Start { id: own }),
+            Job::Restart | Job::Start => {
+                (Doing::Starting, "start", Effect::Start { id: own, after })
+            }
             Job::Recreate => {
                 let name = unit.name.clone();
                 let effect = Effect::Recreate {
@@ -106,6 +111,7 @@ impl World {
                     name,
                     refers,
                     also,
+                    after,
                 };
                 (Doing::Recreating, "recreate", effect)
             }
@@ -176,7 +182,8 @@ impl World {
                 && (first.queued.is_some()
                     || first.check_at.is_some()
                     || first.judge_at.is_some()
-                    || first.phase == Phase::Restarting));
+                    || first.phase == Phase::Restarting))
+            || self.is_untold(at, first);
         match (first.phase, condition) {
             (Phase::Running, NeedCondition::Ready) => {
                 on_its_way || (!first.is_ready() && at.since(first.started) < READY_WITHIN)
@@ -187,7 +194,7 @@ impl World {
     }
 
     /// Whether `from` depends on `to`, directly or not.
-    fn reaches(&self, from: &str, to: &str) -> bool {
+    pub(super) fn reaches(&self, from: &str, to: &str) -> bool {
         let mut seen = BTreeSet::new();
         let mut look = vec![from.to_owned()];
         while let Some(id) = look.pop() {

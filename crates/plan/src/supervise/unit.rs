@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::event::{Lack, Seen};
+use super::event::{Lack, Process, Seen};
 use super::{Backoff, Facts, Moment, Policy, Slot};
 use crate::inventory::ContainerState;
 
@@ -191,6 +191,15 @@ pub struct Unit {
     pub doing: Option<(Doing, Moment)>,
     /// What is to be done to it.
     pub queued: Option<Queued>,
+    /// What is being done to it, as it was queued.
+    #[serde(skip)]
+    pub begun: Option<Queued>,
+    /// Its first process, while it runs.
+    #[serde(skip)]
+    pub process: Option<Process>,
+    /// Since when that is known to have ended, though the engine has not told so.
+    #[serde(skip)]
+    pub untold: Option<Moment>,
     /// Until when somebody else works on it.
     pub hands_off: Option<Moment>,
     /// When a signal that stops it came through the API.
@@ -256,6 +265,9 @@ impl Unit {
         if self.phase != phase {
             self.phase = phase;
             self.since = at;
+            if !matches!(phase, Phase::Running | Phase::Paused) {
+                self.forget_process();
+            }
         }
     }
 

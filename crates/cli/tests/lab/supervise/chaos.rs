@@ -8,6 +8,7 @@
 #![allow(clippy::print_stdout, reason = "what happened, for who measures")]
 
 use std::net::{IpAddr, Ipv4Addr};
+use std::path::PathBuf;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant, SystemTime};
@@ -56,6 +57,10 @@ const CAUSES: [&str; 7] = [
     "engine-lost",
     "engine",
 ];
+/// A container that was removed a month ago.
+const LONG_GONE: &str = "long-gone";
+/// The agent looks for definitions of such ones every ten minutes.
+const TIDIED_WITHIN: Duration = Duration::from_secs(11 * 60);
 /// Memory of what is to run out of it.
 const MEMORY: [(&str, u64); 2] = [(DB, 256 << 20), (CACHE, 128 << 20)];
 
@@ -242,6 +247,7 @@ fn run(lab: &Lab, supervised: bool, history: Vec<(Duration, Mishap)>, length: Du
     }
     fs_err::create_dir_all(lab.path("etc")).unwrap();
     fs_err::write(lab.path("etc/lifeboat.toml"), PROBES).unwrap();
+    leave_definition(lab);
     let agent = supervised.then(|| Agent::start(lab, &engine));
     let keeper = engine.keeper_pid();
     let over = AtomicBool::new(false);
@@ -315,6 +321,21 @@ fn run(lab: &Lab, supervised: bool, history: Vec<(Duration, Mishap)>, length: Du
         rows,
         took,
     }
+}
+
+/// The definition of a container that is not there any more and whose time is over.
+fn leave_definition(lab: &Lab) {
+    let file = definition(lab);
+    fs_err::create_dir_all(file.parent().unwrap()).unwrap();
+    fs_err::write(&file, format!(r#"{{"Name": "/{LONG_GONE}"}}"#)).unwrap();
+    let seen = SystemTime::now() - Duration::from_secs(31 * 24 * 3600);
+    let file = fs_err::OpenOptions::new().write(true).open(file).unwrap();
+    file.set_modified(seen).unwrap();
+}
+
+fn definition(lab: &Lab) -> PathBuf {
+    lab.path("state/agent/definitions/containers")
+        .join(LONG_GONE)
 }
 
 /// Asks a service until it is over.
@@ -427,6 +448,15 @@ fn soak_an_hour_of_chaos() {
         );
     }
     let events = lifeboat_events(&labs[1]);
+    let tidied = events
+        .iter()
+        .any(|event| event["kind"] == "tidied" && event["container"] == LONG_GONE);
+    if length >= TIDIED_WITHIN {
+        assert!(
+            tidied && !definition(&labs[1]).exists(),
+            "{LONG_GONE} is kept"
+        );
+    }
     let unknown = causes(&events, &ways[1].outages);
     assert_eq!(unknown, 0, "outages without a cause");
     let unnamed = unnamed(&events, &ways[1].mishaps);

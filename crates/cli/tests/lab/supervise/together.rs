@@ -7,7 +7,7 @@ use std::{
 
 use lifeboat_testkit::engine::{PrivateEngine, Release};
 use lifeboat_testkit::images;
-use rustix::process::Signal;
+use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
 
 use super::{Agent, idle, is_again, row, started, strike, told};
@@ -102,20 +102,47 @@ fn tiers(engine: &PrivateEngine, count: usize) {
     }
 }
 
+/// The first process of one of them.
+fn process(engine: &PrivateEngine, n: usize) -> Pid {
+    let raw = tiny::inspect(engine, &format!("n{n}"));
+    let pid = i32::try_from(raw["State"]["Pid"].as_i64().unwrap()).unwrap();
+    Pid::from_raw(pid).unwrap()
+}
+
+/// What tells the engine of a container's end, held: the engine takes it to run as long as this lives.
+struct Untold(Pid);
+
+impl Untold {
+    /// By the container's first process, whose parent it is.
+    fn of(process: Pid) -> Self {
+        let pid = process.as_raw_nonzero();
+        let status = fs_err::read_to_string(format!("/proc/{pid}/status")).unwrap();
+        let parent = status.lines().find_map(|line| line.strip_prefix("PPid:"));
+        let shim = Pid::from_raw(parent.unwrap().trim().parse().unwrap()).unwrap();
+        kill_process(shim, Signal::STOP).unwrap();
+        Self(shim)
+    }
+}
+
+impl Drop for Untold {
+    fn drop(&mut self) {
+        let _ = kill_process(self.0, Signal::CONT);
+    }
+}
+
 /// All of them killed at once; seconds until all of them run.
 #[allow(clippy::print_stdout, reason = "what a person wants to know of a soak")]
-fn killed_at_once(lab: &Lab, engine: &PrivateEngine, agent: &Agent<'_>, count: usize) -> f64 {
-    let pids: Vec<i32> = (0..count)
-        .map(|n| {
-            let raw = tiny::inspect(engine, &format!("n{n}"));
-            i32::try_from(raw["State"]["Pid"].as_i64().unwrap()).unwrap()
-        })
-        .collect();
+fn killed_at_once(
+    (lab, engine, agent): (&Lab, &PrivateEngine, &Agent<'_>),
+    count: usize,
+    meanwhile: impl FnOnce(),
+) -> f64 {
+    let pids: Vec<Pid> = (0..count).map(|n| process(engine, n)).collect();
     let began = Instant::now();
     for pid in pids {
-        let pid = rustix::process::Pid::from_raw(pid).unwrap();
-        rustix::process::kill_process(pid, Signal::KILL).unwrap();
+        kill_process(pid, Signal::KILL).unwrap();
     }
+    meanwhile();
     agent.within(Duration::from_secs(600), "all run again", || {
         let list = engine.api().get("/containers/json").unwrap();
         list.as_array().unwrap().len() == count && row(lab, "n0")["restarts"] == 1
@@ -131,7 +158,7 @@ fn killed_at_once(lab: &Lab, engine: &PrivateEngine, agent: &Agent<'_>, count: u
     // Places in the log of the begin and the end of each start.
     let mut at: BTreeMap<String, (usize, usize)> = BTreeMap::new();
     let mut died: BTreeMap<String, usize> = BTreeMap::new();
-    let mut under_way = 0_i32;
+    let (mut under_way, mut waited) = (0_i32, 0);
     for (place, event) in events.as_array().unwrap().iter().enumerate() {
         let name = event["container"].as_str().unwrap().to_owned();
         match event["kind"].as_str().unwrap() {
@@ -144,6 +171,11 @@ fn killed_at_once(lab: &Lab, engine: &PrivateEngine, agent: &Agent<'_>, count: u
                 let twice = at.insert(name, (place, 0)).is_some();
                 assert!(!twice, "started twice: {event}");
             }
+            "waits" => {
+                under_way -= 1;
+                waited += 1;
+                at.remove(&name);
+            }
             "started" => {
                 under_way -= 1;
                 at.get_mut(&name).unwrap().1 = place;
@@ -152,20 +184,28 @@ fn killed_at_once(lab: &Lab, engine: &PrivateEngine, agent: &Agent<'_>, count: u
         }
     }
     assert_eq!(at.len(), count);
-    // An engine takes seconds to tell of hundreds of ends: of one that was not told yet nobody could know.
-    let mut early = 0;
-    for n in 0..count {
-        for on in needs(n).into_iter().map(|on| format!("n{on}")) {
-            let then = at[&format!("n{n}")].0;
-            if died[&on] < then {
-                assert!(at[&on].1 < then, "n{n} was started before {on} ran");
-            } else {
-                early += 1;
-            }
-        }
+    // An engine takes seconds to tell of hundreds of ends.
+    println!("{waited} times a start waited for the end of a dependency to be told");
+    let early = pairs(count).filter(|(n, on)| died[on] > at[n].0).count();
+    assert_eq!(
+        early, 0,
+        "ends of dependencies that were told after the start of who needs them"
+    );
+    let started: BTreeMap<&String, jiff::Timestamp> = at
+        .keys()
+        .map(|name| (name, started(engine, name).parse().unwrap()))
+        .collect();
+    for (n, on) in pairs(count) {
+        assert!(at[&on].1 < at[&n].0, "{n} was started before {on} ran");
+        assert!(started[&on] < started[&n], "by the engine's clock too");
     }
-    println!("{early} times a dependency's end was told after the start of who needs it");
     took
+}
+
+/// Who needs whom, by name.
+fn pairs(count: usize) -> impl Iterator<Item = (String, String)> {
+    let all = (0..count).flat_map(|n| needs(n).into_iter().map(move |on| (n, on)));
+    all.map(|(n, on)| (format!("n{n}"), format!("n{on}")))
 }
 
 #[test]
@@ -201,7 +241,16 @@ fn twelve_killed_at_once_are_back_each_after_what_it_needs_is_ready_and_none_twi
     for n in 0..COUNT {
         fs_err::remove_file(file(n)).unwrap();
     }
-    let took = killed_at_once(&lab, &engine, &agent, COUNT);
+    // The engine learns of the end of what the others need last.
+    let untold = Untold::of(process(&engine, 0));
+    let took = killed_at_once((&lab, &engine, &agent), COUNT, || {
+        agent.until("who needs it has died and waits", || {
+            let told = ["n1", "n2"].map(|n| told(&lab, n));
+            let says = |kind: &str| told.each_ref().map(|all| all.iter().any(|one| one == kind));
+            says("died") == [true; 2] && says("waits").contains(&true)
+        });
+        drop(untold);
+    });
     println!("{COUNT} killed at once: all back after {took:.1} s");
     let needed = (0..COUNT).flat_map(needs).collect();
     agent.until("what others need is ready", || are_ready(&needed));
@@ -253,7 +302,7 @@ fn soak_two_hundred_killed_at_once() {
     std::thread::sleep(IDLES);
     let cost = (used(agent.pid()) - before).as_secs_f64() / IDLES.as_secs_f64() * 100.0;
     println!("idle with 200 containers: {cost:.2} % of a core");
-    let took = killed_at_once(&lab, &engine, &agent, 200);
+    let took = killed_at_once((&lab, &engine, &agent), 200, || ());
     println!("200 killed at once: all back after {took:.1} s");
 }
 

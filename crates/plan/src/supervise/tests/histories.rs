@@ -70,7 +70,7 @@ fn a_persons_wish_that_is_told_after_the_end_is_one() {
         let effects = std::mem::take(&mut play.effects).into_iter();
         let told = effects.filter_map(|effect| match effect {
             Effect::Tell(note) if note.kind == kind => Some(note.container),
-            Effect::Start { id } => panic!("{id} is started"),
+            Effect::Start { id, .. } => panic!("{id} is started"),
             _ => None,
         });
         told.collect::<Vec<_>>()

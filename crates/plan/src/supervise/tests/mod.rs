@@ -6,6 +6,7 @@ mod histories;
 mod host;
 mod replicas;
 mod storm;
+mod untold;
 mod wrong;
 
 use super::*;
@@ -39,6 +40,14 @@ pub(super) fn need(on: &str, condition: NeedCondition) -> Need {
     }
 }
 
+/// A process that began then.
+pub(super) fn process(pid: usize, began: Moment) -> Process {
+    Process {
+        pid: u32::try_from(pid).unwrap(),
+        began: began.0,
+    }
+}
+
 /// A world, the time in it, and what it wanted done.
 pub(super) struct Play {
     pub world: World,
@@ -67,10 +76,12 @@ impl Play {
             engine: "e".to_owned(),
             containers,
         });
-        for facts in all {
+        for (n, facts) in all.into_iter().enumerate() {
+            let started = Moment(play.now.0 - 1000);
             let state = State {
                 phase: Phase::Running,
-                started: Moment(play.now.0 - 1000),
+                started,
+                process: Some(process(n + 1, started)),
                 ..State::default()
             };
             play.event(Event::Inspected {
@@ -139,7 +150,7 @@ impl Play {
     pub fn done(&mut self) -> Vec<String> {
         let effects = std::mem::take(&mut self.effects);
         let short = |effect: Effect| match effect {
-            Effect::Start { id } => Some(format!("start {id}")),
+            Effect::Start { id, .. } => Some(format!("start {id}")),
             Effect::Stop { id, .. } => Some(format!("stop {id}")),
             Effect::Recreate { id, .. } => Some(format!("recreate {id}")),
             Effect::Policy { id, policy } => Some(format!("policy {id} {policy}")),

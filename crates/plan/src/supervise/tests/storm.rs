@@ -23,6 +23,11 @@ struct Storm {
     under_way: Vec<usize>,
     started: BTreeMap<usize, Moment>,
     ready: BTreeSet<usize>,
+    /// Those whose processes live.
+    alive: BTreeMap<usize, Process>,
+    /// Those whose ends the engine has still to tell, the next one last.
+    untold: Vec<usize>,
+    began: Moment,
 }
 
 fn name(n: usize) -> String {
@@ -48,13 +53,17 @@ impl Storm {
                 .collect();
             one
         });
+        let play = Play::with(all.collect());
         Self {
-            play: Play::with(all.collect()),
+            began: play.now,
+            play,
             checks: checks.to_vec(),
             needs,
             under_way: Vec::new(),
             started: BTreeMap::new(),
             ready: BTreeSet::new(),
+            alive: BTreeMap::new(),
+            untold: Vec::new(),
         }
     }
 
@@ -75,23 +84,70 @@ impl Storm {
 
     /// Takes what was asked for, and holds it against what must never be.
     fn take(&mut self) {
-        for effect in std::mem::take(&mut self.play.effects) {
-            let id = match effect {
-                Effect::Start { id } => id,
-                Effect::Stop { .. } | Effect::Recreate { .. } => {
-                    panic!("nobody is ill: {effect:?}")
-                }
-                _ => continue,
-            };
-            let n: usize = id[1..].parse().unwrap();
-            let known = self.under_way.contains(&n) || self.started.contains_key(&n);
-            assert!(!known, "{id} is started twice");
-            for on in &self.needs[n] {
-                let ready = self.ready.contains(on) || self.reaches(*on, n);
-                assert!(ready, "{id} is started before {} is ready", name(*on));
+        while !self.play.effects.is_empty() {
+            let effects = std::mem::take(&mut self.play.effects);
+            effects.into_iter().for_each(|effect| self.take_one(effect));
+        }
+    }
+
+    fn take_one(&mut self, effect: Effect) {
+        let (id, after) = match effect {
+            Effect::Start { id, after } => (id, after),
+            Effect::Inspect { id } => {
+                self.inspected(&id);
+                return;
             }
-            self.under_way.push(n);
-            assert!(self.under_way.len() <= MOST_STARTS, "{:?}", self.under_way);
+            Effect::Stop { .. } | Effect::Recreate { .. } => {
+                panic!("nobody is ill: {effect:?}")
+            }
+            _ => return,
+        };
+        let n: usize = id[1..].parse().unwrap();
+        let known = self.under_way.contains(&n) || self.started.contains_key(&n);
+        assert!(!known, "{id} is started twice");
+        let lives = |(id, process): &(&String, &Process)| {
+            self.alive.get(&id[1..].parse().unwrap()) == Some(*process)
+        };
+        let ended: BTreeMap<String, Process> = after
+            .iter()
+            .filter(|one| !lives(one))
+            .map(|(id, process)| (id.clone(), *process))
+            .collect();
+        if !ended.is_empty() {
+            self.play.did(&id, Did::EndedFirst(ended));
+            return;
+        }
+        for on in &self.needs[n] {
+            let ready = self.ready.contains(on) || self.reaches(*on, n);
+            assert!(ready, "{id} is started before {} is ready", name(*on));
+        }
+        self.under_way.push(n);
+        assert!(self.under_way.len() <= MOST_STARTS, "{:?}", self.under_way);
+    }
+
+    /// What the engine says of one that it was asked about, and what is to be seen of its process.
+    fn inspected(&mut self, id: &str) {
+        let n: usize = id[1..].parse().unwrap();
+        let unit = &self.play.world.units[id];
+        let state = State {
+            phase: if self.untold.contains(&n) || self.alive.contains_key(&n) {
+                Phase::Running
+            } else {
+                Phase::Exited
+            },
+            started: unit.started,
+            exit: unit.exit.clone(),
+            process: self.alive.get(&n).copied(),
+            ..State::default()
+        };
+        let facts = Box::new(unit.facts.clone().unwrap());
+        self.play.event(Event::Inspected { facts, state });
+    }
+
+    /// The engine tells of one more end.
+    fn tells(&mut self) {
+        if let Some(n) = self.untold.pop() {
+            self.play.on(&name(n), What::Die { code: 137 });
         }
     }
 
@@ -102,6 +158,7 @@ impl Storm {
         }
         let n = self.under_way.remove(chance % self.under_way.len());
         self.started.insert(n, self.play.now);
+        self.alive.insert(n, process(n + 1, self.play.now));
         if self.checks[n] == Check::Nothing {
             self.ready.insert(n);
         }
@@ -139,8 +196,12 @@ impl Storm {
         }
     }
 
-    /// Time passes; nothing takes as long as the three minutes after which nobody waits for it any more.
+    /// Time passes; nothing takes as long as the three minutes after which nobody waits for it any more, nor the engine
+    /// the minute that its word is waited for.
     fn wait(&mut self) {
+        if self.play.now.since(self.began).as_secs() > 40 {
+            (0..self.untold.len()).for_each(|_| self.tells());
+        }
         let oldest = self.coming_up().first().copied();
         if oldest.is_some_and(|(since, _)| self.play.now.since(since).as_secs() > 60) {
             self.becomes_ready(0);
@@ -164,25 +225,27 @@ proptest! {
     fn all_are_back_in_order_four_at_a_time_and_none_twice(
         checks in proptest::collection::vec(check(), 1..=60),
         edges in proptest::collection::vec((0..60_usize, 0..60_usize), 0..90),
-        turns in proptest::collection::vec((0..3_usize, any::<usize>()), 1..60),
+        turns in proptest::collection::vec((0..5_usize, any::<usize>()), 1..60),
     ) {
         let count = checks.len();
         let mut storm = Storm::new(&checks, &edges);
         let mut order: Vec<usize> = (0..count).collect();
         order.sort_by_key(|n| turns[n % turns.len()].1.rotate_left(u32::try_from(*n).unwrap()));
-        for n in order {
-            storm.play.on(&name(n), What::Die { code: 137 });
-            storm.take();
-        }
+        storm.untold = order;
         for (turn, chance) in turns.iter().cycle().take(6 * count) {
             match turn {
                 0 => storm.done(*chance),
                 1 => storm.becomes_ready(*chance),
+                2 | 3 => storm.tells(),
                 _ => storm.wait(),
             }
             storm.take();
         }
         // What chance left over.
+        while !storm.untold.is_empty() {
+            storm.tells();
+            storm.take();
+        }
         for _ in 0..2 * count {
             storm.wait();
             storm.take();
