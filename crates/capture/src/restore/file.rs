@@ -81,7 +81,7 @@ impl Restore<'_> {
         let written = self.write(&fd, size, content, near, &path);
         let reason = match written {
             Ok(None) => {
-                self.apply(&fd, &node.meta, path);
+                self.apply_to_new(&fd, &node.meta, path);
                 self.counts.lock().files += 1;
                 return Ok(Made::Yes);
             }

@@ -34,6 +34,8 @@ use crate::{
 
 /// Packs that are hashed together.
 const TOGETHER: usize = 2;
+/// Packs of more blobs go alone.
+const MANY_BLOBS: usize = 1000;
 /// Blobs of a pack, at most: a header stays far from its 16 MiB.
 const MAX_BLOBS_PER_PACK: usize = 100_000;
 
@@ -267,6 +269,10 @@ impl Session {
     fn send(&self, pack: PackBuilder) -> Result<()> {
         if !self.core.env.threads {
             return self.put_packs(vec![pack]);
+        }
+        // Hashing is little of what many small blobs cost: no need to keep two packs of them.
+        if pack.count() > MANY_BLOBS {
+            return self.hand_over(vec![pack]);
         }
         let mut waiting = self.waiting.lock();
         waiting.push(pack);
