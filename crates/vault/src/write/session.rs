@@ -247,7 +247,8 @@ impl Session {
             done = open.take();
         }
         // With the slot still locked: while no putter is free the others wait at it, rather than
-        // each fill a pack of its own. That bounds the packs in memory to seven.
+        // each fill a pack of its own. That bounds the packs in memory to eight: four with the
+        // putters, and two that wait for them from either slot.
         for pack in [full, done].into_iter().flatten() {
             self.send(pack)?;
         }
