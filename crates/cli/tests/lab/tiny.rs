@@ -59,9 +59,12 @@ pub fn inspect(engine: &PrivateEngine, name: &str) -> Value {
     raw
 }
 
+/// Whether it is there and runs. While a container is created, Docker 20.10 lists it already and answers 404 to whom asks
+/// for it by its name.
 pub fn runs(engine: &PrivateEngine, name: &str) -> bool {
-    let state = &inspect(engine, name)["State"];
-    state["Running"] == true && state["Paused"] == false
+    let path = format!("/containers/{name}/json");
+    let raw = engine.api().find(&path).unwrap().unwrap_or_default();
+    raw["State"]["Running"] == true && raw["State"]["Paused"] == false
 }
 
 pub fn remove(engine: &PrivateEngine, name: &str) {
