@@ -272,6 +272,17 @@ impl PrivateEngine {
         self.start_dockerd()
     }
 
+    /// Stops the engine and starts another release over the same data root and namespaces, as a package manager does.
+    pub fn upgrade(&mut self, release: Release) -> Result<()> {
+        self.stop()?;
+        self.options.release = release;
+        self.options.programs = match release {
+            Release::Newest => Some(newest()?),
+            Release::Distribution => None,
+        };
+        self.start_dockerd()
+    }
+
     /// Takes everything away: the engine, its containers, its namespaces, its directory.
     pub fn destroy(mut self) -> Result<()> {
         self.tear_down()

@@ -364,6 +364,52 @@ fn the_engine_is_restarted_and_everything_is_as_it_was() {
     });
 }
 
+#[test]
+fn the_engine_is_upgraded_and_everything_is_as_it_was() {
+    let lab = Lab::new();
+    let mut engine = lab.engine_of("boot", Release::Distribution);
+    images::busybox().unwrap().load(&engine).unwrap();
+    idle(&engine, "db", "no", json!({"lifeboat.supervise": "true"}));
+    let labels = json!({"lifeboat.depends-on": "db", "lifeboat.keep": "true"});
+    idle(&engine, "web", "always", labels);
+    idle(&engine, "off", "no", json!({"lifeboat.supervise": "true"}));
+    let agent = Agent::start(&lab, &engine);
+    let ids = |engine: &PrivateEngine| {
+        ["db", "web", "off"].map(|name| tiny::inspect(engine, name)["Id"].clone())
+    };
+    let before = ids(&engine);
+    engine
+        .api()
+        .post("/containers/off/stop?t=1", &Value::Null)
+        .unwrap();
+    // Stops just before the engine ends would be its own.
+    std::thread::sleep(Duration::from_secs(4));
+    engine.upgrade(Release::Newest).unwrap();
+    agent.until("all run again", || {
+        runs(&engine, "db") && runs(&engine, "web")
+    });
+    agent.until("all is well", || {
+        lab.command(None, &["status"]).status().unwrap().code() == Some(0)
+    });
+    // It is the same containers, none made anew, and what a person stopped stays so.
+    std::thread::sleep(Duration::from_secs(2));
+    assert_eq!(ids(&engine), before);
+    assert!(!runs(&engine, "off"));
+    assert_eq!(row(&lab, "off")["state"], "stopped");
+    for name in ["db", "web", "off"] {
+        let kinds = told(&lab, name);
+        let gone = ["gone", "recreate", "recreated"];
+        assert!(
+            kinds.iter().all(|kind| !gone.contains(&kind.as_str())),
+            "{name}: {kinds:?}"
+        );
+    }
+    // And it is looked after as before.
+    let start = started(&engine, "db");
+    strike(&engine, "db", Signal::KILL);
+    agent.until("it is back", || is_again(&engine, "db", &start));
+}
+
 fn kill_engine(engine: &mut PrivateEngine) {
     engine.kill().unwrap();
     engine.restart().unwrap();
