@@ -10,7 +10,7 @@ use rustix::{
 };
 use sha2::{Digest, Sha256};
 
-use super::{Overwrite, Restore, dir::DirWork};
+use super::{Overwrite, Restore, dir::DirWork, meta};
 use crate::{
     Cancel, CaptureError, Result,
     sys::{self, FileType},
@@ -73,7 +73,14 @@ impl Restore<'_> {
         }
         let flags =
             OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-        let mode = Mode::RUSR | Mode::WUSR;
+        // What goes to another owner, or has an access control list, nobody else reads until it has.
+        let final_now = (node.meta.uid, node.meta.gid) == self.user
+            && node.meta.xattrs.is_empty()
+            && !dir.hands_down;
+        let mode = match final_now {
+            true => meta::mode(&node.meta) & Mode::from_raw_mode(0o777),
+            false => Mode::RUSR | Mode::WUSR,
+        };
         let fd = self.create(dir, name, || rustix::fs::openat(&dir.fd, name, flags, mode))?;
         if dir.hands_down {
             self.drop_inherited(&fd, &node.meta);

@@ -17,22 +17,29 @@ impl Restore<'_> {
         let (uid, gid) = owner(meta);
         // Where it is the same owner this takes away capabilities still.
         self.noted("its owner", &path, rustix::fs::fchown(fd, uid, gid));
-        self.apply_but_owner(fd, meta, &path);
+        self.apply_mode(fd, meta, &path);
+        self.apply_rest(fd, meta, &path);
     }
 
-    /// The same for a file that was just made: mostly it belongs to whom it shall, and a look costs a tenth of a change.
+    /// The same for a file that was just made: mostly it has the owner and the mode that it shall have, and a look costs
+    /// a tenth of a change.
     pub(super) fn apply_to_new(&self, fd: &OwnedFd, meta: &Metadata, path: impl Fn() -> Vec<u8>) {
         match rustix::fs::fstat(fd) {
             Ok(is) if (is.st_uid, is.st_gid) == (meta.uid, meta.gid) => {
-                self.apply_but_owner(fd, meta, &path);
+                if Mode::from_raw_mode(is.st_mode) != mode(meta) {
+                    self.apply_mode(fd, meta, &path);
+                }
+                self.apply_rest(fd, meta, &path);
             }
             _ => self.apply(fd, meta, path),
         }
     }
 
-    fn apply_but_owner(&self, fd: &OwnedFd, meta: &Metadata, path: &impl Fn() -> Vec<u8>) {
-        let mode = Mode::from_raw_mode(meta.mode & 0o7777);
-        self.noted("its mode", path, rustix::fs::fchmod(fd, mode));
+    fn apply_mode(&self, fd: &OwnedFd, meta: &Metadata, path: &impl Fn() -> Vec<u8>) {
+        self.noted("its mode", path, rustix::fs::fchmod(fd, mode(meta)));
+    }
+
+    fn apply_rest(&self, fd: &OwnedFd, meta: &Metadata, path: &impl Fn() -> Vec<u8>) {
         self.set_xattrs(meta, path, |x| {
             rustix::fs::fsetxattr(fd, &x.name[..], &x.value, XattrFlags::empty())
         });
@@ -87,6 +94,11 @@ impl Restore<'_> {
             }
         }
     }
+}
+
+/// Who may do what with it.
+pub(super) fn mode(meta: &Metadata) -> Mode {
+    Mode::from_raw_mode(meta.mode & 0o7777)
 }
 
 /// Who it belongs to.

@@ -24,6 +24,7 @@
 
 mod content;
 mod dir;
+mod early;
 mod file;
 mod links;
 mod meta;
@@ -82,6 +83,8 @@ struct Restore<'a> {
     memory: Mutex<Vec<Vec<u8>>>,
     /// Whether we may give files away. Who may not keeps what is restored.
     privileged: bool,
+    /// Whom new files belong to.
+    user: (u32, u32),
     /// Warnings that were left out, because there are too many of a kind.
     more_warnings: AtomicU32,
 }
@@ -173,18 +176,26 @@ pub fn restore_tree<'r>(
         spare: AtomicUsize::new(threads),
         memory: Mutex::default(),
         privileged: rustix::process::geteuid().is_root(),
+        user: (
+            rustix::process::geteuid().as_raw(),
+            rustix::process::getegid().as_raw(),
+        ),
         more_warnings: AtomicU32::new(0),
     };
     let work = DirWork::new(fd, Vec::new(), tree, None, meta, options.include.is_none());
     restore.nothing_in_the_way(&work)?;
-    pool::run(
-        threads,
-        Job::Root(Arc::new(work)),
-        || (),
-        |job, queue, ()| restore.job(job, queue),
-    )?;
+    let run = || {
+        pool::run(
+            threads,
+            Job::Root(Arc::new(work)),
+            || (),
+            |job, queue, ()| restore.job(job, queue),
+        )
+    };
     if options.sync {
-        rustix::fs::syncfs(&restore.root_fd).map_err(|e| CaptureError::os("sync", dir, e))?;
+        restore.synced(dir, run)?;
+    } else {
+        run()?;
     }
     Ok(restore.restored())
 }
