@@ -47,6 +47,7 @@ mod near;
 pub mod node;
 pub mod opened;
 pub mod pack;
+mod poly1305;
 pub mod progress;
 pub mod prune;
 pub mod read;

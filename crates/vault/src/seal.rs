@@ -12,12 +12,12 @@ use aws_lc_rs::cipher::{
     UnboundCipherKey,
 };
 use aws_lc_rs::iv::FixedLength;
-use poly1305::{Poly1305, universal_hash::KeyInit};
 use zeroize::{Zeroize, ZeroizeOnDrop, Zeroizing};
 
 use crate::{
     env::Random,
     error::{Result, VaultError},
+    poly1305,
 };
 
 /// Bytes of an IV.
@@ -176,8 +176,7 @@ impl SealKey {
         one_time[16..].copy_from_slice(iv);
         self.mac_k
             .less_safe_encrypt(&mut one_time[16..], EncryptionContext::None)?;
-        let mac = Poly1305::new((&*one_time).into());
-        Ok(mac.compute_unpadded(ciphertext).into())
+        Ok(poly1305::tag(&one_time, ciphertext))
     }
 }
 
