@@ -33,7 +33,7 @@ fn main() {
             "changed in place (whole pages)",
             ChunkPolicy::for_file(size, size),
         ),
-        ("any other", ChunkPolicy::ContentDefined),
+        ("any other", ChunkPolicy::CONTENT),
     ];
     for (what, policy) in policies {
         let writer = vault.writer(WriterOptions::default()).unwrap();

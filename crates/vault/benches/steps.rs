@@ -60,7 +60,7 @@ fn text(length: usize) -> Vec<u8> {
 fn chunk_by_content(bencher: Bencher<'_, '_>) {
     let data = noise(1, 32 * MIB);
     bencher.counter(BytesCount::new(data.len())).bench(|| {
-        let mut cutter = Cutter::new(ChunkPolicy::ContentDefined);
+        let mut cutter = Cutter::new(ChunkPolicy::CONTENT);
         let (mut rest, mut cuts) = (&data[..], 0);
         while let Some(length) = cutter.next_cut(black_box(rest), true) {
             rest = &rest[length..];
@@ -256,7 +256,7 @@ fn save_one_file(bencher: Bencher<'_, '_>) {
         .counter(BytesCount::new(data.len()))
         .with_inputs(|| vault.writer(WriterOptions::default()).unwrap())
         .bench_values(|writer| {
-            let mut file = writer.file(ChunkPolicy::ContentDefined, data.len() as u64);
+            let mut file = writer.file(ChunkPolicy::CONTENT, data.len() as u64);
             file.write(&data).unwrap();
             file.finish().unwrap();
             writer.flush().unwrap();

@@ -144,7 +144,7 @@ fn small_files(writer: &Writer, source: &Source, count: usize, each: usize, thre
                 let mut piece = Vec::new();
                 for n in (thread..count).step_by(threads) {
                     source.piece(n, each, &mut piece);
-                    let mut file = writer.file(ChunkPolicy::ContentDefined, each as u64);
+                    let mut file = writer.file(ChunkPolicy::CONTENT, each as u64);
                     file.write(&piece).unwrap();
                     file.finish().unwrap();
                 }
@@ -180,7 +180,7 @@ fn main() {
             &format!("{kind}, one file, content-defined"),
             TOTAL,
             |w| {
-                one_file(w, source, ChunkPolicy::ContentDefined);
+                one_file(w, source, ChunkPolicy::CONTENT);
             },
         );
         measure(

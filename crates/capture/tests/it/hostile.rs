@@ -18,7 +18,7 @@ use lifeboat_vault::{
 use crate::common::*;
 
 fn file(writer: &Writer, name: &[u8], bytes: &[u8]) -> Node {
-    let mut out = writer.file(ChunkPolicy::ContentDefined, bytes.len() as u64);
+    let mut out = writer.file(ChunkPolicy::CONTENT, bytes.len() as u64);
     out.write(bytes).unwrap();
     let saved = out.finish().unwrap();
     let kind = NodeKind::File {

@@ -295,14 +295,12 @@ impl LayoutSink for VaultSink<'_> {
     }
 
     fn begin_blob(&mut self) -> io::Result<Box<dyn BlobWriter + '_>> {
-        let file = self.writer.file(ChunkPolicy::ContentDefined, 0);
+        let file = self.writer.file(ChunkPolicy::CONTENT, 0);
         Ok(Box::new(VaultBlob { file, sink: self }))
     }
 
     fn put_file(&mut self, path: &str, bytes: &[u8]) -> io::Result<()> {
-        let mut file = self
-            .writer
-            .file(ChunkPolicy::ContentDefined, bytes.len() as u64);
+        let mut file = self.writer.file(ChunkPolicy::CONTENT, bytes.len() as u64);
         file.write(bytes).map_err(io::Error::other)?;
         let saved = file.finish().map_err(io::Error::other)?;
         let node = plain_file(saved, self.time);

@@ -250,7 +250,7 @@ impl Layer<'_> {
         let kind = match entry.header().entry_type() {
             tar::EntryType::Regular | tar::EntryType::Continuous => {
                 let size = entry.size();
-                let mut file = self.writer.file(ChunkPolicy::ContentDefined, size);
+                let mut file = self.writer.file(ChunkPolicy::CONTENT, size);
                 let mut buffer = vec![0; 64 << 10];
                 loop {
                     let n = entry.read(&mut buffer)?;

@@ -92,7 +92,7 @@ impl BlobStore for VaultBlobs<'_> {
 
     fn begin(&self, size: u64) -> io::Result<Box<dyn BlobWriter + '_>> {
         Ok(Box::new(Blob {
-            file: self.writer.file(ChunkPolicy::ContentDefined, size),
+            file: self.writer.file(ChunkPolicy::CONTENT, size),
             blobs: self,
         }))
     }

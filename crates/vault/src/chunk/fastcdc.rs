@@ -1,59 +1,78 @@
 //! FastCDC, the 2020 version: a rolling gear hash over two bytes at a time, a strict mask below the
-//! average length and a relaxed one above (normalised chunking, level 1).
+//! average length and a relaxed one above (normalised chunking, level 2).
 //!
 //! Frozen: table, masks and lengths are part of the format of our vaults. The cuts are those of the crate
 //! `fastcdc` 5 (`v2020`), which the tests hold it against.
 
+use std::array;
+
 use super::gear::GEAR;
 
-/// No blob is shorter, but the last of a file.
-pub const MINIMUM: usize = 512 << 10;
-/// Length around which blobs gather.
-pub const AVERAGE: usize = 1 << 20;
-/// No blob is longer.
-pub const MAXIMUM: usize = 8 << 20;
+/// Average lengths that there are: powers of two between these. No blob of an average is shorter than half of
+/// it, but the last of a file, and none longer than twice of it.
+pub(super) const SHORTEST: u32 = 256 << 10;
+pub(super) const LONGEST: u32 = 2 << 20;
 
-/// Bits that must be zero for a cut below [`AVERAGE`]: 21 of them, spread.
-const STRICT: u64 = 0x0000_d917_6753_7000;
-/// Bits that must be zero for a cut above it: 19.
-const RELAXED: u64 = 0x0000_d917_0753_7000;
+/// By the average's power of two: bits that must be zero for a cut below it (two more than its power, spread), and
+/// above it (two fewer).
+const MASKS: [(u64, u64); 4] = [
+    (0x0000_d917_4753_7000, 0x0000_d903_0353_7000),
+    (0x0000_d917_6753_7000, 0x0000_d907_0353_7000),
+    (0x0000_d937_6753_7000, 0x0000_d907_0753_7000),
+    (0x0000_d937_7753_7000, 0x0000_d917_0753_7000),
+];
 
 /// State between two looks at one chunk.
 #[derive(Debug)]
 pub(super) struct FastCdc {
+    average: usize,
+    strict: u64,
+    relaxed: u64,
     /// Bytes of the current chunk that were looked at, or skipped: always even.
     scanned: usize,
     hash: u64,
 }
 
-impl Default for FastCdc {
-    fn default() -> Self {
-        // The bytes before the shortest chunk's end are never looked at.
-        Self {
-            scanned: MINIMUM,
+impl FastCdc {
+    /// For an average length, taken as the nearest that there is.
+    pub(super) fn new(average: u32) -> FastCdc {
+        let average = average.clamp(SHORTEST, LONGEST);
+        let power = (average.ilog2() - SHORTEST.ilog2()) as usize;
+        let (strict, relaxed) = MASKS[power];
+        let average = (SHORTEST as usize) << power;
+        FastCdc {
+            average,
+            strict,
+            relaxed,
+            scanned: average / 2,
             hash: 0,
         }
     }
-}
 
-impl FastCdc {
+    /// Begins the next chunk.
+    pub(super) fn restart(&mut self) {
+        // The bytes before the shortest chunk's end are never looked at.
+        (self.scanned, self.hash) = (self.average / 2, 0);
+    }
+
     pub(super) fn next_cut(&mut self, buffer: &[u8], end_of_input: bool) -> Option<usize> {
-        let cut = match self.find(buffer) {
+        let longest = 2 * self.average;
+        let cut = match self.find(buffer, longest) {
             Some(cut) => Some(cut),
-            None if buffer.len() >= MAXIMUM => Some(MAXIMUM),
+            None if buffer.len() >= longest => Some(longest),
             None if end_of_input && !buffer.is_empty() => Some(buffer.len()),
             None => None,
         };
         if cut.is_some() {
-            *self = Self::default();
+            self.restart();
         }
         cut
     }
 
-    fn find(&mut self, buffer: &[u8]) -> Option<usize> {
+    fn find(&mut self, buffer: &[u8], longest: usize) -> Option<usize> {
         // Cuts are looked for at pairs of bytes: the odd byte at the end of a file is never tested.
-        let end = buffer.len().min(MAXIMUM) & !1;
-        for (limit, mask) in [(end.min(AVERAGE), STRICT), (end, RELAXED)] {
+        let end = buffer.len().min(longest) & !1;
+        for (limit, mask) in [(end.min(self.average), self.strict), (end, self.relaxed)] {
             if let Some(window) = buffer.get(self.scanned..limit) {
                 let (hash, found) = scan(window, self.hash, mask);
                 self.hash = hash;
@@ -67,26 +86,85 @@ impl FastCdc {
     }
 }
 
+/// Stretches of a block that are looked at together. The hash of one byte needs that of the byte before, which leaves most
+/// of a processor idle; that of another stretch needs only the 64 bytes before it, for older ones are shifted out.
+const TOGETHER: usize = 4;
+/// Bytes whose hash is whole again.
+const WARM_UP: usize = 64;
+/// Bytes of a block. Where a cut lies in one, it is looked at once more from its beginning.
+const BLOCK: usize = 16 << 10;
+
 /// Rolls the hash over `window` (of even length) and stops where the bits of `mask` are zero.
-#[inline]
 fn scan(window: &[u8], mut hash: u64, mask: u64) -> (u64, Option<usize>) {
-    // In pairs, the hash of the first byte is kept shifted by one, so that a pair costs one shift.
-    let shifted_mask = mask << 1;
-    for (pair, &[first, second]) in window.as_chunks::<2>().0.iter().enumerate() {
-        hash = (hash << 2).wrapping_add(GEAR[first as usize] << 1);
-        if hash & shifted_mask == 0 {
-            return (hash, Some(2 * pair));
+    let mut at = 0;
+    while window.len() - at >= 4 * TOGETHER * WARM_UP {
+        let length = (window.len() - at).min(BLOCK) / (2 * TOGETHER) * (2 * TOGETHER);
+        match pass(&window[at..at + length], hash, mask) {
+            Some(behind) => (hash, at) = (behind, at + length),
+            None => break,
         }
-        hash = hash.wrapping_add(GEAR[second as usize]);
-        if hash & mask == 0 {
-            return (hash, Some(2 * pair + 1));
+    }
+    let (hash, found) = find(&window[at..], hash, mask);
+    (hash, found.map(|found| at + found))
+}
+
+/// The hash behind `block`, unless there is a cut in it.
+#[inline]
+fn pass(block: &[u8], hash: u64, mask: u64) -> Option<u64> {
+    let stretch = block.len() / TOGETHER;
+    let count = stretch / 2;
+    let pairs: [&[[u8; 2]]; TOGETHER] = array::from_fn(|n| {
+        let stretch = &block[n * stretch..(n + 1) * stretch];
+        &stretch.as_chunks().0[..count]
+    });
+    let mut hashes: [u64; TOGETHER] = array::from_fn(|n| match n * stretch {
+        0 => hash,
+        begin => {
+            let before = block[begin - WARM_UP..begin].as_chunks().0;
+            before.iter().fold(0, |hash, pair| roll(hash, pair).1)
         }
+    });
+    for n in 0..count {
+        let mut cut = false;
+        for (hash, pairs) in hashes.iter_mut().zip(pairs) {
+            let (first, second) = roll(*hash, &pairs[n]);
+            cut |= first & (mask << 1) == 0 || second & mask == 0;
+            *hash = second;
+        }
+        if cut {
+            return None;
+        }
+    }
+    Some(hashes[TOGETHER - 1])
+}
+
+/// The hash behind each byte of a pair. That of the first one is kept shifted by one, so that a pair costs one shift.
+#[inline]
+fn roll(hash: u64, [first, second]: &[u8; 2]) -> (u64, u64) {
+    let shifted = (hash << 2).wrapping_add(GEAR[usize::from(*first)] << 1);
+    (shifted, shifted.wrapping_add(GEAR[usize::from(*second)]))
+}
+
+/// Pair by pair.
+#[inline]
+fn find(window: &[u8], mut hash: u64, mask: u64) -> (u64, Option<usize>) {
+    for (n, pair) in window.as_chunks().0.iter().enumerate() {
+        let (first, second) = roll(hash, pair);
+        if first & (mask << 1) == 0 {
+            return (first, Some(2 * n));
+        }
+        if second & mask == 0 {
+            return (second, Some(2 * n + 1));
+        }
+        hash = second;
     }
     (hash, None)
 }
 
 #[cfg(test)]
 mod tests {
+    use fastcdc::v2020::{FastCDC, Normalization};
+
     use super::*;
 
     /// Bytes from a seed (SplitMix64): the same for ever.
@@ -106,7 +184,11 @@ mod tests {
 
     /// Cuts `data` as it arrives in pieces of `step` bytes.
     fn cuts(data: &[u8], step: usize) -> Vec<usize> {
-        let (mut cutter, mut cuts) = (FastCdc::default(), Vec::new());
+        cuts_around(SHORTEST, data, step)
+    }
+
+    fn cuts_around(average: u32, data: &[u8], step: usize) -> Vec<usize> {
+        let (mut cutter, mut cuts) = (FastCdc::new(average), Vec::new());
         let (mut begin, mut arrived) = (0, 0);
         loop {
             let end = arrived == data.len();
@@ -121,8 +203,9 @@ mod tests {
         }
     }
 
-    fn reference(data: &[u8]) -> Vec<usize> {
-        fastcdc::v2020::FastCDC::new(data, MINIMUM, AVERAGE, MAXIMUM)
+    fn reference(average: u32, data: &[u8]) -> Vec<usize> {
+        let (average, level) = (average as usize, Normalization::Level2);
+        FastCDC::with_level(data, average / 2, average, 2 * average, level)
             .map(|c| c.length)
             .collect()
     }
@@ -130,20 +213,43 @@ mod tests {
     #[test]
     fn cuts_as_the_reference_does() {
         for (seed, length) in [
-            (1, 40 << 20),
+            (1, 20 << 20),
             (2, (9 << 20) + 1),
-            (3, (1 << 20) + 3),
-            (4, MINIMUM + 1),
+            (3, (256 << 10) + 3),
+            (4, (128 << 10) + 1),
         ] {
             let data = noise(seed, length);
-            assert_eq!(cuts(&data, length), reference(&data), "seed {seed}");
+            assert_eq!(
+                cuts(&data, length),
+                reference(SHORTEST, &data),
+                "seed {seed}"
+            );
         }
-        let zeros = vec![0; (20 << 20) + 1];
-        assert_eq!(cuts(&zeros, 1 << 20), reference(&zeros));
         let text: Vec<u8> = (0..3_000_000_u32)
             .flat_map(|n| n.to_string().into_bytes())
             .collect();
-        assert_eq!(cuts(&text, 333_333), reference(&text));
+        assert_eq!(cuts(&text, 333_333), reference(SHORTEST, &text));
+        let noise = noise(6, 40 << 20);
+        for power in 0..4 {
+            let average = SHORTEST << power;
+            let cuts = cuts_around(average, &noise, 1 << 20);
+            assert!(cuts.len() > 5, "a test of one cut tests nothing");
+            assert_eq!(cuts, reference(average, &noise));
+            let zeros = vec![0; (20 << 20) + 1];
+            let cuts = cuts_around(average, &zeros, 1 << 20);
+            assert_eq!(cuts, reference(average, &zeros));
+        }
+    }
+
+    #[test]
+    fn an_average_that_is_not_there_is_the_nearest_that_is() {
+        let data = noise(7, 10 << 20);
+        for (asked, taken) in [(0, SHORTEST), (u32::MAX, LONGEST), (700 << 10, 512 << 10)] {
+            assert_eq!(
+                cuts_around(asked, &data, 1 << 20),
+                cuts_around(taken, &data, 1 << 20)
+            );
+        }
     }
 
     #[test]
@@ -159,14 +265,16 @@ mod tests {
     /// Frozen: these change only if old vaults may stop deduplicating against new ones.
     #[test]
     fn frozen_vectors() {
-        assert_eq!(cuts(&noise(42, 8 << 20), 1 << 20), FROZEN);
+        assert_eq!(cuts(&noise(42, 3 << 20), 1 << 20), FROZEN);
     }
-    const FROZEN: [usize; 7] = [1689120, 1600023, 1184901, 1735177, 1106366, 634539, 438482];
+    const FROZEN: [usize; 10] = [
+        200872, 312756, 330562, 370081, 413331, 282022, 313509, 362809, 303015, 256771,
+    ];
 
     #[test]
     fn short_and_empty() {
         assert_eq!(cuts(b"", 1), [0_usize; 0]);
         assert_eq!(cuts(b"abc", 2), [3]);
-        assert_eq!(cuts(&vec![7; MINIMUM], 1 << 20), [MINIMUM]);
+        assert_eq!(cuts(&vec![7; 128 << 10], 1 << 20), [128 << 10]);
     }
 }

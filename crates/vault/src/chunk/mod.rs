@@ -16,18 +16,18 @@ mod fixed;
 mod gear;
 mod hole;
 
-pub use fastcdc::{AVERAGE, MAXIMUM, MINIMUM};
 pub use hole::{HOLE_BLOB, HOLE_MINIMUM, hole_blobs};
 
 /// Largest blob that any policy cuts.
-pub const LARGEST_BLOB: usize = MAXIMUM;
+pub const LARGEST_BLOB: usize = LONGEST as usize;
 
 /// Smallest file that is cut in fixed blocks.
 const FIXED_FROM: u64 = 1 << 20;
-/// Block of a fixed policy, unless the directory's total asks for a larger one.
-const FIXED_BLOCK: u32 = 256 << 10;
-/// Largest block of a fixed policy.
-const FIXED_BLOCK_MAX: u32 = 8 << 20;
+/// Length of a block, and average length of a blob that is cut by content, unless the directory's total asks for a
+/// longer one. It is short enough to serve a page fault from, and to be read for the sake of a few bytes.
+const LENGTH: u32 = fastcdc::SHORTEST;
+/// Longest block of a fixed policy.
+const LONGEST: u32 = 8 << 20;
 /// Databases and disk images have whole pages; what has not is cut by content.
 const PAGE: u64 = 4096;
 /// Content ids that one directory may list: 67 bytes of JSON each, about 16 MB together.
@@ -36,8 +36,11 @@ const CONTENT_IDS_MAX: u64 = (16 << 20) / 67;
 /// How a file is cut.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum ChunkPolicy {
-    /// FastCDC v2020 at 512 KiB, 1 MiB and 8 MiB, frozen.
-    ContentDefined,
+    /// FastCDC v2020, frozen: lengths around `average`, from half of it to twice of it.
+    ContentDefined {
+        /// Bytes: a power of two from 256 KiB to 2 MiB (others are read as the nearest).
+        average: u32,
+    },
     /// Blocks of `size` bytes, aligned to the file's offset. Never 0 (read as 1).
     Fixed {
         /// Bytes of a block.
@@ -46,22 +49,29 @@ pub enum ChunkPolicy {
 }
 
 impl ChunkPolicy {
+    /// By content, for a stream whose length nobody knows yet, and for what lies in a directory of its own.
+    pub const CONTENT: ChunkPolicy = ChunkPolicy::ContentDefined { average: LENGTH };
+
     /// The policy for a file of `size` bytes in a directory whose files have `directory_bytes`
     /// together.
     ///
-    /// Files of at least 1 MiB made of whole pages are taken for files that are changed in place and
-    /// get fixed blocks of 256 KiB, or of the power of two up to 8 MiB that keeps the content lists of the
-    /// directory (one tree blob) below about 16 MB of JSON.
+    /// Files of at least 1 MiB made of whole pages are taken for files that are changed in place and get fixed
+    /// blocks; all others are cut by content. Blocks, and the average of the others, have 256 KiB, or the power of
+    /// two (up to 8 MiB, 2 MiB) that keeps the content lists of the directory (one tree blob) below about 16 MB of
+    /// JSON.
     pub fn for_file(size: u64, directory_bytes: u64) -> ChunkPolicy {
-        if size < FIXED_FROM || !size.is_multiple_of(PAGE) {
-            return ChunkPolicy::ContentDefined;
-        }
         let total = directory_bytes.max(size);
-        let mut block = FIXED_BLOCK;
-        while block < FIXED_BLOCK_MAX && total / u64::from(block) > CONTENT_IDS_MAX {
-            block *= 2;
+        let mut length = LENGTH;
+        while length < LONGEST && total / u64::from(length) > CONTENT_IDS_MAX {
+            length *= 2;
         }
-        ChunkPolicy::Fixed { size: block }
+        if size >= FIXED_FROM && size.is_multiple_of(PAGE) {
+            ChunkPolicy::Fixed { size: length }
+        } else {
+            ChunkPolicy::ContentDefined {
+                average: length.min(fastcdc::LONGEST),
+            }
+        }
     }
 }
 
@@ -79,7 +89,9 @@ impl Cutter {
     /// A cutter at offset 0 of a file.
     pub fn new(policy: ChunkPolicy) -> Cutter {
         Cutter(match policy {
-            ChunkPolicy::ContentDefined => Inner::Content(fastcdc::FastCdc::default()),
+            ChunkPolicy::ContentDefined { average } => {
+                Inner::Content(fastcdc::FastCdc::new(average))
+            }
             ChunkPolicy::Fixed { size } => Inner::Fixed(fixed::Fixed::new(size)),
         })
     }
@@ -89,7 +101,7 @@ impl Cutter {
     /// `buffer` holds all bytes since the last cut. After `Some(length)` the caller takes these bytes out
     /// of the buffer before the next call; after `None` it may only append. With `end_of_input` the
     /// rest is always cut off: `None` then means that `buffer` is empty. No buffer longer than
-    /// [`LARGEST_BLOB`] (content-defined) or a block (fixed) is ever answered with `None`.
+    /// twice the average (content-defined) or a block (fixed) is ever answered with `None`.
     pub fn next_cut(&mut self, buffer: &[u8], end_of_input: bool) -> Option<usize> {
         match &mut self.0 {
             Inner::Content(cutter) => cutter.next_cut(buffer, end_of_input),
@@ -101,7 +113,7 @@ impl Cutter {
     /// aligned to the file's offset.
     pub fn restart(&mut self, offset: u64) {
         match &mut self.0 {
-            Inner::Content(cutter) => *cutter = fastcdc::FastCdc::default(),
+            Inner::Content(cutter) => cutter.restart(),
             Inner::Fixed(cutter) => cutter.restart(offset),
         }
     }
@@ -113,22 +125,29 @@ mod tests {
 
     #[test]
     fn small_and_odd_files_are_cut_by_content() {
-        assert_eq!(ChunkPolicy::for_file(0, 0), ChunkPolicy::ContentDefined);
-        assert_eq!(
-            ChunkPolicy::for_file((1 << 20) - 4096, 0),
-            ChunkPolicy::ContentDefined
-        );
-        assert_eq!(
-            ChunkPolicy::for_file((1 << 20) + 1, 1 << 40),
-            ChunkPolicy::ContentDefined
-        );
+        assert_eq!(ChunkPolicy::for_file(0, 0), ChunkPolicy::CONTENT);
+        let below = (1 << 20) - 4096;
+        assert_eq!(ChunkPolicy::for_file(below, 0), ChunkPolicy::CONTENT);
+        let odd = (1 << 20) + 1;
+        assert_eq!(ChunkPolicy::for_file(odd, 1 << 30), ChunkPolicy::CONTENT);
+    }
+
+    #[test]
+    fn averages_grow_with_the_directory() {
+        let average = |total| match ChunkPolicy::for_file(5, total) {
+            ChunkPolicy::ContentDefined { average } => average,
+            ChunkPolicy::Fixed { .. } => 0,
+        };
+        assert_eq!(average(40 << 30), 256 << 10);
+        assert_eq!(average(100 << 30), 512 << 10);
+        assert_eq!(average(1 << 50), 2 << 20);
     }
 
     #[test]
     fn blocks_grow_with_the_directory() {
         let block = |size, total| match ChunkPolicy::for_file(size, total) {
             ChunkPolicy::Fixed { size } => size,
-            ChunkPolicy::ContentDefined => 0,
+            ChunkPolicy::ContentDefined { .. } => 0,
         };
         assert_eq!(block(1 << 20, 0), 256 << 10);
         assert_eq!(block(1 << 30, 40 << 30), 256 << 10);

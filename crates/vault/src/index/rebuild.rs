@@ -20,7 +20,7 @@ use crate::{
     progress::Progress,
     repo::Vault,
     unpacked::object_name,
-    write::session::write_index,
+    write::indexing::write_index,
 };
 
 /// What [`Vault::rebuild_index`] did.

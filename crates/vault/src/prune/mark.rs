@@ -20,7 +20,7 @@ use crate::{
     index::{IndexFile, IndexedPack, MAX_BLOBS_PER_FILE},
     lock::{self, HeldLock},
     opened::Core,
-    write::session::write_index,
+    write::indexing::write_index,
 };
 
 /// Marks packs, with their sizes.

@@ -21,7 +21,7 @@ use crate::{
     progress::Progress,
     read::blobs,
     unpacked::object_name,
-    write::session::write_index,
+    write::indexing::write_index,
 };
 
 /// Bytes that are read at a time, or one blob.

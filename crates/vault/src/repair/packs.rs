@@ -33,7 +33,7 @@ use crate::{
     read::blobs,
     repo::Vault,
     unpacked::object_name,
-    write::session::write_index,
+    write::indexing::write_index,
 };
 
 /// Bytes that are read at a time of a pack that is set aside.

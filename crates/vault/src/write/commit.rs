@@ -49,6 +49,8 @@ impl Writer {
         let mut why = VaultError::Interrupted("the commit".to_owned());
         for _ in 0..ATTEMPTS {
             self.session.flush()?;
+            // Nothing is saved any more, and to look at what this rests on can take as much.
+            self.session.let_go();
             let held = self.lock.confirm();
             let held = held.and_then(|()| self.session.write_index());
             if let Err(lost) = held.and_then(|()| self.lock.confirm()) {
@@ -158,7 +160,7 @@ impl Writer {
                 packs.any(|(id, state)| *id == pack && state.marked)
             });
             match session.core.pack_header(pack) {
-                Ok(blobs) if !marked => session.index_again(IndexedPack::new(pack, blobs)),
+                Ok(blobs) if !marked => session.index_later(IndexedPack::new(pack, blobs)),
                 Ok(blobs) => {
                     session.written.lock().retain(|own| *own != pack);
                     for blob in blobs {

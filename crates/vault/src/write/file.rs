@@ -4,14 +4,14 @@ use std::sync::Arc;
 
 use super::{SavedFile, Writer, pool::Chunks};
 use crate::{
-    blob::BlobKind,
     chunk::{ChunkPolicy, Cutter, HOLE_MINIMUM, hole_blobs},
     error::Result,
+    seal::{IV_LEN, OVERHEAD},
 };
 
 /// Bytes that are looked at between two attempts to cut. What lies behind a cut is copied once, and
 /// this bounds it.
-const PIECE: usize = 128 << 10;
+const PIECE: usize = 32 << 10;
 
 /// Takes the bytes of a file in order. Dropped without [`finish`](Self::finish), the file is
 /// forgotten (chunks that were saved stay: they are garbage at worst).
@@ -22,7 +22,7 @@ pub struct FileWriter<'w> {
     writer: &'w Writer,
     cutter: Cutter,
     piece: usize,
-    /// Bytes since the last cut.
+    /// Room for the IV, and the bytes since the last cut.
     buffer: Vec<u8>,
     chunks: Option<Arc<Chunks>>,
     size: u64,
@@ -32,12 +32,14 @@ impl<'w> FileWriter<'w> {
     pub(super) fn new(writer: &'w Writer, policy: ChunkPolicy, size_hint: u64) -> Self {
         let piece = match policy {
             ChunkPolicy::Fixed { size } => (size as usize).clamp(1, PIECE),
-            ChunkPolicy::ContentDefined => PIECE,
+            ChunkPolicy::ContentDefined { .. } => PIECE,
         };
         let buffer = if size_hint >= PIECE as u64 {
-            writer.session.buffer()
+            writer.session.buffers.chunk()
         } else {
-            Vec::new()
+            let mut buffer = Vec::with_capacity(size_hint as usize + OVERHEAD);
+            buffer.resize(IV_LEN, 0);
+            buffer
         };
         Self {
             writer,
@@ -84,11 +86,12 @@ impl<'w> FileWriter<'w> {
 
     /// Ends the file: waits until its chunks are saved and lists them.
     pub fn finish(mut self) -> Result<SavedFile> {
+        self.writer.index_early()?;
         let size = self.size;
-        while let Some(length) = self.cutter.next_cut(&self.buffer, true) {
-            if self.chunks.is_none() && length == self.buffer.len() {
+        while let Some(length) = self.cutter.next_cut(&self.buffer[IV_LEN..], true) {
+            if self.chunks.is_none() && length == self.buffer.len() - IV_LEN {
                 // The whole file is one chunk: no need for another thread.
-                let id = self.writer.session.save(BlobKind::Data, &self.buffer)?;
+                let id = self.writer.session.save_own(&mut self.buffer)?;
                 return Ok(SavedFile {
                     content: vec![id],
                     size,
@@ -105,16 +108,17 @@ impl<'w> FileWriter<'w> {
 
     /// Cuts off and saves as many chunks as there are.
     fn cut(&mut self, end: bool) -> Result<()> {
-        while let Some(length) = self.cutter.next_cut(&self.buffer, end) {
+        while let Some(length) = self.cutter.next_cut(&self.buffer[IV_LEN..], end) {
             self.hand_over(length)?;
         }
         Ok(())
     }
 
     fn hand_over(&mut self, length: usize) -> Result<()> {
-        let mut rest = self.writer.session.buffer();
-        rest.extend_from_slice(&self.buffer[length..]);
-        self.buffer.truncate(length);
+        let mut rest = self.writer.session.buffers.chunk();
+        let end = IV_LEN + length;
+        rest.extend_from_slice(&self.buffer[end..]);
+        self.buffer.truncate(end);
         let chunk = std::mem::replace(&mut self.buffer, rest);
         let chunks = self.chunks.get_or_insert_default();
         chunks.save(&self.writer.session, &self.writer.jobs, chunk)
@@ -125,7 +129,7 @@ impl Drop for FileWriter<'_> {
     fn drop(&mut self) {
         let buffer = std::mem::take(&mut self.buffer);
         if buffer.capacity() >= PIECE {
-            self.writer.session.recycle(buffer);
+            self.writer.session.buffers.keep_chunk(buffer);
         }
     }
 }

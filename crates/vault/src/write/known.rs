@@ -43,6 +43,13 @@ impl Known {
             .lock()
             .insert(key(&id))
     }
+
+    /// Forgets all.
+    pub(super) fn forget(&self) {
+        for shard in self.0.as_flattened() {
+            *shard.lock() = Shard::default();
+        }
+    }
 }
 
 impl Shard {

@@ -16,12 +16,14 @@
 //! While a spool in the store holds packs back, neither `flush` nor `commit` can succeed: index
 //! files are written by these two alone, never in between.
 
+mod buffers;
 mod commit;
 mod file;
+pub(crate) mod indexing;
 mod known;
 pub(crate) mod pool;
 mod scratch;
-pub(crate) mod session;
+mod session;
 mod tree;
 
 pub use file::FileWriter;
@@ -197,10 +199,24 @@ impl Writer {
     /// what is still there.
     pub fn flush(&self) -> Result<()> {
         self.session.flush()?;
+        self.index_durable()
+    }
+
+    /// Names in an index what is durable.
+    fn index_durable(&self) -> Result<()> {
         match self.lock.confirm() {
             Ok(()) => self.session.write_index(),
             Err(lost) if commit::is_lost(&lost) => Ok(()),
             Err(error) => Err(error),
+        }
+    }
+
+    /// The same as soon as it is much: the list of millions of blobs is not kept until the end, and who begins anew after
+    /// an interruption finds them.
+    fn index_early(&self) -> Result<()> {
+        match self.session.has_much_to_index() {
+            true => self.index_durable(),
+            false => Ok(()),
         }
     }
 

@@ -5,66 +5,109 @@
 //! walking threads needs no more threads than it has.
 
 use std::{
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
     thread::{self, JoinHandle},
 };
 
 use crossbeam_channel::{Receiver, Sender, TrySendError};
 use parking_lot::{Condvar, Mutex};
 
-use super::session::Session;
+use super::{scratch::Plain, session::Session};
 use crate::{
     blob::BlobKind,
     error::{Result, VaultError},
     id::BlobId,
+    seal::IV_LEN,
     sha256::{self, LANES},
 };
 
-/// Chunks that wait, at most, on a machine with many cores.
-const MOST_WAITING: usize = 32;
+/// Chunks that wait, at most.
+const MOST_WAITING: usize = 64;
+/// Where so many bytes wait, there are no more than two chunks for each worker.
+const MUCH_WAITING: usize = 8 << 20;
 /// No more chunks are taken together once they have so many bytes.
 const MOST_TOGETHER: usize = 6 << 20;
 
 /// One chunk on its way.
 pub(super) struct Job {
-    bytes: Vec<u8>,
+    /// Room for the IV, and the plain bytes.
+    buffer: Vec<u8>,
     number: usize,
     file: Arc<Chunks>,
     result: Option<Result<BlobId>>,
 }
 
-/// Chunks that wait for a worker.
-#[derive(Clone)]
+/// Where chunks are handed over. The workers end when it is dropped.
 pub(super) struct Queue {
     enter: Sender<Job>,
+    waiting: Waiting,
+}
+
+/// Chunks that wait for a worker.
+#[derive(Clone)]
+struct Waiting {
     leave: Receiver<Job>,
+    bytes: Arc<AtomicUsize>,
     threads: usize,
 }
 
 impl Queue {
     /// For so many workers.
     pub(super) fn new(threads: usize) -> Queue {
-        let (enter, leave) = crossbeam_channel::bounded((threads * 2).min(MOST_WAITING));
-        Queue {
-            enter,
+        let (enter, leave) = crossbeam_channel::bounded(MOST_WAITING);
+        let waiting = Waiting {
             leave,
+            bytes: Arc::default(),
             threads,
+        };
+        Queue { enter, waiting }
+    }
+
+    /// Lets a chunk wait, or gives it back where enough of them do.
+    fn enter(&self, job: Job) -> Result<(), Job> {
+        let Waiting {
+            leave,
+            bytes,
+            threads,
+        } = &self.waiting;
+        let length = job.buffer.len();
+        if leave.len() >= 2 * threads && bytes.load(Ordering::Relaxed) + length > MUCH_WAITING {
+            return Err(job);
         }
+        bytes.fetch_add(length, Ordering::Relaxed);
+        self.enter.try_send(job).map_err(|refused| {
+            bytes.fetch_sub(length, Ordering::Relaxed);
+            let (TrySendError::Full(job) | TrySendError::Disconnected(job)) = refused;
+            job
+        })
     }
 }
 
-/// A chunk, and with it as many as can be hashed together; the other workers keep their share.
-fn with_more(waiting: &Receiver<Job>, threads: usize, first: Job) -> Vec<Job> {
-    let share = (waiting.len() / threads).min(LANES - 1);
-    let mut bytes = first.bytes.len();
-    let mut jobs = Vec::with_capacity(1 + share);
-    jobs.push(first);
-    while jobs.len() <= share && bytes < MOST_TOGETHER {
-        let Ok(job) = waiting.try_recv() else { break };
-        bytes += job.bytes.len();
-        jobs.push(job);
+impl Waiting {
+    /// A chunk, and with it as many as can be hashed together; the other workers keep their share.
+    fn with_more(&self, first: Job) -> Vec<Job> {
+        let share = (self.leave.len() / self.threads).min(LANES - 1);
+        let mut bytes = first.buffer.len();
+        let mut jobs = Vec::with_capacity(1 + share);
+        jobs.push(first);
+        while jobs.len() <= share && bytes < MOST_TOGETHER {
+            let Ok(job) = self.leave.try_recv() else {
+                break;
+            };
+            bytes += job.buffer.len();
+            jobs.push(self.left(job));
+        }
+        jobs
     }
-    jobs
+
+    /// Takes note that a chunk has left.
+    fn left(&self, job: Job) -> Job {
+        self.bytes.fetch_sub(job.buffer.len(), Ordering::Relaxed);
+        job
+    }
 }
 
 /// The chunks of one file.
@@ -87,12 +130,12 @@ impl Chunks {
         self.state.lock().ids.push(Some(id));
     }
 
-    /// Saves the next chunk, on a worker if one is free to take it, else here.
+    /// Saves the next chunk, in a buffer with room for the IV before it, on a worker if one is free to take it, else here.
     pub(super) fn save(
         self: &Arc<Self>,
         session: &Session,
         queue: &Queue,
-        bytes: Vec<u8>,
+        buffer: Vec<u8>,
     ) -> Result<()> {
         let number = {
             let mut state = self.state.lock();
@@ -104,7 +147,7 @@ impl Chunks {
             state.ids.len() - 1
         };
         let job = Job {
-            bytes,
+            buffer,
             number,
             file: self.clone(),
             result: None,
@@ -113,11 +156,8 @@ impl Chunks {
             run(vec![job], session);
             return Ok(());
         }
-        match queue.enter.try_send(job) {
-            Ok(()) => {}
-            Err(TrySendError::Full(job) | TrySendError::Disconnected(job)) => {
-                run(with_more(&queue.leave, queue.threads, job), session);
-            }
+        if let Err(job) = queue.enter(job) {
+            run(queue.waiting.with_more(job), session);
         }
         Ok(())
     }
@@ -139,11 +179,13 @@ impl Chunks {
 
 /// Saves chunks. Together they are hashed in half the time that one after the other takes.
 fn run(mut jobs: Vec<Job>, session: &Session) {
-    let bytes: Vec<&[u8]> = jobs.iter().map(|job| &job.bytes[..]).collect();
+    let bytes: Vec<&[u8]> = jobs.iter().map(|job| &job.buffer[IV_LEN..]).collect();
     let digests = sha256::digests(&bytes);
     for (job, digest) in jobs.iter_mut().zip(digests) {
-        job.result = Some(session.save_named(BlobKind::Data, BlobId(digest), &job.bytes));
-        session.recycle(std::mem::take(&mut job.bytes));
+        let mut buffer = std::mem::take(&mut job.buffer);
+        let plain = Plain::Own(&mut buffer);
+        job.result = Some(session.save_named(BlobKind::Data, BlobId(digest), plain));
+        session.buffers.keep_chunk(buffer);
     }
 }
 
@@ -170,10 +212,10 @@ pub(super) fn start(
 ) -> Result<()> {
     for n in 0..session.options.threads {
         let session = session.clone();
-        let Queue { leave, threads, .. } = queue.clone();
+        let waiting = queue.waiting.clone();
         let work = move || {
-            for job in &leave {
-                run(with_more(&leave, threads, job), &session);
+            for job in &waiting.leave {
+                run(waiting.with_more(waiting.left(job)), &session);
             }
         };
         workers.push(spawn(format!("vault-chunk-{n}"), work)?);

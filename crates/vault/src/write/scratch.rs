@@ -22,6 +22,23 @@ thread_local! {
     static SCRATCH: RefCell<Option<Scratch>> = const { RefCell::new(None) };
 }
 
+/// The plain bytes of a blob.
+pub(super) enum Plain<'p> {
+    /// Somebody else's.
+    Shared(&'p [u8]),
+    /// Behind room for the IV: what does not compress is sealed where it lies.
+    Own(&'p mut Vec<u8>),
+}
+
+impl Plain<'_> {
+    pub(super) fn bytes(&self) -> &[u8] {
+        match self {
+            Plain::Shared(bytes) => bytes,
+            Plain::Own(buffer) => buffer.get(IV_LEN..).unwrap_or_default(),
+        }
+    }
+}
+
 /// A blob that is compressed (if that paid) and sealed.
 pub(super) struct Sealed<'s> {
     /// Bytes for the pack.
@@ -45,13 +62,13 @@ fn failed(source: std::io::Error) -> VaultError {
     }
 }
 
-/// Compresses and seals a blob in this thread's buffers and hands the result to `use_it`.
+/// Compresses and seals a blob, in this thread's buffers or in its own, and hands the result to `use_it`.
 pub(super) fn with_sealed<T>(
     key: &SealKey,
     random: &dyn Random,
     level: i32,
     kind: BlobKind,
-    plain: &[u8],
+    plain: Plain<'_>,
     use_it: impl FnOnce(Sealed<'_>) -> Result<T>,
 ) -> Result<T> {
     SCRATCH.with_borrow_mut(|slot| {
@@ -64,10 +81,15 @@ pub(super) fn with_sealed<T>(
                 sample: Vec::new(),
             }),
         };
-        let plain_length = scratch.fill(kind, plain)?;
-        key.seal_in_place(random, &mut scratch.sealed, 0)?;
+        let plain_length = scratch.compress(kind, plain.bytes())?;
+        let buffer = match plain {
+            Plain::Own(buffer) if plain_length.is_none() => buffer,
+            Plain::Shared(bytes) if plain_length.is_none() => scratch.copy(bytes),
+            Plain::Own(_) | Plain::Shared(_) => &mut scratch.sealed,
+        };
+        key.seal_in_place(random, buffer, 0)?;
         let result = use_it(Sealed {
-            bytes: &scratch.sealed,
+            bytes: buffer,
             plain_length,
         });
         if scratch.sealed.capacity() > KEEP {
@@ -78,8 +100,8 @@ pub(super) fn with_sealed<T>(
 }
 
 impl Scratch {
-    /// Puts IV room and the blob, compressed if that pays, into `sealed`.
-    fn fill(&mut self, kind: BlobKind, plain: &[u8]) -> Result<Option<NonZeroU32>> {
+    /// Puts IV room and the compressed blob into `sealed`, and tells its plain length, if that pays.
+    fn compress(&mut self, kind: BlobKind, plain: &[u8]) -> Result<Option<NonZeroU32>> {
         self.sealed.clear();
         // restic has every tree compressed in version 2.
         if kind == BlobKind::Tree || self.compressible(plain)? {
@@ -96,11 +118,16 @@ impl Scratch {
                 return Ok(u32::try_from(plain.len()).ok().and_then(NonZeroU32::new));
             }
         }
+        Ok(None)
+    }
+
+    /// Puts IV room and the blob as it is into `sealed`.
+    fn copy(&mut self, plain: &[u8]) -> &mut Vec<u8> {
         self.sealed.clear();
         self.sealed.reserve(plain.len() + OVERHEAD);
         self.sealed.resize(IV_LEN, 0);
         self.sealed.extend_from_slice(plain);
-        Ok(None)
+        &mut self.sealed
     }
 
     /// Compresses a few windows of the blob: what does not give there will not give elsewhere.
@@ -130,7 +157,16 @@ mod tests {
     use super::*;
     use crate::{env::SystemRandom, seal::KeyMaterial};
 
-    fn seal(kind: BlobKind, plain: &[u8]) -> (usize, Option<u32>, Vec<u8>) {
+    /// Both ways.
+    fn seal(kind: BlobKind, bytes: &[u8]) -> (usize, Option<u32>, Vec<u8>) {
+        let mut own = vec![0; IV_LEN];
+        own.extend_from_slice(bytes);
+        let sealed = seal_one(kind, Plain::Own(&mut own));
+        assert!(seal_one(kind, Plain::Shared(bytes)) == sealed);
+        sealed
+    }
+
+    fn seal_one(kind: BlobKind, plain: Plain<'_>) -> (usize, Option<u32>, Vec<u8>) {
         let key = SealKey::new(&KeyMaterial::from_bytes(&[5; 64])).unwrap();
         with_sealed(&key, &SystemRandom, 2, kind, plain, |sealed| {
             let opened = key.open(sealed.bytes).unwrap();

@@ -6,11 +6,10 @@
 //! that had begun has ended, and because one failed save poisons the session for all.
 
 use std::{
-    collections::{BTreeSet, HashSet},
     num::NonZeroU32,
     sync::{
         Arc, OnceLock,
-        atomic::{AtomicBool, AtomicU64, Ordering},
+        atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
     },
 };
 
@@ -19,16 +18,20 @@ use lifeboat_store::{Area, StoreError};
 use parking_lot::{Condvar, Mutex, RwLock};
 use sha2::{Digest, Sha256};
 
-use super::{WriteStats, WriterOptions, known::Known, scratch};
+use super::{
+    WriteStats, WriterOptions,
+    buffers::Buffers,
+    known::Known,
+    scratch::{self, Plain},
+};
 use crate::{
     bits::Bits,
     blob::BlobKind,
     error::{Result, VaultError},
     id::{BlobId, IndexId, PackId},
-    index::{Index, IndexFile, IndexedPack, MAX_BLOBS_PER_FILE},
+    index::{Index, IndexedPack},
     opened::Core,
     pack::{FinishedPack, PackBuilder},
-    sha256::LANES,
     unpacked::object_name,
 };
 
@@ -56,7 +59,9 @@ pub(super) struct Session {
     on_the_way: Mutex<usize>,
     landed: Condvar,
     /// Durable packs that no index names yet.
-    unindexed: Mutex<Vec<IndexedPack>>,
+    pub(super) unindexed: Mutex<Vec<IndexedPack>>,
+    /// Blobs of these.
+    pub(super) unindexed_blobs: AtomicUsize,
     /// Entries of the index that this session rests on.
     pub(super) reused: Arc<Bits>,
     /// Packs of this session that are durable.
@@ -64,11 +69,8 @@ pub(super) struct Session {
     /// Index files of this session.
     pub(super) index_files: Mutex<Vec<IndexId>>,
     /// All that it has written.
-    own_index_files: Mutex<Vec<IndexId>>,
-    /// Of finished packs.
-    pack_buffers: Mutex<Vec<Vec<u8>>>,
-    /// Of saved chunks.
-    chunk_buffers: Mutex<Vec<Vec<u8>>>,
+    pub(super) own_index_files: Mutex<Vec<IndexId>>,
+    pub(super) buffers: Buffers,
     error: OnceLock<Arc<VaultError>>,
     abandoned: AtomicBool,
     stats: Counters,
@@ -106,8 +108,8 @@ impl Session {
             on_the_way: Mutex::new(0),
             landed: Condvar::new(),
             unindexed: Mutex::new(Vec::new()),
-            pack_buffers: Mutex::default(),
-            chunk_buffers: Mutex::default(),
+            unindexed_blobs: AtomicUsize::new(0),
+            buffers: Buffers::default(),
             error: OnceLock::new(),
             abandoned: AtomicBool::new(false),
             stats: Counters::default(),
@@ -147,18 +149,32 @@ impl Session {
 
     /// Saves a blob unless the vault or this session has it.
     pub(super) fn save(&self, kind: BlobKind, plain: &[u8]) -> Result<BlobId> {
-        self.save_named(kind, BlobId(Sha256::digest(plain).into()), plain)
+        let id = BlobId(Sha256::digest(plain).into());
+        self.save_named(kind, id, Plain::Shared(plain))
     }
 
-    /// The same for a blob whose id is known already.
-    pub(super) fn save_named(&self, kind: BlobKind, id: BlobId, plain: &[u8]) -> Result<BlobId> {
+    /// Saves a piece of a file, in a buffer with room for the IV before it.
+    pub(super) fn save_own(&self, buffer: &mut Vec<u8>) -> Result<BlobId> {
+        let plain = Plain::Own(buffer);
+        let id = BlobId(Sha256::digest(plain.bytes()).into());
+        self.save_named(BlobKind::Data, id, plain)
+    }
+
+    /// Saves a blob whose id is known already.
+    pub(super) fn save_named(
+        &self,
+        kind: BlobKind,
+        id: BlobId,
+        plain: Plain<'_>,
+    ) -> Result<BlobId> {
         self.healthy()?;
-        if plain.is_empty() {
+        let length = plain.bytes().len();
+        if length == 0 {
             return Err(VaultError::Invalid("a blob cannot be empty".to_owned()));
         }
-        let too_large = kind == BlobKind::Tree && plain.len() as u64 > kind.largest();
-        if too_large || u32::try_from(plain.len() + (64 << 20)).is_err() {
-            return Err(too_large_for_the_format(kind, plain.len() as u64));
+        let too_large = kind == BlobKind::Tree && length as u64 > kind.largest();
+        if too_large || u32::try_from(length + (64 << 20)).is_err() {
+            return Err(too_large_for_the_format(kind, length as u64));
         }
         if let Some((number, _)) = self.index.find_live(kind, &id) {
             self.reused.set(number);
@@ -169,7 +185,7 @@ impl Session {
     }
 
     /// Saves a blob unless this session has it.
-    fn store(&self, kind: BlobKind, id: BlobId, plain: &[u8]) -> Result<()> {
+    fn store(&self, kind: BlobKind, id: BlobId, plain: Plain<'_>) -> Result<()> {
         let _gate = self.gate.read();
         if !self.begin(kind, id) {
             return Ok(());
@@ -180,17 +196,19 @@ impl Session {
     /// Saves a blob although this session, or the vault, had it.
     pub(super) fn store_again(&self, kind: BlobKind, id: BlobId, plain: &[u8]) -> Result<()> {
         let _gate = self.gate.read();
-        self.save_new(kind, id, plain).map_err(|e| self.poison(e))
+        self.save_new(kind, id, Plain::Shared(plain))
+            .map_err(|e| self.poison(e))
     }
 
-    fn save_new(&self, kind: BlobKind, id: BlobId, plain: &[u8]) -> Result<()> {
+    fn save_new(&self, kind: BlobKind, id: BlobId, plain: Plain<'_>) -> Result<()> {
         let level = self.options.compression_level;
         let core = &*self.core;
         let random = &*core.env.random;
+        let length = plain.bytes().len() as u64;
         let packed = scratch::with_sealed(&core.seal, random, level, kind, plain, |sealed| {
             self.pack(kind, id, sealed.plain_length, sealed.bytes)
         })?;
-        self.count(kind, plain.len() as u64, packed as u64);
+        self.count(kind, length, packed as u64);
         Ok(())
     }
 
@@ -240,7 +258,8 @@ impl Session {
         if open.as_ref().is_some_and(|pack| !pack.fits(sealed.len())) {
             full = open.take();
         }
-        let pack = open.get_or_insert_with(|| PackBuilder::new(self.pack_buffer()));
+        let buffer = || self.buffers.pack(self.options.pack_size);
+        let pack = open.get_or_insert_with(|| PackBuilder::new(buffer()));
         let added = pack.add(kind, id, plain_length, sealed)?;
         let mut done = None;
         if pack.len() >= self.options.pack_size || pack.count() >= MAX_BLOBS_PER_PACK {
@@ -339,17 +358,14 @@ impl Session {
             bytes,
             mut blobs,
         } = pack;
-        // They are kept until the next flush.
+        // They are kept until an index names them.
         blobs.shrink_to_fit();
-        self.unindexed.lock().push(IndexedPack {
+        self.index_later(IndexedPack {
             time: Some(self.core.env.clock.now().to_rfc3339()),
             size: Some(bytes.len() as u64),
             ..IndexedPack::new(id, blobs)
         });
-        let mut buffers = self.pack_buffers.lock();
-        if buffers.len() < 2 * TOGETHER {
-            buffers.push(bytes);
-        }
+        self.buffers.keep_pack(bytes);
         Ok(())
     }
 
@@ -376,86 +392,10 @@ impl Session {
         self.healthy()
     }
 
-    /// Names the packs that are durable in an index. Only under a lease that has held since they were written: else
-    /// they may have been deleted, and an index that names what is not there misleads all who write after us.
-    pub(super) fn write_index(&self) -> Result<()> {
-        let unindexed = std::mem::take(&mut *self.unindexed.lock());
-        let files = write_index(&self.core, unindexed).map_err(|e| self.poison(e))?;
-        self.own_index_files.lock().extend(&files);
-        self.index_files.lock().extend(files);
-        Ok(())
-    }
-
-    /// Of the packs of this session, those that are not there any more.
-    pub(super) fn packs_gone(&self) -> Result<BTreeSet<PackId>> {
-        let there: HashSet<_> = self.core.list(Area::Data)?.into_iter().collect();
-        let mut gone = BTreeSet::new();
-        for pack in self
-            .written
-            .lock()
-            .iter()
-            .filter(|pack| !there.contains(&pack.0))
-        {
-            // A listing may lag behind.
-            match self.core.store.size(&object_name(Area::Data, &pack.0)?) {
-                Ok(_) => {}
-                Err(StoreError::NotFound(_)) => drop(gone.insert(*pack)),
-                Err(e) => return Err(VaultError::store(format!("look for pack {pack}"))(e)),
-            }
-        }
-        Ok(gone)
-    }
-
-    /// Takes packs that are gone out of the index files of this session: first without them, then the old one goes.
-    pub(super) fn unname(&self, gone: &BTreeSet<PackId>) -> Result<()> {
-        let files = std::mem::take(&mut *self.own_index_files.lock());
-        for id in files {
-            let mut file = match self.core.load_index_file(id) {
-                // A prune has written it anew, without what it deleted.
-                Err(VaultError::Store {
-                    source: StoreError::NotFound(_),
-                    ..
-                }) => continue,
-                file => file?,
-            };
-            let before = file.packs.len();
-            file.packs.retain(|pack| !gone.contains(&pack.id));
-            if file.packs.len() == before {
-                continue;
-            }
-            write_index(&self.core, file.packs)?;
-            self.core.outlast_echoes();
-            match self.core.store.delete(&object_name(Area::Index, &id.0)?) {
-                Ok(()) | Err(StoreError::NotFound(_)) => {}
-                Err(e) => return Err(VaultError::store(format!("delete index/{id}"))(e)),
-            }
-        }
-        Ok(())
-    }
-
-    /// A durable pack that no index names any more is named again by the next flush.
-    pub(super) fn index_again(&self, pack: IndexedPack) {
-        self.unindexed.lock().push(pack);
-    }
-
-    fn pack_buffer(&self) -> Vec<u8> {
-        let used = self.pack_buffers.lock().pop();
-        // Room for a pack and the blob that fills it, rather than twice a pack by doubling.
-        used.unwrap_or_else(|| Vec::with_capacity(self.options.pack_size + (1 << 20)))
-    }
-
-    /// An empty buffer for a chunk, used before if there is one.
-    pub(super) fn buffer(&self) -> Vec<u8> {
-        self.chunk_buffers.lock().pop().unwrap_or_default()
-    }
-
-    /// Keeps a chunk's buffer for later.
-    pub(super) fn recycle(&self, mut buffer: Vec<u8>) {
-        let mut buffers = self.chunk_buffers.lock();
-        if buffers.len() < 2 * self.options.threads + LANES {
-            buffer.clear();
-            buffers.push(buffer);
-        }
+    /// Gives memory back that only saving needs.
+    pub(super) fn let_go(&self) {
+        self.known.forget();
+        self.buffers.forget();
     }
 }
 
@@ -478,28 +418,4 @@ impl Drop for Landing<'_> {
         *self.0.on_the_way.lock() -= self.1;
         self.0.landed.notify_all();
     }
-}
-
-/// Writes index files for packs that are durable.
-pub(crate) fn write_index(core: &Core, packs: Vec<IndexedPack>) -> Result<Vec<IndexId>> {
-    let mut file = IndexFile::default();
-    let mut blobs = 0;
-    let mut written = Vec::new();
-    let mut save = |file: &IndexFile| {
-        written.push(IndexId(core.save_unpacked(Area::Index, &file.to_json()?)?));
-        Ok(())
-    };
-    for pack in packs {
-        blobs += pack.blobs.len();
-        file.packs.push(pack);
-        if blobs >= MAX_BLOBS_PER_FILE {
-            save(&file)?;
-            file.packs.clear();
-            blobs = 0;
-        }
-    }
-    if !file.packs.is_empty() {
-        save(&file)?;
-    }
-    Ok(written)
 }

@@ -63,6 +63,7 @@ impl<'w> TreeWriter<'w> {
 
     /// Saves the directory.
     pub fn finish(mut self) -> Result<BlobId> {
+        self.writer.index_early()?;
         let session = &self.writer.session;
         self.json.end();
         if self.large.is_none() {

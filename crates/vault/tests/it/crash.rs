@@ -10,12 +10,7 @@ use crate::support::*;
 /// A vault with one point.
 fn base(path: &Path) -> SnapshotId {
     let writer = create(local(path)).writer(small_packs()).unwrap();
-    let node = save_file(
-        &writer,
-        "a",
-        &noise(1, 200_000),
-        ChunkPolicy::ContentDefined,
-    );
+    let node = save_file(&writer, "a", &noise(1, 200_000), ChunkPolicy::CONTENT);
     let root = save_root(&writer, "first", vec![node]);
     writer.commit(snapshot(root)).unwrap()
 }

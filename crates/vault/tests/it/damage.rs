@@ -31,7 +31,7 @@ fn noise(seed: u64, length: usize) -> Vec<u8> {
 }
 
 fn save(writer: &Writer, bytes: &[u8]) -> NodeKind {
-    let mut file = writer.file(ChunkPolicy::ContentDefined, bytes.len() as u64);
+    let mut file = writer.file(ChunkPolicy::CONTENT, bytes.len() as u64);
     file.write(bytes).unwrap();
     let saved = file.finish().unwrap();
     assert_eq!(saved.size, bytes.len() as u64);

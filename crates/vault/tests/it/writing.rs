@@ -1,9 +1,9 @@
 //! A write session under many threads.
 
-use std::{collections::HashSet, sync::Arc};
+use std::{collections::HashSet, ops::Range, sync::Arc};
 
 use lifeboat_store::{FaultyStore, MemoryStore};
-use lifeboat_vault::{BlobKind, ChunkPolicy, WriterOptions};
+use lifeboat_vault::{BlobKind, ChunkPolicy, Writer, WriterOptions};
 
 use crate::support::*;
 
@@ -41,9 +41,9 @@ fn chunks_come_back_in_order_whatever_the_pieces() {
     let bytes = noise(9, 6_000_000);
     let mut seen = HashSet::new();
     for (piece, policy) in [
-        (1 << 20, ChunkPolicy::ContentDefined),
-        (4097, ChunkPolicy::ContentDefined),
-        (6_000_000, ChunkPolicy::ContentDefined),
+        (1 << 20, ChunkPolicy::CONTENT),
+        (4097, ChunkPolicy::CONTENT),
+        (6_000_000, ChunkPolicy::CONTENT),
         (6_000_000, ChunkPolicy::Fixed { size: 100_000 }),
         (777, ChunkPolicy::Fixed { size: 100_000 }),
     ] {
@@ -75,7 +75,7 @@ fn chunks_come_back_in_order_whatever_the_pieces() {
 fn holes_begin_with_the_blob_that_restic_looks_for() {
     let vault = create(Arc::new(MemoryStore::new()));
     let writer = vault.writer(WriterOptions::default()).unwrap();
-    let mut file = writer.file(ChunkPolicy::ContentDefined, 0);
+    let mut file = writer.file(ChunkPolicy::CONTENT, 0);
     file.write(b"head").unwrap();
     file.hole(1000).unwrap();
     file.hole(1 << 40).unwrap();
@@ -101,12 +101,28 @@ fn holes_begin_with_the_blob_that_restic_looks_for() {
 fn nothing_is_saved_for_nothing() {
     let vault = create(Arc::new(MemoryStore::new()));
     let writer = vault.writer(WriterOptions::default()).unwrap();
-    let saved = writer
-        .file(ChunkPolicy::ContentDefined, 0)
-        .finish()
-        .unwrap();
+    let saved = writer.file(ChunkPolicy::CONTENT, 0).finish().unwrap();
     assert_eq!((saved.size, saved.content.len()), (0, 0));
     assert!(writer.blob(BlobKind::Data, b"").is_err());
     writer.flush().unwrap();
     assert!(writer.commit(lifeboat_vault::Snapshot::default()).is_err());
+}
+
+#[test]
+fn much_that_is_durable_is_found_though_the_session_died() {
+    let vault = create(Arc::new(MemoryStore::new()));
+    let save = |writer: &Writer, numbers: Range<u32>| {
+        for n in numbers {
+            let mut file = writer.file(ChunkPolicy::CONTENT, 4);
+            file.write(&n.to_le_bytes()).unwrap();
+            file.finish().unwrap();
+        }
+        writer.stats().data_blobs
+    };
+    let writer = vault.writer(small_packs()).unwrap();
+    assert_eq!(save(&writer, 0..70_000), 70_000);
+    drop(writer);
+    let writer = vault.writer(small_packs()).unwrap();
+    let again = save(&writer, 0..70_000);
+    assert!(again <= 20_000, "{again} stored again");
 }

@@ -126,7 +126,7 @@ fn manifest<'c>(changes: &'c [Change], digest: &Digest) -> Option<&'c [u8]> {
 }
 
 fn save(writer: &Writer, source: &mut dyn Read, size: u64) -> Result<lifeboat_vault::SavedFile> {
-    let mut file = writer.file(ChunkPolicy::ContentDefined, size);
+    let mut file = writer.file(ChunkPolicy::CONTENT, size);
     let mut piece = vec![0; 1 << 20];
     loop {
         let count = source.read(&mut piece)?;
