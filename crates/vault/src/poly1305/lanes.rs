@@ -68,7 +68,7 @@ fn sum(groups: &[[u8; GROUP]], powers: &[Limbs; 8]) -> Limbs {
         }
     }
     // The last block of a group is multiplied by r once more, the first one eight times.
-    let mut own = [[0; 8]; 3];
+    let mut own = Zeroizing::new([[0; 8]; 3]);
     for (lane, block) in BLOCKS.into_iter().enumerate() {
         for (limbs, limb) in own.iter_mut().zip(powers[7 - block].0) {
             limbs[lane] = limb;
