@@ -20,6 +20,9 @@ impl Session {
     /// Names the packs that are durable in an index. Only under a lease that has held since they were written: else
     /// they may have been deleted, and an index that names what is not there misleads all who write after us.
     pub(super) fn write_index(&self) -> Result<()> {
+        // What another thread has taken from the list is promised only once its index is there.
+        let _alone = self.indexing.lock();
+        self.healthy()?;
         let unindexed = {
             let mut unindexed = self.unindexed.lock();
             self.unindexed_blobs.store(0, Ordering::Relaxed);

@@ -62,6 +62,8 @@ pub(super) struct Session {
     pub(super) unindexed: Mutex<Vec<IndexedPack>>,
     /// Blobs of these.
     pub(super) unindexed_blobs: AtomicUsize,
+    /// Held while an index is written.
+    pub(super) indexing: Mutex<()>,
     /// Entries of the index that this session rests on.
     pub(super) reused: Arc<Bits>,
     /// Packs of this session that are durable.
@@ -109,6 +111,7 @@ impl Session {
             landed: Condvar::new(),
             unindexed: Mutex::new(Vec::new()),
             unindexed_blobs: AtomicUsize::new(0),
+            indexing: Mutex::default(),
             buffers: Buffers::default(),
             error: OnceLock::new(),
             abandoned: AtomicBool::new(false),
