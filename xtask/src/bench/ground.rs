@@ -38,13 +38,23 @@ impl Ground {
                 .args(["-q", "-f"])
                 .arg(&ground.image),
         )?;
-        let mut mount = Command::new("mount");
-        mount
-            .args(["-o", "loop"])
-            .arg(&ground.image)
-            .arg(&ground.dir);
-        command::run(&mut mount)?;
+        ground.mount()?;
         Ok(ground)
+    }
+
+    /// Through a loop device that reads and writes the file directly: else the kernel copies each byte once more, and keeps
+    /// it in the page cache twice.
+    fn mount(&self) -> Result<()> {
+        let device = command::run(
+            Command::new("losetup")
+                .args(["--show", "--find", "--direct-io=on"])
+                .arg(&self.image),
+        )?;
+        let device = device.trim();
+        let mounted = command::run(Command::new("mount").arg(device).arg(&self.dir));
+        // It goes when nothing uses it any more.
+        command::run(Command::new("losetup").args(["--detach", device]))?;
+        Ok(drop(mounted?))
     }
 
     /// Its directory.

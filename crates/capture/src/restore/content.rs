@@ -111,7 +111,7 @@ impl Restore<'_> {
 
     /// Writes all blobs, which are in memory already, or few.
     fn write_gathered(&self, work: &Content<'_>, near: &Gathered) {
-        let mut stretch = Stretch::new(work.fd, None, Vec::new());
+        let mut stretch = Stretch::of_small(work.fd, self.allocates_early);
         while let Some(parts) = self.next_parts(work, 1) {
             self.write_parts(work, &parts, near, &mut stretch);
         }

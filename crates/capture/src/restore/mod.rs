@@ -85,6 +85,8 @@ struct Restore<'a> {
     privileged: bool,
     /// Whom new files belong to.
     user: (u32, u32),
+    /// Whether small files get their blocks as they are written.
+    allocates_early: bool,
     /// Warnings that were left out, because there are too many of a kind.
     more_warnings: AtomicU32,
 }
@@ -165,6 +167,7 @@ pub fn restore_tree<'r>(
         reader,
         options,
         root: dir.to_vec(),
+        allocates_early: options.sync && stretch::allocates_early(&root_fd),
         root_fd,
         counts: Mutex::default(),
         problems: Mutex::default(),

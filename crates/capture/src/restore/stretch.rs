@@ -8,7 +8,7 @@ use std::os::fd::AsRawFd;
 
 use rustix::{
     fd::OwnedFd,
-    fs::{Mode, OFlags},
+    fs::{FallocateFlags, Mode, OFlags, fallocate},
     io::Errno,
 };
 
@@ -18,6 +18,15 @@ const PAGE: usize = 4096;
 const GATHERED: usize = 4 << 20;
 /// File systems whose direct writes are as good as their buffered ones: ext2 to ext4, and XFS.
 const KNOWN: [i64; 2] = [0xef53, 0x5846_5342];
+
+/// Whether small files of a file system get their blocks as they are written, rather than when they go to the disk.
+///
+/// XFS looks for a block near the file's inode, among hundreds of free stretches where many files are new. All of that
+/// would be left to the one thread of the kernel that writes files to the disk, and the sync at the end would wait for it.
+pub(super) fn allocates_early(dir: &OwnedFd) -> bool {
+    const XFS: i64 = 0x5846_5342;
+    rustix::fs::fstatfs(dir).is_ok_and(|s| s.f_type == XFS)
+}
 
 /// A second opening of a file, for whole pages.
 pub(super) struct Direct(OwnedFd);
@@ -42,6 +51,8 @@ impl Direct {
 pub(super) struct Stretch<'f> {
     file: &'f OwnedFd,
     direct: Option<&'f Direct>,
+    /// Whether blocks are asked for before bytes are written.
+    allocate: bool,
     /// The byte for the file's offset `o` lies at `o % PAGE` behind a page's begin.
     memory: Vec<u8>,
     from: u64,
@@ -57,15 +68,28 @@ impl<'f> Stretch<'f> {
         Self {
             file,
             direct,
+            allocate: false,
             memory,
             from: 0,
             len: 0,
         }
     }
 
+    /// Of a small file; see [`allocates_early`].
+    pub(super) fn of_small(file: &'f OwnedFd, allocate: bool) -> Self {
+        Self {
+            allocate,
+            ..Self::new(file, None, Vec::new())
+        }
+    }
+
     /// Writes bytes, or keeps them until [`Stretch::flush`].
     pub(super) fn add(&mut self, mut bytes: &[u8], mut at: u64) -> rustix::io::Result<()> {
         if self.direct.is_none() {
+            if self.allocate {
+                // Whatever is wrong, the write says it.
+                let _ = fallocate(self.file, FallocateFlags::KEEP_SIZE, at, bytes.len() as u64);
+            }
             return write_at(self.file, bytes, at);
         }
         while !bytes.is_empty() {

@@ -21,12 +21,8 @@ use crate::{
     sys::{self, FileType, XattrOf},
 };
 
-/// Read at once.
-const BUFFER: usize = 1 << 20;
-
 /// What a thread keeps from file to file.
 pub(super) struct Reading<'a> {
-    buffer: Vec<u8>,
     cancel: &'a Cancel,
     /// Bytes of this file that progress still expects: a file that grows tells no more.
     untold: u64,
@@ -34,11 +30,7 @@ pub(super) struct Reading<'a> {
 
 impl<'a> Reading<'a> {
     pub(super) fn new(cancel: &'a Cancel) -> Self {
-        Self {
-            buffer: vec![0; BUFFER],
-            cancel,
-            untold: 0,
-        }
+        Self { cancel, untold: 0 }
     }
 }
 
@@ -225,13 +217,11 @@ impl Walk<'_> {
             }
             while at < hole {
                 reading.cancel.check()?;
-                let want = usize::try_from(hole - at).unwrap_or(BUFFER).min(BUFFER);
-                let buffer = reading.buffer.get_mut(..want).unwrap_or_default();
-                match rustix::io::pread(fd, &mut *buffer, at) {
+                let left = usize::try_from(hole - at).unwrap_or(usize::MAX);
+                match out.fill(left, |room| rustix::io::pread(fd, room, at))? {
                     // It has become shorter.
                     Ok(0) => break 'file,
                     Ok(n) => {
-                        out.write(buffer.get(..n).unwrap_or_default())?;
                         at += n as u64;
                         read += n as u64;
                         let told = reading.untold.min(n as u64);

@@ -11,3 +11,4 @@
 #[path = "../it/common.rs"]
 mod common;
 mod rustic;
+mod xfs;

@@ -11,7 +11,7 @@ use rustix::{fs::OFlags, io::Errno};
 
 /// What memory, place and length of a write are multiples of: a page, and no device's block is larger.
 const ALIGN: usize = 4096;
-/// Bytes of one write.
+/// Bytes that are copied at once.
 const PIECE: usize = 1 << 20;
 /// From so many bytes on an object is worth it.
 const LARGE: usize = 1 << 20;
@@ -37,16 +37,22 @@ fn set_direct(file: &fs::File, direct: bool) -> io::Result<()> {
     Ok(rustix::fs::fcntl_setfl(file, flags)?)
 }
 
-/// How far it came: to the end, or to where the device wants larger blocks than we have.
-fn write_aligned(file: &mut fs::File, bytes: &[u8]) -> io::Result<usize> {
-    let mut memory = vec![0; PIECE + ALIGN];
+/// How far it came: to the end, or to where the device wants larger blocks than we have. Memory that begins at a page is
+/// written as it lies; other is copied first.
+fn write_aligned(file: &fs::File, bytes: &[u8]) -> io::Result<usize> {
+    let in_place = bytes.as_ptr().align_offset(ALIGN) == 0;
+    let mut memory = vec![0; if in_place { 0 } else { PIECE + ALIGN }];
     let skip = memory.as_ptr().align_offset(ALIGN);
-    let aligned = &mut memory[skip..skip + PIECE];
     let mut done = 0;
     while done < bytes.len() {
-        let piece = &bytes[done..bytes.len().min(done + PIECE)];
-        aligned[..piece.len()].copy_from_slice(piece);
-        let written = match rustix::io::write(&*file, &aligned[..piece.len()]) {
+        let mut piece = &bytes[done..];
+        if !in_place {
+            piece = &piece[..piece.len().min(PIECE)];
+            let aligned = &mut memory[skip..skip + piece.len()];
+            aligned.copy_from_slice(piece);
+            piece = aligned;
+        }
+        let written = match rustix::io::write(file, piece) {
             Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
             Ok(written) => written,
             Err(Errno::INTR) => continue,

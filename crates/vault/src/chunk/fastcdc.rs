@@ -49,6 +49,11 @@ impl FastCdc {
         }
     }
 
+    /// Only the end of the file is cut off with fewer bytes.
+    pub(super) fn shortest(&self) -> usize {
+        self.average / 2
+    }
+
     /// Begins the next chunk.
     pub(super) fn restart(&mut self) {
         // The bytes before the shortest chunk's end are never looked at.

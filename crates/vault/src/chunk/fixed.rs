@@ -15,6 +15,11 @@ impl Fixed {
         Self { size, next: size }
     }
 
+    /// Bytes that a buffer of so many lacks for a block.
+    pub(super) fn left(&self, available: usize) -> usize {
+        self.next.saturating_sub(available)
+    }
+
     pub(super) fn next_cut(&mut self, available: usize, end_of_input: bool) -> Option<usize> {
         let cut = if available >= self.next {
             self.next

@@ -33,6 +33,11 @@ const PAGE: u64 = 4096;
 /// Content ids that one directory may list: 67 bytes of JSON each, about 16 MB together.
 const CONTENT_IDS_MAX: u64 = (16 << 20) / 67;
 
+/// Bytes that are looked at together where a cut may lie. What is behind a cut has to be moved, and this bounds it.
+const PIECE: usize = 32 << 10;
+/// The most bytes that are asked for at once.
+const MOST: usize = 256 << 10;
+
 /// How a file is cut.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum ChunkPolicy {
@@ -107,6 +112,19 @@ impl Cutter {
             Inner::Content(cutter) => cutter.next_cut(buffer, end_of_input),
             Inner::Fixed(cutter) => cutter.next_cut(buffer.len(), end_of_input),
         }
+    }
+
+    /// Bytes to append to a buffer of `length` bytes before it is worth another look: few enough that little lies behind
+    /// a cut. At least 1.
+    pub fn wants(&self, length: usize) -> usize {
+        let sure = match &self.0 {
+            Inner::Content(cutter) => match cutter.shortest().saturating_sub(length) {
+                0 => PIECE,
+                sure => sure + PIECE,
+            },
+            Inner::Fixed(cutter) => cutter.left(length),
+        };
+        sure.clamp(1, MOST)
     }
 
     /// Goes on at `offset` of the file, behind a hole, with an empty buffer. Fixed blocks stay

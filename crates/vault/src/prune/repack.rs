@@ -17,7 +17,7 @@ use crate::{
     id::PackId,
     index::{Index, IndexedPack, MAX_BLOBS_PER_FILE},
     opened::Core,
-    pack::{PackBuilder, PackedBlob},
+    pack::{PackBuilder, PackedBlob, Pages},
     progress::Progress,
     read::blobs,
     unpacked::object_name,
@@ -268,7 +268,7 @@ impl<'w, 'a> Packer<'w, 'a> {
         if self.open[slot].as_ref().is_some_and(full) {
             self.put(slot, result)?;
         }
-        let pack = self.open[slot].get_or_insert_with(|| PackBuilder::new(Vec::new()));
+        let pack = self.open[slot].get_or_insert_with(|| PackBuilder::new(Pages::default()));
         pack.add(blob.kind, blob.id, blob.plain_length, sealed)?;
         Ok(())
     }

@@ -28,7 +28,7 @@ use crate::{
     index::{BlobLocation, Index, IndexBuilder, IndexedPack},
     lock::{self, LockMode},
     opened::Core,
-    pack::{PackBuilder, PackedBlob},
+    pack::{PackBuilder, PackedBlob, Pages},
     progress::Progress,
     read::blobs,
     repo::Vault,
@@ -325,7 +325,7 @@ impl<'a> Salvage<'a> {
                 .last()
                 .is_none_or(|last| last.len() >= PACK_SIZE || !last.fits(sealed.len()))
             {
-                packs.push(PackBuilder::new(Vec::new()));
+                packs.push(PackBuilder::new(Pages::default()));
             }
             if let Some(last) = packs.last_mut() {
                 last.add(blob.kind, blob.id, blob.plain_length, &sealed)?;

@@ -2,7 +2,11 @@
 
 use parking_lot::Mutex;
 
-use crate::seal::IV_LEN;
+use crate::{
+    error::Result,
+    pack::{Pages, no_memory},
+    seal::IV_LEN,
+};
 
 /// Bytes of chunks' buffers that are kept.
 const MOST_OF_CHUNKS: usize = 16 << 20;
@@ -13,36 +17,38 @@ const MOST_PACKS: usize = 4;
 #[derive(Default)]
 pub(super) struct Buffers {
     chunks: Mutex<Vec<Vec<u8>>>,
-    packs: Mutex<Vec<Vec<u8>>>,
+    packs: Mutex<Vec<Pages>>,
 }
 
 impl Buffers {
-    /// For a chunk: nothing but room for the IV.
+    /// For a chunk: room for the IV, and behind it whatever was there before.
     pub(super) fn chunk(&self) -> Vec<u8> {
         let mut buffer = self.chunks.lock().pop().unwrap_or_default();
-        buffer.resize(IV_LEN, 0);
+        if buffer.len() < IV_LEN {
+            buffer.resize(IV_LEN, 0);
+        }
         buffer
     }
 
     /// Keeps a chunk's buffer.
-    pub(super) fn keep_chunk(&self, mut buffer: Vec<u8>) {
+    pub(super) fn keep_chunk(&self, buffer: Vec<u8>) {
         let mut buffers = self.chunks.lock();
         let kept: usize = buffers.iter().map(Vec::capacity).sum();
         if kept + buffer.capacity() <= MOST_OF_CHUNKS {
-            buffer.clear();
             buffers.push(buffer);
         }
     }
 
     /// For a pack of about so many bytes.
-    pub(super) fn pack(&self, size: usize) -> Vec<u8> {
+    pub(super) fn pack(&self, size: usize) -> Result<Pages> {
         let used = self.packs.lock().pop();
         // Room for a pack and the blob that fills it, rather than twice a pack by doubling.
-        used.unwrap_or_else(|| Vec::with_capacity(size + (1 << 20)))
+        used.map_or_else(|| Pages::with_room_for(size + (1 << 20)), Ok)
+            .map_err(no_memory)
     }
 
     /// Keeps a pack's buffer.
-    pub(super) fn keep_pack(&self, buffer: Vec<u8>) {
+    pub(super) fn keep_pack(&self, buffer: Pages) {
         let mut buffers = self.packs.lock();
         if buffers.len() < MOST_PACKS {
             buffers.push(buffer);

@@ -9,9 +9,8 @@ use crate::{
     seal::{IV_LEN, OVERHEAD},
 };
 
-/// Bytes that are looked at between two attempts to cut. What lies behind a cut is copied once, and
-/// this bounds it.
-const PIECE: usize = 32 << 10;
+/// From so many bytes on a file's buffer is one of those that are used again.
+const LARGE: usize = 32 << 10;
 
 /// Takes the bytes of a file in order. Dropped without [`finish`](Self::finish), the file is
 /// forgotten (chunks that were saved stay: they are garbage at worst).
@@ -21,20 +20,17 @@ const PIECE: usize = 32 << 10;
 pub struct FileWriter<'w> {
     writer: &'w Writer,
     cutter: Cutter,
-    piece: usize,
-    /// Room for the IV, and the bytes since the last cut.
+    /// Room for the IV, the bytes since the last cut, and room for more: what was there when the buffer was used before.
     buffer: Vec<u8>,
+    /// Where the room for more begins.
+    end: usize,
     chunks: Option<Arc<Chunks>>,
     size: u64,
 }
 
 impl<'w> FileWriter<'w> {
     pub(super) fn new(writer: &'w Writer, policy: ChunkPolicy, size_hint: u64) -> Self {
-        let piece = match policy {
-            ChunkPolicy::Fixed { size } => (size as usize).clamp(1, PIECE),
-            ChunkPolicy::ContentDefined { .. } => PIECE,
-        };
-        let buffer = if size_hint >= PIECE as u64 {
+        let buffer = if size_hint >= LARGE as u64 {
             writer.session.buffers.chunk()
         } else {
             let mut buffer = Vec::with_capacity(size_hint as usize + OVERHEAD);
@@ -44,21 +40,59 @@ impl<'w> FileWriter<'w> {
         Self {
             writer,
             cutter: Cutter::new(policy),
-            piece,
             buffer,
+            end: IV_LEN,
             chunks: None,
             size: 0,
         }
     }
 
     /// Appends bytes.
-    pub fn write(&mut self, bytes: &[u8]) -> Result<()> {
-        for piece in bytes.chunks(self.piece) {
-            self.buffer.extend_from_slice(piece);
-            self.cut(false)?;
+    pub fn write(&mut self, mut bytes: &[u8]) -> Result<()> {
+        while !bytes.is_empty() {
+            let (now, later) = bytes.split_at(self.wants().min(bytes.len()));
+            self.room(now.len()).copy_from_slice(now);
+            self.appended(now.len())?;
+            bytes = later;
         }
-        self.size += bytes.len() as u64;
         Ok(())
+    }
+
+    /// Appends bytes that never lay elsewhere: `read` gets a place for at least one byte and at most `most` (read as 1 if
+    /// it is 0), and tells how many it has put there, from the beginning on. What it fails with is handed on.
+    pub fn fill<E>(
+        &mut self,
+        most: usize,
+        read: impl FnOnce(&mut [u8]) -> Result<usize, E>,
+    ) -> Result<Result<usize, E>> {
+        let room = self.room(self.wants().min(most.max(1)));
+        let longest = room.len();
+        let count = match read(room) {
+            Ok(count) => count.min(longest),
+            Err(e) => return Ok(Err(e)),
+        };
+        self.appended(count)?;
+        Ok(Ok(count))
+    }
+
+    fn wants(&self) -> usize {
+        self.cutter.wants(self.end - IV_LEN)
+    }
+
+    /// Where the next `count` bytes belong.
+    fn room(&mut self, count: usize) -> &mut [u8] {
+        let end = self.end + count;
+        if self.buffer.len() < end {
+            self.buffer.resize(end, 0);
+        }
+        &mut self.buffer[self.end..end]
+    }
+
+    /// Takes note of bytes that lie where they belong.
+    fn appended(&mut self, count: usize) -> Result<()> {
+        self.size += count as u64;
+        self.end += count;
+        self.cut(false)
     }
 
     /// Appends a hole of `len` bytes: read as zeros, and found again by `restic restore --sparse`
@@ -88,9 +122,10 @@ impl<'w> FileWriter<'w> {
     pub fn finish(mut self) -> Result<SavedFile> {
         self.writer.index_early()?;
         let size = self.size;
-        while let Some(length) = self.cutter.next_cut(&self.buffer[IV_LEN..], true) {
-            if self.chunks.is_none() && length == self.buffer.len() - IV_LEN {
+        while let Some(length) = self.next_cut(true) {
+            if self.chunks.is_none() && length == self.end - IV_LEN {
                 // The whole file is one chunk: no need for another thread.
+                self.buffer.truncate(self.end);
                 let id = self.writer.session.save_own(&mut self.buffer)?;
                 return Ok(SavedFile {
                     content: vec![id],
@@ -106,20 +141,27 @@ impl<'w> FileWriter<'w> {
         Ok(SavedFile { content, size })
     }
 
+    fn next_cut(&mut self, end: bool) -> Option<usize> {
+        self.cutter.next_cut(&self.buffer[IV_LEN..self.end], end)
+    }
+
     /// Cuts off and saves as many chunks as there are.
     fn cut(&mut self, end: bool) -> Result<()> {
-        while let Some(length) = self.cutter.next_cut(&self.buffer[IV_LEN..], end) {
+        while let Some(length) = self.next_cut(end) {
             self.hand_over(length)?;
         }
         Ok(())
     }
 
     fn hand_over(&mut self, length: usize) -> Result<()> {
-        let mut rest = self.writer.session.buffers.chunk();
-        let end = IV_LEN + length;
-        rest.extend_from_slice(&self.buffer[end..]);
-        self.buffer.truncate(end);
-        let chunk = std::mem::replace(&mut self.buffer, rest);
+        let cut = IV_LEN + length;
+        let next = self.writer.session.buffers.chunk();
+        let mut chunk = std::mem::replace(&mut self.buffer, next);
+        let behind = cut..std::mem::replace(&mut self.end, IV_LEN);
+        self.room(behind.len())
+            .copy_from_slice(&chunk[behind.clone()]);
+        self.end += behind.len();
+        chunk.truncate(cut);
         let chunks = self.chunks.get_or_insert_default();
         chunks.save(&self.writer.session, &self.writer.jobs, chunk)
     }
@@ -128,7 +170,7 @@ impl<'w> FileWriter<'w> {
 impl Drop for FileWriter<'_> {
     fn drop(&mut self) {
         let buffer = std::mem::take(&mut self.buffer);
-        if buffer.capacity() >= PIECE {
+        if buffer.capacity() >= LARGE {
             self.writer.session.buffers.keep_chunk(buffer);
         }
     }

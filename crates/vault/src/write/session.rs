@@ -261,8 +261,10 @@ impl Session {
         if open.as_ref().is_some_and(|pack| !pack.fits(sealed.len())) {
             full = open.take();
         }
-        let buffer = || self.buffers.pack(self.options.pack_size);
-        let pack = open.get_or_insert_with(|| PackBuilder::new(buffer()));
+        let pack = match &mut *open {
+            Some(pack) => pack,
+            none => none.insert(PackBuilder::new(self.buffers.pack(self.options.pack_size)?)),
+        };
         let added = pack.add(kind, id, plain_length, sealed)?;
         let mut done = None;
         if pack.len() >= self.options.pack_size || pack.count() >= MAX_BLOBS_PER_PACK {

@@ -4,7 +4,9 @@
 //! the sealed blob (u32), plain length (u32, only for 2 and 3), id (32 bytes). Blobs follow each
 //! other without gaps in the order of the header. Trees and data are never mixed in packs of ours.
 
-use std::num::NonZeroU32;
+mod pages;
+
+use std::{io, num::NonZeroU32};
 
 use sha2::{Digest, Sha256};
 
@@ -14,9 +16,11 @@ use crate::{
     error::{Result, VaultError},
     id::{BlobId, PackId},
     index::BlobLocation,
-    seal::{OVERHEAD, SealKey},
+    seal::{IV_LEN, OVERHEAD, SealKey},
     sha256,
 };
+
+pub use pages::Pages;
 
 /// A header is at most so long (restic's bound).
 pub const MAX_HEADER: usize = 16 << 20;
@@ -54,7 +58,7 @@ impl PackedBlob {
 
 /// A pack in the making.
 pub struct PackBuilder {
-    bytes: Vec<u8>,
+    bytes: Pages,
     blobs: Vec<PackedBlob>,
     header_len: usize,
 }
@@ -64,14 +68,14 @@ pub struct FinishedPack {
     /// Its id.
     pub id: PackId,
     /// Its bytes.
-    pub bytes: Vec<u8>,
+    pub bytes: Pages,
     /// Its blobs.
     pub blobs: Vec<PackedBlob>,
 }
 
 impl PackBuilder {
     /// An empty pack that takes its space from `buffer`.
-    pub fn new(mut buffer: Vec<u8>) -> PackBuilder {
+    pub fn new(mut buffer: Pages) -> PackBuilder {
         buffer.clear();
         PackBuilder {
             bytes: buffer,
@@ -117,7 +121,7 @@ impl PackBuilder {
         } else {
             PLAIN_ENTRY
         };
-        self.bytes.extend_from_slice(sealed);
+        self.bytes.extend(sealed).map_err(no_memory)?;
         self.blobs.push(PackedBlob {
             kind,
             id,
@@ -132,7 +136,7 @@ impl PackBuilder {
     /// Seals the header and names the pack.
     pub fn finish(self, key: &SealKey, random: &dyn Random) -> Result<FinishedPack> {
         let (bytes, blobs) = self.sealed(key, random)?;
-        let id = PackId(Sha256::digest(&bytes).into());
+        let id = PackId(Sha256::digest(&*bytes).into());
         Ok(FinishedPack { id, bytes, blobs })
     }
 
@@ -156,24 +160,32 @@ impl PackBuilder {
     }
 
     /// The whole bytes of the pack, with its header, and what it holds.
-    fn sealed(mut self, key: &SealKey, random: &dyn Random) -> Result<(Vec<u8>, Vec<PackedBlob>)> {
-        let start = self.bytes.len();
-        self.bytes.resize(start + crate::seal::IV_LEN, 0);
+    fn sealed(mut self, key: &SealKey, random: &dyn Random) -> Result<(Pages, Vec<PackedBlob>)> {
+        let mut header = Vec::with_capacity(self.header_len + OVERHEAD);
+        header.resize(IV_LEN, 0);
         for blob in &self.blobs {
             let tree = u8::from(blob.kind == BlobKind::Tree);
-            self.bytes
-                .push(tree | u8::from(blob.plain_length.is_some()) << 1);
-            self.bytes.extend_from_slice(&blob.length.to_le_bytes());
+            header.push(tree | u8::from(blob.plain_length.is_some()) << 1);
+            header.extend_from_slice(&blob.length.to_le_bytes());
             if let Some(plain) = blob.plain_length {
-                self.bytes.extend_from_slice(&plain.get().to_le_bytes());
+                header.extend_from_slice(&plain.get().to_le_bytes());
             }
-            self.bytes.extend_from_slice(&blob.id.0);
+            header.extend_from_slice(&blob.id.0);
         }
-        key.seal_in_place(random, &mut self.bytes, start)?;
-        let header = u32::try_from(self.bytes.len() - start)
+        key.seal_in_place(random, &mut header, 0)?;
+        let length = u32::try_from(header.len())
             .map_err(|_| VaultError::Invalid("a pack header may have 16 MiB at most".to_owned()))?;
-        self.bytes.extend_from_slice(&header.to_le_bytes());
+        header.extend_from_slice(&length.to_le_bytes());
+        self.bytes.extend(&header).map_err(no_memory)?;
         Ok((self.bytes, self.blobs))
+    }
+}
+
+/// What it means that there is no memory for a pack.
+pub(crate) fn no_memory(source: io::Error) -> VaultError {
+    VaultError::Io {
+        context: "get memory for a pack".to_owned(),
+        source,
     }
 }
 
@@ -272,7 +284,7 @@ mod tests {
     }
 
     fn pack() -> FinishedPack {
-        let mut pack = PackBuilder::new(Vec::new());
+        let mut pack = PackBuilder::new(Pages::default());
         for (n, plain) in [(1u8, None), (2, NonZeroU32::new(700)), (3, None)] {
             let sealed = key()
                 .seal(&SystemRandom, &vec![n; usize::from(n) * 100])
@@ -303,7 +315,7 @@ mod tests {
     fn the_header_tells_what_is_in_the_pack() {
         let pack = pack();
         assert_eq!(read(&pack.bytes).unwrap(), pack.blobs);
-        assert_eq!(pack.id.0, <[u8; 32]>::from(Sha256::digest(&pack.bytes)));
+        assert_eq!(pack.id.0, <[u8; 32]>::from(Sha256::digest(&*pack.bytes)));
         let second = pack.blobs[1];
         let (start, length) = (second.offset as usize, second.length as usize);
         assert_eq!(
