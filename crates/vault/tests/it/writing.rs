@@ -3,7 +3,7 @@
 use std::{collections::HashSet, ops::Range, sync::Arc};
 
 use lifeboat_store::{FaultyStore, MemoryStore};
-use lifeboat_vault::{BlobKind, ChunkPolicy, Writer, WriterOptions};
+use lifeboat_vault::{BlobKind, ChunkPolicy, FileWriter, Writer, WriterOptions};
 
 use crate::support::*;
 
@@ -33,6 +33,27 @@ fn threads_that_save_the_same_store_it_once() {
     }
 }
 
+/// Appends bytes as a reader of a file does that is now and then told less than it asked for, or to ask again.
+fn fill(file: &mut FileWriter<'_>, mut bytes: &[u8]) {
+    let mut turn = 0;
+    while !bytes.is_empty() {
+        turn += 1;
+        let read = |room: &mut [u8]| {
+            if turn % 5 == 0 {
+                room.fill(0xff);
+                return Err("again");
+            }
+            let count = if turn % 3 == 0 { 1 } else { room.len() };
+            room[..count].copy_from_slice(&bytes[..count]);
+            Ok(count)
+        };
+        match file.fill(bytes.len(), read).unwrap() {
+            Ok(count) => bytes = &bytes[count..],
+            Err(why) => assert_eq!(why, "again"),
+        }
+    }
+}
+
 #[test]
 fn chunks_come_back_in_order_whatever_the_pieces() {
     let store = FaultyStore::new(Arc::new(MemoryStore::new()))
@@ -44,7 +65,9 @@ fn chunks_come_back_in_order_whatever_the_pieces() {
         (1 << 20, ChunkPolicy::CONTENT),
         (4097, ChunkPolicy::CONTENT),
         (6_000_000, ChunkPolicy::CONTENT),
+        (5_999_999, ChunkPolicy::CONTENT),
         (6_000_000, ChunkPolicy::Fixed { size: 100_000 }),
+        (5_999_999, ChunkPolicy::Fixed { size: 100_000 }),
         (777, ChunkPolicy::Fixed { size: 100_000 }),
     ] {
         let writer = vault
@@ -54,8 +77,12 @@ fn chunks_come_back_in_order_whatever_the_pieces() {
             })
             .unwrap();
         let mut file = writer.file(policy, 0);
-        for part in bytes.chunks(piece) {
-            file.write(part).unwrap();
+        for (n, part) in bytes.chunks(piece).enumerate() {
+            if (n + piece).is_multiple_of(2) {
+                file.write(part).unwrap();
+            } else {
+                fill(&mut file, part);
+            }
         }
         let saved = file.finish().unwrap();
         writer.flush().unwrap();
