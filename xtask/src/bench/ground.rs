@@ -54,7 +54,7 @@ impl Ground {
         let mounted = command::run(Command::new("mount").arg(device).arg(&self.dir));
         // It goes when nothing uses it any more.
         command::run(Command::new("losetup").args(["--detach", device]))?;
-        Ok(drop(mounted?))
+        mounted.map(drop).map_err(Into::into)
     }
 
     /// Its directory.

@@ -13,7 +13,7 @@ use lifeboat_vault::{
     BlobId, BlobKind, CheckOptions, CheckReport, ChunkPolicy, PackId, Silent,
     env::SystemRandom,
     key,
-    pack::{PackBuilder, PackedBlob},
+    pack::{PackBuilder, PackedBlob, Pages},
     prune::{MaxUnused, PruneOptions},
     repair::snapshots::RepairSnapshots,
     seal::SealKey,
@@ -40,7 +40,7 @@ impl Forge {
     }
 
     fn pack(&self, blobs: &[(BlobKind, &[u8])]) -> (PackId, Vec<PackedBlob>) {
-        let mut pack = PackBuilder::new(Vec::new());
+        let mut pack = PackBuilder::new(Pages::default());
         for (kind, plain) in blobs {
             let sealed = self.seal.seal(&SystemRandom, plain).unwrap();
             let id = BlobId(Sha256::digest(plain).into());
