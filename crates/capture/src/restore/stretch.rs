@@ -17,14 +17,14 @@ const PAGE: usize = 4096;
 /// Bytes that are gathered and written at once.
 const GATHERED: usize = 4 << 20;
 /// File systems whose direct writes are as good as their buffered ones: ext2 to ext4, and XFS.
-const KNOWN: [i64; 2] = [0xef53, 0x5846_5342];
+const KNOWN: [i64; 2] = [0xef53, XFS];
+const XFS: i64 = 0x5846_5342;
 
 /// Whether small files of a file system get their blocks as they are written, rather than when they go to the disk.
 ///
-/// XFS looks for a block near the file's inode, among hundreds of free stretches where many files are new. All of that
-/// would be left to the one thread of the kernel that writes files to the disk, and the sync at the end would wait for it.
+/// XFS looks for a block near the file's inode, which can take long where many files are new. All of that would be left
+/// to the one thread of the kernel that writes files to the disk, and the sync at the end would wait for it.
 pub(super) fn allocates_early(dir: &OwnedFd) -> bool {
-    const XFS: i64 = 0x5846_5342;
     rustix::fs::fstatfs(dir).is_ok_and(|s| s.f_type == XFS)
 }
 

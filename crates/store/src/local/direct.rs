@@ -76,19 +76,29 @@ mod tests {
 
     use super::*;
 
-    fn written(place: &std::path::Path, length: usize) -> fs::File {
-        let bytes: Vec<u8> = (0..length).map(|n| (n % 251) as u8).collect();
+    /// From memory that begins so many bytes behind a page's begin.
+    fn written_from(place: &std::path::Path, length: usize, skew: usize) -> fs::File {
+        let mut memory = vec![0; length + 2 * ALIGN];
+        let begin = memory.as_ptr().align_offset(ALIGN) + skew;
+        let bytes = &mut memory[begin..begin + length];
+        for (n, byte) in bytes.iter_mut().enumerate() {
+            *byte = (n % 251) as u8;
+        }
         let mut file = fs::OpenOptions::new()
             .create_new(true)
             .read(true)
             .write(true)
-            .open(place.join(length.to_string()))
+            .open(place.join(format!("{length}-{skew}")))
             .unwrap();
-        write(&mut file, &bytes).unwrap();
+        write(&mut file, bytes).unwrap();
         // Later writes of a caller are ordinary ones.
         file.write_all(b"more").unwrap();
         file.seek(SeekFrom::Start(0)).unwrap();
         file
+    }
+
+    fn written(place: &std::path::Path, length: usize) -> fs::File {
+        written_from(place, length, 16)
     }
 
     #[test]
@@ -106,15 +116,19 @@ mod tests {
                 3 * PIECE + 4095,
                 4 * PIECE,
             ] {
-                let mut read = Vec::new();
-                written(dir.path(), length).read_to_end(&mut read).unwrap();
-                assert_eq!(read.len(), length + 4);
-                let wrong = read[..length]
-                    .iter()
-                    .enumerate()
-                    .find(|(n, byte)| **byte != (n % 251) as u8);
-                assert_eq!(wrong, None, "of {length} bytes");
-                assert_eq!(&read[length..], b"more");
+                // As it lies, and copied.
+                for skew in [0, 16] {
+                    let mut file = written_from(dir.path(), length, skew);
+                    let mut read = Vec::new();
+                    file.read_to_end(&mut read).unwrap();
+                    assert_eq!(read.len(), length + 4);
+                    let wrong = read[..length]
+                        .iter()
+                        .enumerate()
+                        .find(|(n, byte)| **byte != (n % 251) as u8);
+                    assert_eq!(wrong, None, "of {length} bytes, {skew}");
+                    assert_eq!(&read[length..], b"more");
+                }
             }
         }
     }
