@@ -19,7 +19,44 @@ pub fn run(store: &dyn Store) -> Result<(), String> {
         many_at_once(store)?;
     }
     same_at_once(store)?;
+    staged(store)?;
     large(store)
+}
+
+/// What is staged is there once it is settled, and never in part.
+fn staged(store: &dyn Store) -> Result<(), String> {
+    let said = |what: &'static str| move |e: StoreError| format!("{what}: {e}");
+    let objects = [b"one".to_vec(), vec![7; 3 << 20], vec![8; 1 << 20]];
+    let mut all = Vec::new();
+    for bytes in &objects {
+        let object = name(Area::Data, bytes)?;
+        all.push(store.stage(&object, bytes).map_err(said("stage"))?);
+        match store.get(&object) {
+            Err(StoreError::NotFound(_)) => {}
+            Ok(read) if read == *bytes => {}
+            other => {
+                return Err(format!(
+                    "get of what is staged gave {:?}",
+                    other.map(|b| b.len())
+                ));
+            }
+        }
+    }
+    store.settle(all).map_err(said("settle"))?;
+    for bytes in &objects {
+        let object = name(Area::Data, bytes)?;
+        expect(
+            store.get(&object).map_err(said("get"))? == *bytes,
+            "what was settled has other bytes",
+        )?;
+        let again = store.stage(&object, bytes);
+        match again.and_then(|staged| store.settle(vec![staged])) {
+            Err(StoreError::AlreadyExists(_)) => {}
+            other => return Err(format!("what is there staged and settled gave {other:?}")),
+        }
+        store.delete(&object).map_err(said("delete"))?;
+    }
+    Ok(())
 }
 
 fn expect(condition: bool, what: &str) -> Result<(), String> {

@@ -11,7 +11,7 @@ use std::{
 
 use parking_lot::Mutex;
 
-use crate::{Area, ObjectInfo, ObjectName, Result, Store, StoreError};
+use crate::{Area, ObjectInfo, ObjectName, Result, Staged, Store, StoreError};
 
 /// What happens at one put.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -237,6 +237,11 @@ impl Store for FaultyStore {
             }
             Some(Fault::Full | Fault::Denied) | None => self.inner.put(name, bytes),
         }
+    }
+
+    /// What is not settled is lost by a crash.
+    fn stage(&self, name: &ObjectName, bytes: &[u8]) -> Result<Staged> {
+        Ok(Staged::deferred(name, bytes))
     }
 
     fn get(&self, name: &ObjectName) -> Result<Vec<u8>> {

@@ -7,6 +7,8 @@
 //!   data, name and folder have reached stable storage.
 //! - `put` of a name that is there already fails with [`StoreError::AlreadyExists`] and leaves it
 //!   untouched. Nothing is ever overwritten.
+//! - What is staged is as if it were put, at the latest when it is settled; before that it may be there or not, and it is
+//!   never there in part.
 //! - `delete` of a name that is not there fails with [`StoreError::NotFound`], or succeeds where the
 //!   store does not tell (most object stores).
 //! - `list` shows every object whose `put` has returned and none that is half written.
@@ -36,6 +38,7 @@ mod retry;
 mod sftp;
 mod simulated;
 mod spool;
+mod staged;
 
 pub use access::{Access, ExposeSecret, Limits, RetryPolicy, SecretString, Stop};
 pub use cache::Cache;
@@ -53,6 +56,7 @@ pub use retry::RetryStore;
 pub use sftp::SftpStore;
 pub use simulated::{Dice, SimulatedStore, Simulation, Weather};
 pub use spool::SpoolStore;
+pub use staged::Staged;
 
 /// Result of a store operation.
 pub type Result<T, E = StoreError> = std::result::Result<T, E>;
@@ -67,6 +71,18 @@ pub trait Store: Send + Sync {
 
     /// Stores a new object, whole and durable when this returns.
     fn put(&self, name: &ObjectName, bytes: &[u8]) -> Result<()>;
+
+    /// Takes a new object that needs to be durable, and there for others, only once it is settled. Where many are settled
+    /// together, a directory's disk has less to wait for than by as many [`put`](Self::put)s.
+    fn stage(&self, name: &ObjectName, bytes: &[u8]) -> Result<Staged> {
+        self.put(name, bytes).map(|()| Staged::durable())
+    }
+
+    /// Makes objects that this store has staged whole, durable and visible when this returns. After an error each may be
+    /// there or not.
+    fn settle(&self, staged: Vec<Staged>) -> Result<()> {
+        Staged::settle(self, staged)
+    }
 
     /// Reads a whole object.
     fn get(&self, name: &ObjectName) -> Result<Vec<u8>>;

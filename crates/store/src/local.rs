@@ -6,7 +6,10 @@
 //! A put writes a temporary file in the object's own folder, syncs it, gives it its name without
 //! replacing (`renameat2` with `RENAME_NOREPLACE`; `link` and `unlink` where the file system does
 //! not know that; rename after a look where it knows neither), and syncs the folder. A folder that
-//! was made on the way is synced into its parent first.
+//! was made on the way is synced into its parent first; a new vault gets all of them at once, as restic makes them.
+//!
+//! Several objects are staged (written, and not synced yet) and settled together: one sync has the device write all
+//! of them, where each would have had to wait for its own ([`temporary`]).
 //!
 //! Where there is a limit on bandwidth (the directory may lie on a network), bytes pass in pieces as the limit lets
 //! them ([`paced`]).
@@ -17,21 +20,22 @@
 mod direct;
 mod paced;
 mod system;
+mod temporary;
 
 use std::{
-    fs::Permissions,
     io::{self, Seek, SeekFrom},
-    os::unix::fs::{DirBuilderExt, PermissionsExt},
+    os::unix::fs::DirBuilderExt,
     path::{Path, PathBuf},
     sync::atomic::{AtomicBool, AtomicU64, Ordering},
     time::{Duration, SystemTime},
 };
 
-use fs_err::{self as fs, os::unix::fs::OpenOptionsExt};
+use fs_err as fs;
 use rustix::io::Errno;
 
 use self::paced::Pace;
-use crate::{Area, Limits, ObjectInfo, ObjectName, Result, Store, StoreError};
+pub(crate) use self::temporary::{Temporary, settle};
+use crate::{Area, Limits, ObjectInfo, ObjectName, Result, Staged, Store, StoreError};
 
 /// Temporary files begin so; no object's name does.
 const TEMPORARY: &str = ".tmp-";
@@ -104,46 +108,33 @@ impl LocalStore {
             .count()
     }
 
-    fn write_temporary(&self, folder: &Path, bytes: &[u8]) -> Result<PathBuf> {
-        let open = |path: &Path| {
-            fs::OpenOptions::new()
-                .write(true)
-                .create_new(true)
-                .mode(0o600)
-                .open(path)
-        };
-        let (path, mut file) = loop {
-            let number = self.counter.fetch_add(1, Ordering::Relaxed);
-            // The process id keeps programs apart, the time keeps pid name spaces and reuse apart.
-            let nanos = SystemTime::UNIX_EPOCH
-                .elapsed()
-                .map_or(0, |d| d.subsec_nanos());
-            let path = folder.join(format!(
-                "{TEMPORARY}{}-{number}-{nanos}",
-                std::process::id()
-            ));
-            match open(&path) {
-                Ok(file) => break (path, file),
+    /// Writes a file that has no name yet.
+    fn write_temporary(&self, named: PathBuf, bytes: &[u8]) -> Result<Temporary> {
+        let folder = named.parent().unwrap_or(&self.root).to_owned();
+        let mut temporary = loop {
+            let path = folder.join(self.temporary_name());
+            match Temporary::create(&self.root, &path, &named) {
+                Ok(temporary) => break temporary,
                 Err(e) if e.kind() == io::ErrorKind::AlreadyExists => {}
                 Err(e) if e.kind() == io::ErrorKind::NotFound => {
-                    self.make_folder(folder)?;
+                    self.make_folder(&folder)?;
                 }
                 Err(e) => return Err(self.error("create a file in the vault", e)),
             }
         };
-        let written = self
-            .pace
-            .write(&mut file, bytes)
-            .and_then(|()| file.set_permissions(Permissions::from_mode(0o400)))
-            .or_else(system::ignore_unsupported)
-            .and_then(|()| file.sync_all());
-        match written {
-            Ok(()) => Ok(path),
-            Err(e) => {
-                let _ = fs::remove_file(&path);
-                Err(self.error("write a file of the vault", e))
-            }
+        match temporary.fill(|file| self.pace.write(file, bytes)) {
+            Ok(()) => Ok(temporary),
+            Err(e) => Err(self.error("write a file of the vault", e)),
         }
+    }
+
+    /// The process id keeps programs apart, the time keeps pid name spaces and reuse apart.
+    fn temporary_name(&self) -> String {
+        let number = self.counter.fetch_add(1, Ordering::Relaxed);
+        let nanos = SystemTime::UNIX_EPOCH
+            .elapsed()
+            .map_or(0, |d| d.subsec_nanos());
+        format!("{TEMPORARY}{}-{number}-{nanos}", std::process::id())
     }
 
     /// Makes a folder below the root (one level deep at most) and syncs it into its parent.
@@ -178,15 +169,24 @@ impl LocalStore {
         Ok(())
     }
 
+    /// All of them, and one sync: else the first packs of a vault would each wait for that.
+    fn make_folders_of_data(&self) -> Result<()> {
+        let data = self.root.join(Area::Data.as_str());
+        for n in 0..256 {
+            let path = data.join(format!("{n:02x}"));
+            match std::fs::DirBuilder::new().mode(0o700).create(&path) {
+                Err(e) if e.kind() != io::ErrorKind::AlreadyExists => {
+                    let context = format!("create the folder {}", path.display());
+                    return Err(self.error(&context, e));
+                }
+                _ => {}
+            }
+        }
+        self.sync_folder(&data)
+    }
+
     fn sync_folder(&self, folder: &Path) -> Result<()> {
-        fs::File::open(folder)
-            .and_then(|f| f.sync_all())
-            // Some network file systems cannot sync folders; there is nothing more to be had there.
-            .or_else(|e| match e.raw_os_error().map(Errno::from_raw_os_error) {
-                Some(Errno::INVAL | Errno::OPNOTSUPP) => Ok(()),
-                _ => Err(e),
-            })
-            .map_err(|e| self.error("sync a folder of the vault", e))
+        system::sync_folder(folder).map_err(|e| self.error("sync a folder of the vault", e))
     }
 
     fn error(&self, context: &str, source: io::Error) -> StoreError {
@@ -216,12 +216,17 @@ impl Store for LocalStore {
         for area in Area::ALL.iter().filter(|a| **a != Area::Config) {
             self.make_folder(&self.root.join(area.as_str()))?;
         }
-        // Prove that it can be written before anybody relies on it.
-        let probe = self.write_temporary(&self.root, b"probe")?;
-        fs::remove_file(probe).map_err(|e| self.error("remove a probe file", e))
+        self.make_folders_of_data()?;
+        // Prove that it can be written before anybody relies on it. It goes unnamed.
+        let probe = self.write_temporary(self.root.join("probe"), b"probe")?;
+        probe.sync().map_err(|e| self.error("write a file", e))
     }
 
     fn put(&self, name: &ObjectName, bytes: &[u8]) -> Result<()> {
+        self.settle(vec![self.stage(name, bytes)?])
+    }
+
+    fn stage(&self, name: &ObjectName, bytes: &[u8]) -> Result<Staged> {
         if name.area() == Area::Data && !self.cleaned.swap(true, Ordering::Relaxed) {
             self.clean();
         }
@@ -229,18 +234,7 @@ impl Store for LocalStore {
         if path.symlink_metadata().is_ok() {
             return Err(StoreError::AlreadyExists(name.to_string()));
         }
-        let folder = path.parent().unwrap_or(&self.root);
-        let temporary = self.write_temporary(folder, bytes)?;
-        match system::name_without_replacing(&temporary, &path) {
-            Ok(()) => self.sync_folder(folder),
-            Err(e) => {
-                let _ = fs::remove_file(&temporary);
-                Err(match e.kind() {
-                    io::ErrorKind::AlreadyExists => StoreError::AlreadyExists(name.to_string()),
-                    _ => self.error(&format!("name {name}"), e),
-                })
-            }
-        }
+        self.write_temporary(path, bytes).map(Staged::unnamed)
     }
 
     fn get(&self, name: &ObjectName) -> Result<Vec<u8>> {

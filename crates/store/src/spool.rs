@@ -23,7 +23,8 @@ use std::{
 use parking_lot::RwLock;
 
 use crate::{
-    Area, Capabilities, LocalStore, ObjectInfo, ObjectLock, ObjectName, Result, Store, StoreError,
+    Area, Capabilities, LocalStore, ObjectInfo, ObjectLock, ObjectName, Result, Staged, Store,
+    StoreError,
 };
 
 /// Objects that are uploaded at the same time.
@@ -110,16 +111,21 @@ impl SpoolStore {
         slow || self.inner.may_be_slow() || !self.inner.lists_at_once()
     }
 
-    fn put_measured(&self, name: &ObjectName, bytes: &[u8]) -> Result<()> {
+    /// Does something with so many bytes, and takes note of how fast the store is. What a small object takes says more of
+    /// the latency than of the speed.
+    fn measured<T>(&self, bytes: usize, work: impl FnOnce() -> Result<T>) -> Result<T> {
         let began = Instant::now();
-        self.inner.put(name, bytes)?;
-        // What a small object takes says more of the latency than of the speed.
-        if bytes.len() >= LARGE {
-            let nanos = u64::try_from(began.elapsed().as_nanos()).unwrap_or(u64::MAX);
-            self.measured[0].fetch_add(bytes.len() as u64, Ordering::Relaxed);
-            self.measured[1].fetch_add(nanos, Ordering::Relaxed);
+        let done = work()?;
+        if bytes >= LARGE {
+            self.took(bytes as u64, began);
         }
-        Ok(())
+        Ok(done)
+    }
+
+    fn took(&self, bytes: u64, began: Instant) {
+        let nanos = u64::try_from(began.elapsed().as_nanos()).unwrap_or(u64::MAX);
+        self.measured[0].fetch_add(bytes, Ordering::Relaxed);
+        self.measured[1].fetch_add(nanos, Ordering::Relaxed);
     }
 
     /// Bytes in the spool.
@@ -168,9 +174,26 @@ impl Store for SpoolStore {
                 let why = "packs are still in the local spool; release it first";
                 Err(refused(&format!("write {name}"), why))
             }
-            Area::Data => self.put_measured(name, bytes),
+            Area::Data => self.measured(bytes.len(), || self.inner.put(name, bytes)),
             _ => self.inner.put(name, bytes),
         }
+    }
+
+    fn stage(&self, name: &ObjectName, bytes: &[u8]) -> Result<Staged> {
+        let gate = self.gate.read();
+        if name.area() == Area::Data && !self.holding.load(Ordering::SeqCst) {
+            return self.measured(bytes.len(), || self.inner.stage(name, bytes));
+        }
+        drop(gate);
+        self.put(name, bytes).map(|()| Staged::durable())
+    }
+
+    fn settle(&self, staged: Vec<Staged>) -> Result<()> {
+        let began = Instant::now();
+        self.inner.settle(staged)?;
+        // Its bytes were counted when they were staged.
+        self.took(0, began);
+        Ok(())
     }
 
     fn get(&self, name: &ObjectName) -> Result<Vec<u8>> {

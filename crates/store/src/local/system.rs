@@ -62,6 +62,17 @@ pub(super) fn ignore_unsupported(e: io::Error) -> io::Result<()> {
     }
 }
 
+/// Makes durable which files a folder has.
+pub(super) fn sync_folder(folder: &Path) -> io::Result<()> {
+    fs::File::open(folder)
+        .and_then(|f| f.sync_all())
+        // Some network file systems cannot sync folders; there is nothing more to be had there.
+        .or_else(|e| match e.raw_os_error().map(Errno::from_raw_os_error) {
+            Some(Errno::INVAL | Errno::OPNOTSUPP) => Ok(()),
+            _ => Err(e),
+        })
+}
+
 /// Gives a temporary file its name. Never replaces.
 pub(super) fn name_without_replacing(from: &Path, to: &Path) -> io::Result<()> {
     match rustix::fs::renameat_with(CWD, from, CWD, to, RenameFlags::NOREPLACE) {

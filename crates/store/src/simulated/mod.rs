@@ -32,7 +32,7 @@ use std::{
 use parking_lot::{Condvar, Mutex, MutexGuard};
 
 use self::{turns::Turns, world::World};
-use crate::{Area, ObjectInfo, ObjectName, Result, Store, StoreError};
+use crate::{Area, ObjectInfo, ObjectName, Result, Staged, Store, StoreError};
 
 thread_local! {
     /// Which client of a run this thread is.
@@ -326,6 +326,11 @@ impl Store for SimulatedStore {
         let (mut state, dies) = self.step()?;
         let result = state.world.put(&self.name, name, bytes, self.calm, dies);
         if dies { Err(dead()) } else { result }
+    }
+
+    /// What is not settled is lost by a crash.
+    fn stage(&self, name: &ObjectName, bytes: &[u8]) -> Result<Staged> {
+        Ok(Staged::deferred(name, bytes))
     }
 
     fn get(&self, name: &ObjectName) -> Result<Vec<u8>> {

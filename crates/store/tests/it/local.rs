@@ -53,6 +53,63 @@ fn temporary_files_are_hidden_and_removed_when_old() {
     assert!(!old.exists() && new.exists());
 }
 
+/// Everything below a directory that is no folder.
+fn files(dir: &std::path::Path) -> Vec<std::path::PathBuf> {
+    let mut found = Vec::new();
+    for entry in fs_err::read_dir(dir).unwrap() {
+        let path = entry.unwrap().path();
+        match path.is_dir() {
+            true => found.extend(files(&path)),
+            false => found.push(path),
+        }
+    }
+    found
+}
+
+#[test]
+fn what_is_staged_is_seen_when_it_is_settled() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = LocalStore::new(dir.path());
+    store.create().unwrap();
+    let other = ObjectName::new(Area::Data, &"cd".repeat(32)).unwrap();
+    let staged = vec![
+        store.stage(&name(), &[1; 3000]).unwrap(),
+        store.stage(&other, &vec![2; 2 << 20]).unwrap(),
+    ];
+    // Two files that nobody takes for objects.
+    assert_eq!(files(dir.path()).len(), 2);
+    assert!(store.list(Area::Data).unwrap().is_empty());
+    assert!(matches!(store.get(&other), Err(StoreError::NotFound(_))));
+    store.settle(staged).unwrap();
+    let mut found = files(dir.path());
+    found.sort();
+    assert_eq!(found, [store.path(&name()), store.path(&other)]);
+    assert!(store.get(&name()).unwrap() == [1; 3000]);
+    assert!(store.get(&other).unwrap() == [2; 2 << 20]);
+}
+
+#[test]
+fn what_is_staged_and_not_wanted_leaves_nothing() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = LocalStore::new(dir.path());
+    store.create().unwrap();
+    drop(store.stage(&name(), b"x").unwrap());
+    assert_eq!(files(dir.path()), Vec::<std::path::PathBuf>::new());
+}
+
+#[test]
+fn a_name_that_is_taken_meanwhile_is_left_as_it_is() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = LocalStore::new(dir.path());
+    store.create().unwrap();
+    let staged = store.stage(&name(), b"mine").unwrap();
+    store.put(&name(), b"yours").unwrap();
+    let error = store.settle(vec![staged]).unwrap_err();
+    assert!(matches!(error, StoreError::AlreadyExists(_)), "{error:?}");
+    assert_eq!(store.get(&name()).unwrap(), b"yours");
+    assert_eq!(files(dir.path()).len(), 1);
+}
+
 #[test]
 fn foreign_files_are_not_objects() {
     let dir = tempfile::tempdir().unwrap();
@@ -60,7 +117,6 @@ fn foreign_files_are_not_objects() {
     store.create().unwrap();
     fs_err::write(dir.path().join("keys/README"), b"").unwrap();
     fs_err::create_dir(dir.path().join("keys").join("cd".repeat(32))).unwrap();
-    fs_err::create_dir(dir.path().join("data/00")).unwrap();
     fs_err::write(dir.path().join("data/00").join("ab".repeat(32)), b"").unwrap();
     for area in Area::ALL {
         assert!(store.list(area).unwrap().is_empty());

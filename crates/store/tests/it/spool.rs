@@ -58,3 +58,34 @@ fn what_a_crash_left_is_deleted() {
     let spool = SpoolStore::new(inner, dir.path()).unwrap();
     assert!(spool.list(Area::Data).unwrap().is_empty());
 }
+
+#[test]
+fn what_is_staged_goes_where_a_put_would_go() {
+    let dir = tempfile::tempdir().unwrap();
+    let inner = Arc::new(FaultyStore::new(Arc::new(MemoryStore::new())));
+    let spool = SpoolStore::new(inner.clone(), dir.path()).unwrap();
+    let (a, b) = (name(Area::Data, 1), name(Area::Data, 2));
+    let before = spool.stage(&a, b"before").unwrap();
+    spool.hold();
+    let during = spool.stage(&b, b"during").unwrap();
+    // What the spool has is durable; what waits in front of the store is not there yet.
+    assert_eq!(spool.get(&b).unwrap(), b"during");
+    assert!(matches!(spool.get(&a), Err(StoreError::NotFound(_))));
+    spool.settle(vec![before, during]).unwrap();
+    assert_eq!(inner.get(&a).unwrap(), b"before");
+    assert!(matches!(inner.get(&b), Err(StoreError::NotFound(_))));
+    spool.release().unwrap();
+    assert_eq!(inner.get(&b).unwrap(), b"during");
+}
+
+#[test]
+fn a_store_whose_settling_takes_long_is_slow() {
+    let dir = tempfile::tempdir().unwrap();
+    let delay = std::time::Duration::from_millis(200);
+    let inner = FaultyStore::new(Arc::new(MemoryStore::new())).with_put_delay(delay);
+    let spool = SpoolStore::new(Arc::new(inner), dir.path()).unwrap();
+    let staged = spool.stage(&name(Area::Data, 1), &[1; 4 << 20]).unwrap();
+    assert!(!spool.is_slow());
+    spool.settle(vec![staged]).unwrap();
+    assert!(spool.is_slow());
+}

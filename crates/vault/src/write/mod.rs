@@ -1,8 +1,8 @@
 //! The way of a byte into the vault: a write session.
 //!
 //! Cut, hash, look up, compress, seal, pack, put. Threads of the caller walk and call the methods of
-//! one [`Writer`]; workers of the session share the chunks of large files; putters store finished
-//! packs while the next fill. Memory is bounded by pack size, queue depths and chunk size, never by
+//! one [`Writer`]; workers of the session share the chunks of large files; putters write finished
+//! packs while the next fill, and one thread makes them durable, several together. Memory is bounded by pack size, queue depths and chunk size, never by
 //! file size.
 //!
 //! Crash rule: packs, then index, then snapshot, each durable before the next. A crash, or a
@@ -22,6 +22,7 @@ mod file;
 pub(crate) mod indexing;
 mod known;
 pub(crate) mod pool;
+mod putters;
 mod scratch;
 mod session;
 mod tree;
@@ -110,6 +111,7 @@ pub struct Writer {
     jobs: pool::Queue,
     workers: Vec<JoinHandle<()>>,
     putters: Vec<JoinHandle<()>>,
+    settler: Option<JoinHandle<()>>,
     /// Index files that this session knows; while all of them are there, so is what they name.
     files: BTreeSet<IndexId>,
     /// Last, so that it is given back when no thread writes any more.
@@ -136,6 +138,7 @@ impl Writer {
             jobs,
             workers: Vec::new(),
             putters: Vec::new(),
+            settler: None,
             files,
             lock,
         };
@@ -149,6 +152,9 @@ impl Writer {
                 .push(pool::spawn(format!("vault-put-{n}"), work)?);
         }
         if session.core.env.threads {
+            let settler = session.clone();
+            let work = move || settler.settle_what_is_staged();
+            writer.settler = Some(pool::spawn("vault-settle".to_owned(), work)?);
             pool::start(&session, &writer.jobs, &mut writer.workers)?;
         }
         Ok(writer)
@@ -242,6 +248,10 @@ impl Drop for Writer {
         self.session.stop_putters(self.putters.len());
         for putter in self.putters.drain(..) {
             let _ = putter.join();
+        }
+        self.session.stop_settling();
+        if let Some(settler) = self.settler.take() {
+            let _ = settler.join();
         }
     }
 }

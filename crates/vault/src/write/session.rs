@@ -13,8 +13,7 @@ use std::{
     },
 };
 
-use crossbeam_channel::{Receiver, Sender};
-use lifeboat_store::{Area, StoreError};
+use crossbeam_channel::Sender;
 use parking_lot::{Condvar, Mutex, RwLock};
 use sha2::{Digest, Sha256};
 
@@ -22,6 +21,7 @@ use super::{
     WriteStats, WriterOptions,
     buffers::Buffers,
     known::Known,
+    putters::Staging,
     scratch::{self, Plain},
 };
 use crate::{
@@ -31,8 +31,7 @@ use crate::{
     id::{BlobId, IndexId, PackId},
     index::{Index, IndexedPack},
     opened::Core,
-    pack::{FinishedPack, PackBuilder},
-    unpacked::object_name,
+    pack::PackBuilder,
 };
 
 /// Packs that are hashed together.
@@ -52,12 +51,14 @@ pub(super) struct Session {
     open: [Mutex<Option<PackBuilder>>; 2],
     /// Full packs that are hashed with the next one.
     waiting: Mutex<Vec<PackBuilder>>,
-    full: Sender<Vec<PackBuilder>>,
+    pub(super) full: Sender<Vec<PackBuilder>>,
     /// Held shared by every save, exclusively by a flush.
     gate: RwLock<()>,
-    /// Packs handed to the putters and not yet durable.
-    on_the_way: Mutex<usize>,
-    landed: Condvar,
+    /// Packs handed to the putters and not yet with the store.
+    pub(super) on_the_way: Mutex<usize>,
+    pub(super) landed: Condvar,
+    /// Packs that are written and not durable yet.
+    pub(super) staged: Staging,
     /// Durable packs that no index names yet.
     pub(super) unindexed: Mutex<Vec<IndexedPack>>,
     /// Blobs of these.
@@ -73,8 +74,8 @@ pub(super) struct Session {
     /// All that it has written.
     pub(super) own_index_files: Mutex<Vec<IndexId>>,
     pub(super) buffers: Buffers,
-    error: OnceLock<Arc<VaultError>>,
-    abandoned: AtomicBool,
+    pub(super) error: OnceLock<Arc<VaultError>>,
+    pub(super) abandoned: AtomicBool,
     stats: Counters,
 }
 
@@ -109,6 +110,7 @@ impl Session {
             gate: RwLock::new(()),
             on_the_way: Mutex::new(0),
             landed: Condvar::new(),
+            staged: Staging::default(),
             unindexed: Mutex::new(Vec::new()),
             unindexed_blobs: AtomicUsize::new(0),
             indexing: Mutex::default(),
@@ -319,61 +321,6 @@ impl Session {
         })
     }
 
-    /// A putter's life: seals headers, names packs, puts them, until it is told to stop.
-    pub(super) fn put_from(&self, queue: &Receiver<Vec<PackBuilder>>) {
-        while let Ok(packs) = queue.recv() {
-            if packs.is_empty() {
-                return;
-            }
-            let _landing = Landing(self, packs.len());
-            let skip = self.error.get().is_some() || self.abandoned.load(Ordering::SeqCst);
-            if !skip && let Err(error) = self.put_packs(packs) {
-                let _ = self.poison(error);
-            }
-        }
-    }
-
-    /// Tells as many putters to stop.
-    pub(super) fn stop_putters(&self, count: usize) {
-        for _ in 0..count {
-            let _ = self.full.send(Vec::new());
-        }
-    }
-
-    fn put_packs(&self, packs: Vec<PackBuilder>) -> Result<()> {
-        let packs = PackBuilder::finish_all(packs, &self.core.seal, &*self.core.env.random)?;
-        packs.into_iter().try_for_each(|pack| self.put_pack(pack))
-    }
-
-    fn put_pack(&self, pack: FinishedPack) -> Result<()> {
-        let name = object_name(Area::Data, &pack.id.0)?;
-        match self.core.store.put(&name, &pack.bytes) {
-            Ok(()) => {}
-            // The same random IVs twice: another putter's retry has stored exactly this pack.
-            Err(StoreError::AlreadyExists(_))
-                if self.core.store.size(&name).ok() == Some(pack.bytes.len() as u64) => {}
-            Err(e) => return Err(VaultError::store(format!("write pack {}", pack.id.short()))(e)),
-        }
-        if pack.blobs.iter().all(|blob| blob.kind == BlobKind::Tree) {
-            self.core.keep_near(&name, &pack.bytes);
-        }
-        self.written.lock().push(pack.id);
-        let FinishedPack {
-            id,
-            bytes,
-            mut blobs,
-        } = pack;
-        // They are kept until an index names them.
-        blobs.shrink_to_fit();
-        self.index_later(IndexedPack {
-            time: Some(self.core.env.clock.now().to_rfc3339()),
-            size: Some(bytes.len() as u64),
-            ..IndexedPack::new(id, blobs)
-        });
-        self.buffers.keep_pack(bytes);
-        Ok(())
-    }
-
     /// Makes everything that was saved so far durable.
     pub(super) fn flush(&self) -> Result<()> {
         // Waits for saves that have begun; a blob that a thread took for known may be among them.
@@ -394,6 +341,7 @@ impl Session {
             self.landed.wait(&mut on_the_way);
         }
         drop(on_the_way);
+        self.settle()?;
         self.healthy()
     }
 
@@ -408,19 +356,4 @@ impl Session {
 pub(super) fn too_large_for_the_format(kind: BlobKind, bytes: u64) -> VaultError {
     let reason = format!("a {} blob of {bytes} bytes", kind.as_str());
     VaultError::Unsupported(format!("{reason} is too large for the format"))
-}
-
-/// Packs in a putter's hands. They have landed when this is dropped, even by a panic.
-struct Landing<'s>(&'s Session, usize);
-
-impl Drop for Landing<'_> {
-    fn drop(&mut self) {
-        if std::thread::panicking() {
-            let _ = self.0.poison(VaultError::Interrupted(
-                "a thread that stores packs died".into(),
-            ));
-        }
-        *self.0.on_the_way.lock() -= self.1;
-        self.0.landed.notify_all();
-    }
 }

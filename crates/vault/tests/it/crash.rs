@@ -1,8 +1,12 @@
 //! The machine dies at every durable step; what was acknowledged before stays whole.
 
-use std::{path::Path, sync::Arc};
+use std::{
+    path::Path,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
-use lifeboat_store::{Fault, FaultyStore};
+use lifeboat_store::{Fault, FaultyStore, MemoryStore};
 use lifeboat_vault::{CheckOptions, ChunkPolicy, ErrorKind, Silent, SnapshotId, Vault};
 
 use crate::support::*;
@@ -160,9 +164,9 @@ fn a_failed_put_poisons_the_session() {
     let vault = open(faulty(dir.path(), 2, Fault::Fail));
     let writer = vault.writer(small_packs()).unwrap();
     let save = |n| writer.blob(lifeboat_vault::BlobKind::Data, &noise(n, 70_000));
-    // Packs are put on other threads: the failure shows at some later call, and at every one from
+    // Packs are put on other threads, several at a time: the failure shows at some later call, and at every one from
     // then on.
-    let failed = (0..200)
+    let failed = (0..2000)
         .find(|n| save(100 + n).is_err())
         .expect("the failure never showed");
     assert!(
@@ -175,6 +179,40 @@ fn a_failed_put_poisons_the_session() {
     let root = lifeboat_vault::BlobId([1; 32]);
     assert!(writer.commit(snapshot(root)).is_err());
     assert_eq!(vault.snapshots().unwrap().found.len(), 1);
+}
+
+#[test]
+fn packs_become_durable_while_others_are_written() {
+    let store = Arc::new(FaultyStore::new(Arc::new(MemoryStore::new())));
+    let writer = create(store.clone()).writer(small_packs()).unwrap();
+    let before = store.puts();
+    let save = |n| writer.blob(lifeboat_vault::BlobKind::Data, &noise(n, 70_000));
+    // A pack of its own each; nobody has asked for a flush.
+    let on_the_way = (0..2000).any(|n| {
+        save(n).unwrap();
+        store.puts() > before
+    });
+    assert!(on_the_way);
+}
+
+#[test]
+fn the_last_packs_before_a_pause_become_durable_in_it() {
+    let store = Arc::new(FaultyStore::new(Arc::new(MemoryStore::new())));
+    let writer = create(store.clone()).writer(small_packs()).unwrap();
+    let before = store.puts();
+    for n in 0..4 {
+        let save = writer.blob(lifeboat_vault::BlobKind::Data, &noise(n, 70_000));
+        save.unwrap();
+    }
+    let soon = Instant::now() + Duration::from_secs(30);
+    while store.puts() < before + 4 {
+        assert!(
+            Instant::now() < soon,
+            "of four packs {}",
+            store.puts() - before
+        );
+        std::thread::sleep(Duration::from_millis(50));
+    }
 }
 
 #[test]

@@ -1,0 +1,49 @@
+//! Objects that are written and not durable yet.
+
+use crate::{
+    ObjectName, Result, Store,
+    local::{self, Temporary},
+};
+
+/// An object that a store has taken, and that need not be there for anybody before it is settled
+/// ([`Store::settle`]). Dropped before, it may be gone.
+#[derive(Debug)]
+#[must_use = "what is not settled may be gone"]
+pub struct Staged(State);
+
+#[derive(Debug)]
+enum State {
+    Durable,
+    Unnamed(Temporary),
+    Deferred(ObjectName, Vec<u8>),
+}
+
+impl Staged {
+    /// One that is there and durable already.
+    pub fn durable() -> Staged {
+        Staged(State::Durable)
+    }
+
+    /// One that nobody has seen: it is put when it is settled.
+    pub fn deferred(name: &ObjectName, bytes: &[u8]) -> Staged {
+        Staged(State::Deferred(name.clone(), bytes.to_vec()))
+    }
+
+    /// A file of a directory.
+    pub(crate) fn unnamed(file: Temporary) -> Staged {
+        Staged(State::Unnamed(file))
+    }
+
+    /// Makes all of them durable, and lets everybody see them.
+    pub(crate) fn settle<S: Store + ?Sized>(store: &S, staged: Vec<Staged>) -> Result<()> {
+        let mut files = Vec::new();
+        for one in staged {
+            match one.0 {
+                State::Durable => {}
+                State::Unnamed(file) => files.push(file),
+                State::Deferred(name, bytes) => store.put(&name, &bytes)?,
+            }
+        }
+        local::settle(files)
+    }
+}
