@@ -21,9 +21,10 @@ use crate::{
 
 /// Bytes that are settled together: several packs of the usual size.
 const MUCH: usize = 64 << 20;
-/// Above so many times that nothing more is staged before they are settled. It bounds what a crash of the machine can take,
-/// and the open files.
-const TOO_MUCH: usize = 4 * MUCH;
+/// So many packs are settled together, however small they are: each is an open file.
+const MANY: usize = 32;
+/// At so many times that putters wait until they are settled. It bounds what a crash of the machine can take.
+const TOO_OFTEN: usize = 4;
 /// As long packs stay staged while no other comes.
 const A_WHILE: Duration = Duration::from_secs(2);
 
@@ -57,8 +58,18 @@ impl StagedPacks {
         std::mem::take(&mut self.packs)
     }
 
+    /// Whether it is time to settle them.
     fn are_much(&self) -> bool {
-        self.bytes >= MUCH || self.blobs >= MAX_BLOBS_PER_FILE
+        self.are(1) || self.blobs >= MAX_BLOBS_PER_FILE
+    }
+
+    /// Whether nothing more may be staged before.
+    fn are_too_much(&self) -> bool {
+        self.are(TOO_OFTEN)
+    }
+
+    fn are(&self, times: usize) -> bool {
+        self.bytes >= times * MUCH || self.packs.len() >= times * MANY
     }
 }
 
@@ -129,7 +140,7 @@ impl Session {
         let too_much = {
             let mut staged = self.staged.packs.lock();
             staged.push(stage, indexed, bytes.len());
-            staged.bytes >= TOO_MUCH
+            staged.are_too_much()
         };
         self.staged.changed.notify_all();
         self.buffers.keep_pack(bytes);

@@ -1,8 +1,13 @@
 //! A write session under many threads.
 
-use std::{collections::HashSet, ops::Range, sync::Arc};
+use std::{
+    collections::HashSet,
+    ops::Range,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
-use lifeboat_store::{FaultyStore, MemoryStore};
+use lifeboat_store::{Area, FaultyStore, MemoryStore, Store};
 use lifeboat_vault::{BlobKind, ChunkPolicy, FileWriter, Writer, WriterOptions};
 
 use crate::support::*;
@@ -137,7 +142,8 @@ fn nothing_is_saved_for_nothing() {
 
 #[test]
 fn much_that_is_durable_is_found_though_the_session_died() {
-    let vault = create(Arc::new(MemoryStore::new()));
+    let store = Arc::new(MemoryStore::new());
+    let vault = create(store.clone());
     let save = |writer: &Writer, numbers: Range<u32>| {
         for n in numbers {
             let mut file = writer.file(ChunkPolicy::CONTENT, 4);
@@ -148,8 +154,38 @@ fn much_that_is_durable_is_found_though_the_session_died() {
     };
     let writer = vault.writer(small_packs()).unwrap();
     assert_eq!(save(&writer, 0..70_000), 70_000);
+    // A thread of the session's makes them durable; the next file that comes has them named.
+    let soon = Instant::now() + Duration::from_secs(30);
+    let mut next = 70_000;
+    while store.list(Area::Index).unwrap().is_empty() {
+        assert!(Instant::now() < soon, "nothing is named");
+        save(&writer, next..next + 1);
+        next += 1;
+        std::thread::sleep(Duration::from_millis(1));
+    }
     drop(writer);
     let writer = vault.writer(small_packs()).unwrap();
     let again = save(&writer, 0..70_000);
     assert!(again <= 20_000, "{again} stored again");
+}
+
+#[test]
+fn a_flush_waits_for_the_index_that_another_is_writing() {
+    let slow = FaultyStore::new(Arc::new(MemoryStore::new()));
+    let store = Arc::new(slow.with_put_delay(Duration::from_millis(400)));
+    let writer = create(store.clone()).writer(small_packs()).unwrap();
+    let id = writer.blob(BlobKind::Data, b"theirs and ours").unwrap();
+    let before = store.puts();
+    std::thread::scope(|scope| {
+        let other = scope.spawn(|| writer.flush());
+        // The pack, and the index that is being written now.
+        while store.puts() < before + 2 {
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        // It rests on the same blob, and must not be told that all is there before it is.
+        assert_eq!(writer.blob(BlobKind::Data, b"theirs and ours").unwrap(), id);
+        writer.flush().unwrap();
+        assert_eq!(store.list(Area::Index).unwrap().len(), 1);
+        other.join().unwrap().unwrap();
+    });
 }
