@@ -234,7 +234,8 @@ impl Store for LocalStore {
         if path.symlink_metadata().is_ok() {
             return Err(StoreError::AlreadyExists(name.to_string()));
         }
-        self.write_temporary(path, bytes).map(Staged::unnamed)
+        let file = self.write_temporary(path, bytes)?;
+        Ok(Staged::unnamed(file, bytes.len()))
     }
 
     fn get(&self, name: &ObjectName) -> Result<Vec<u8>> {

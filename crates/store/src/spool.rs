@@ -189,10 +189,13 @@ impl Store for SpoolStore {
     }
 
     fn settle(&self, staged: Vec<Staged>) -> Result<()> {
+        let large = staged.iter().any(|one| one.bytes() >= LARGE);
         let began = Instant::now();
         self.inner.settle(staged)?;
-        // Its bytes were counted when they were staged.
-        self.took(0, began);
+        if large {
+            // Their bytes were counted when they were staged.
+            self.took(0, began);
+        }
         Ok(())
     }
 

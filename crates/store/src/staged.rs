@@ -14,7 +14,7 @@ pub struct Staged(State);
 #[derive(Debug)]
 enum State {
     Durable,
-    Unnamed(Temporary),
+    Unnamed(Temporary, usize),
     Deferred(ObjectName, Vec<u8>),
 }
 
@@ -29,9 +29,18 @@ impl Staged {
         Staged(State::Deferred(name.clone(), bytes.to_vec()))
     }
 
-    /// A file of a directory.
-    pub(crate) fn unnamed(file: Temporary) -> Staged {
-        Staged(State::Unnamed(file))
+    /// A file of a directory, of so many bytes.
+    pub(crate) fn unnamed(file: Temporary, bytes: usize) -> Staged {
+        Staged(State::Unnamed(file, bytes))
+    }
+
+    /// Bytes that settling has to wait for.
+    pub(crate) fn bytes(&self) -> usize {
+        match &self.0 {
+            State::Durable => 0,
+            State::Unnamed(_, bytes) => *bytes,
+            State::Deferred(_, bytes) => bytes.len(),
+        }
     }
 
     /// Makes all of them durable, and lets everybody see them.
@@ -40,7 +49,7 @@ impl Staged {
         for one in staged {
             match one.0 {
                 State::Durable => {}
-                State::Unnamed(file) => files.push(file),
+                State::Unnamed(file, _) => files.push(file),
                 State::Deferred(name, bytes) => store.put(&name, &bytes)?,
             }
         }
