@@ -111,6 +111,12 @@ impl SpoolStore {
         slow || self.inner.may_be_slow() || !self.inner.lists_at_once()
     }
 
+    /// Whether large packs have shown it. Until then each is put by itself: what is only staged does not tell how long the
+    /// store takes to have it, and an application might have to wait for that.
+    fn is_known_to_be_fast(&self) -> bool {
+        self.measured[1].load(Ordering::Relaxed) > 0 && !self.is_slow()
+    }
+
     /// Does something with so many bytes, and takes note of how fast the store is. What a small object takes says more of
     /// the latency than of the speed.
     fn measured<T>(&self, bytes: usize, work: impl FnOnce() -> Result<T>) -> Result<T> {
@@ -181,7 +187,8 @@ impl Store for SpoolStore {
 
     fn stage(&self, name: &ObjectName, bytes: &[u8]) -> Result<Staged> {
         let gate = self.gate.read();
-        if name.area() == Area::Data && !self.holding.load(Ordering::SeqCst) {
+        let holds = self.holding.load(Ordering::SeqCst);
+        if name.area() == Area::Data && !holds && self.is_known_to_be_fast() {
             return self.measured(bytes.len(), || self.inner.stage(name, bytes));
         }
         drop(gate);
