@@ -25,7 +25,7 @@ impl Staged {
     }
 
     /// One that nobody has seen: it is put when it is settled.
-    pub fn deferred(name: &ObjectName, bytes: &[u8]) -> Staged {
+    pub(crate) fn deferred(name: &ObjectName, bytes: &[u8]) -> Staged {
         Staged(State::Deferred(name.clone(), bytes.to_vec()))
     }
 

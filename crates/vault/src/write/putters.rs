@@ -2,7 +2,7 @@
 //!
 //! A pack is staged as soon as it is full: written, but nobody waits for the disk. What is staged is settled together,
 //! by a thread of its own whenever it is much or has lain for a while, and by a flush; only then is a pack named by an
-//! index. To wait for each pack by itself left a disk idle whose sync takes as long as its writing (ADR 41).
+//! index. To wait for each pack by itself has both putters wait for the disk, and the workers for them (ADR 41).
 
 use std::{sync::atomic::Ordering, time::Duration};
 
