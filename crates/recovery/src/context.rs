@@ -180,16 +180,25 @@ pub struct Context {
 /// what they held, no snapshot names.
 pub fn open_spool(places: &Places, store: Arc<dyn Store>) -> Result<Arc<SpoolStore>> {
     let failed = |e: lifeboat_store::StoreError| RecoveryError::Failed(e.to_string());
-    fs_err::create_dir_all(places.spool())?;
-    for entry in fs_err::read_dir(places.spool())? {
+    remove_spools_of_the_dead(&places.spool())?;
+    let own = places.spool().join(std::process::id().to_string());
+    Ok(Arc::new(SpoolStore::new(store, &own).map_err(failed)?))
+}
+
+/// Several processes may do so at once: what another one has removed is as well.
+fn remove_spools_of_the_dead(spools: &Path) -> std::io::Result<()> {
+    fs_err::create_dir_all(spools)?;
+    for entry in fs_err::read_dir(spools)? {
         let entry = entry?;
         let pid = entry.file_name().to_string_lossy().parse::<u32>();
         if pid.is_ok_and(|pid| !Path::new(&format!("/proc/{pid}")).exists()) {
-            fs_err::remove_dir_all(entry.path())?;
+            match fs_err::remove_dir_all(entry.path()) {
+                Err(e) if e.kind() != std::io::ErrorKind::NotFound => return Err(e),
+                _ => {}
+            }
         }
     }
-    let own = places.spool().join(std::process::id().to_string());
-    Ok(Arc::new(SpoolStore::new(store, &own).map_err(failed)?))
+    Ok(())
 }
 
 impl Context {
@@ -263,5 +272,36 @@ impl Context {
         } else {
             error
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn spools_of_the_dead_are_removed_by_several_at_once() {
+        let dir = tempfile::tempdir().unwrap();
+        let spools = dir.path().join("spool");
+        // No process has a number so high (PID_MAX_LIMIT in linux/threads.h).
+        const NOBODY: u32 = 1 << 22;
+        let living = spools.join(std::process::id().to_string());
+        fs_err::create_dir_all(&living).unwrap();
+        for n in 1..=200 {
+            let data = spools.join((NOBODY + n).to_string()).join("data");
+            fs_err::create_dir_all(&data).unwrap();
+            fs_err::write(data.join("pack"), "x").unwrap();
+        }
+        std::thread::scope(|scope| {
+            let all: Vec<_> = (0..4)
+                .map(|_| scope.spawn(|| remove_spools_of_the_dead(&spools)))
+                .collect();
+            for one in all {
+                one.join().unwrap().unwrap();
+            }
+        });
+        let left: Vec<_> = fs_err::read_dir(&spools).unwrap().collect();
+        assert_eq!(left.len(), 1);
+        assert!(living.exists());
     }
 }

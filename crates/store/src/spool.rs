@@ -11,6 +11,7 @@
 //! the next spool in the same directory deletes them.
 
 use std::{
+    collections::BTreeMap,
     io,
     path::Path,
     sync::{
@@ -20,7 +21,7 @@ use std::{
     time::Instant,
 };
 
-use parking_lot::RwLock;
+use parking_lot::{Mutex, RwLock};
 
 use crate::{
     Area, Capabilities, LocalStore, ObjectInfo, ObjectLock, ObjectName, Result, Staged, Store,
@@ -39,6 +40,8 @@ const LARGE: usize = 4 << 20;
 pub struct SpoolStore {
     inner: Arc<dyn Store>,
     spool: LocalStore,
+    /// What the spool has, with sizes. The directory is not asked: what somebody else took out of it would not be missed.
+    held: Mutex<BTreeMap<ObjectName, u64>>,
     holding: AtomicBool,
     /// Shared by every put, exclusive for the moment in which holding begins or the last object has
     /// left, so that no put falls between.
@@ -58,6 +61,7 @@ impl SpoolStore {
         Ok(Self {
             inner,
             spool,
+            held: Mutex::default(),
             holding: AtomicBool::new(false),
             gate: RwLock::new(()),
             measured: [AtomicU64::new(0), AtomicU64::new(0)],
@@ -77,7 +81,7 @@ impl SpoolStore {
             let _gate = self.gate.write();
             self.holding.store(false, Ordering::SeqCst);
         }
-        let objects = self.spool.list(Area::Data)?;
+        let objects: Vec<ObjectName> = self.held.lock().keys().cloned().collect();
         let next = AtomicUsize::new(0);
         let upload = || {
             while let Some(object) = objects.get(next.fetch_add(1, Ordering::Relaxed)) {
@@ -94,13 +98,27 @@ impl SpoolStore {
         })
     }
 
-    fn upload(&self, object: &ObjectInfo) -> Result<()> {
-        match self.inner.put(&object.name, &self.spool.get(&object.name)?) {
+    fn upload(&self, name: &ObjectName) -> Result<()> {
+        let bytes = self.spool.get(name).map_err(|e| match e {
+            StoreError::NotFound(_) => refused(
+                &format!("upload {name}"),
+                "something else has removed it from the local spool; run the backup again",
+            ),
+            other => other,
+        })?;
+        match self.inner.put(name, &bytes) {
             // The name is the hash of the content: an equal one that is whole is the same.
-            Err(StoreError::AlreadyExists(_)) if self.inner.size(&object.name)? == object.size => {}
+            Err(StoreError::AlreadyExists(_)) if self.inner.size(name)? == bytes.len() as u64 => {}
             other => other?,
         }
-        self.spool.delete(&object.name)
+        self.held.lock().remove(name);
+        self.spool.delete(name)
+    }
+
+    fn keep(&self, name: &ObjectName, bytes: &[u8]) -> Result<()> {
+        self.spool.put(name, bytes)?;
+        self.held.lock().insert(name.clone(), bytes.len() as u64);
+        Ok(())
     }
 
     /// Whether the store behind is too slow to be waited for while an application stands still: it is
@@ -135,8 +153,8 @@ impl SpoolStore {
     }
 
     /// Bytes in the spool.
-    pub fn held_bytes(&self) -> Result<u64> {
-        Ok(self.spool.list(Area::Data)?.iter().map(|o| o.size).sum())
+    pub fn held_bytes(&self) -> u64 {
+        self.held.lock().values().sum()
     }
 
     /// The spool first, then the store, then the spool's absence is final: an upload moves objects
@@ -173,9 +191,9 @@ impl Store for SpoolStore {
         match name.area() {
             // The slow store is not asked: the application is waiting. Should it have an object of
             // this name, `release` finds out.
-            Area::Data if self.holding.load(Ordering::SeqCst) => self.spool.put(name, bytes),
+            Area::Data if self.holding.load(Ordering::SeqCst) => self.keep(name, bytes),
             Area::Index | Area::Snapshots
-                if self.holding.load(Ordering::SeqCst) || self.held_bytes()? > 0 =>
+                if self.holding.load(Ordering::SeqCst) || !self.held.lock().is_empty() =>
             {
                 let why = "packs are still in the local spool; release it first";
                 Err(refused(&format!("write {name}"), why))
@@ -235,7 +253,10 @@ impl Store for SpoolStore {
         if name.area() == Area::Data {
             match self.spool.delete(name) {
                 Err(StoreError::NotFound(_)) => {}
-                other => return other,
+                other => {
+                    self.held.lock().remove(name);
+                    return other;
+                }
             }
         }
         self.inner.delete(name)

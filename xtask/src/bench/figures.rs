@@ -59,6 +59,9 @@ pub struct SetFigures {
     pub what: String,
     /// How far it was scaled down; empty if it was not.
     pub scale: String,
+    /// Whether vaults were in memory and not on a disk.
+    #[serde(default)]
+    pub in_memory: bool,
     /// Files.
     pub files: u64,
     /// Their bytes.
@@ -99,6 +102,14 @@ pub struct StepFigures {
     pub cpu: Spread,
     /// Bytes of memory at the peak.
     pub peak: Spread,
+}
+
+impl SetFigures {
+    /// What a newer run of takes its place; also the name of its chart.
+    pub fn key(&self) -> String {
+        let memory = if self.in_memory { "-in-memory" } else { "" };
+        format!("{}{memory}", self.name)
+    }
 }
 
 impl Measured {

@@ -3,6 +3,9 @@
 //! ext4 does not give away an inode again for a minute after it was deleted, and looks at all of them whenever a file is
 //! made (`recently_deleted` in `fs/ext4/ialloc.c`). Runs that make, delete and make again tens of thousands of files
 //! would measure that: seconds became tens of seconds, whoever restored.
+//!
+//! Or in a file in memory: where the disk is slower than two cores it is all that is measured, and says nothing of the
+//! program that waits for it.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -13,23 +16,42 @@ use lifeboat_testkit::{command, packages};
 /// Bytes of the file system for each byte that the sets may have: a vault, what is restored, and room.
 const ROOM: u64 = 4;
 
+/// What the file lies on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Below {
+    /// The disk that holds the workspace.
+    Disk,
+    /// A tmpfs of its own.
+    Memory,
+}
+
 /// Mounted as long as it lives.
 pub struct Ground {
     dir: PathBuf,
+    /// Where the tmpfs goes.
+    memory: PathBuf,
     image: PathBuf,
 }
 
 impl Ground {
     /// Makes it anew in `dir/run`. Needs root.
-    pub fn new(dir: &Path, space: u64) -> Result<Self> {
+    pub fn new(dir: &Path, space: u64, below: Below) -> Result<Self> {
         packages::ensure(&[("xfsprogs", "makes the file system that runs happen on")])?;
-        let ground = Self {
-            dir: dir.join("run"),
-            image: dir.join("run.xfs"),
+        let memory = dir.join("memory");
+        let image = match below {
+            Below::Disk => dir.join("run.xfs"),
+            Below::Memory => memory.join("run.xfs"),
         };
+        let dir = dir.join("run");
+        let ground = Self { dir, memory, image };
         // What a run that was killed has left.
         ground.unmount();
         fs_err::create_dir_all(&ground.dir)?;
+        if below == Below::Memory {
+            fs_err::create_dir_all(&ground.memory)?;
+            let kind = ["-t", "tmpfs", "-o", "size=100%", "lifeboat-bench"];
+            command::run(Command::new("mount").args(kind).arg(&ground.memory))?;
+        }
         let file = fs_err::File::create(&ground.image)?;
         file.set_len(space * ROOM)?;
         drop(file);
@@ -73,11 +95,14 @@ impl Ground {
 
     fn unmount(&self) {
         let mounted = fs_err::read_to_string("/proc/self/mounts").unwrap_or_default();
-        let place = format!(" {} ", self.dir.display());
-        if mounted.contains(&place) {
-            let _ = command::run(Command::new("umount").arg(&self.dir));
-        }
+        let unmount = |dir: &Path| {
+            if mounted.contains(&format!(" {} ", dir.display())) {
+                let _ = command::run(Command::new("umount").arg(dir));
+            }
+        };
+        unmount(&self.dir);
         let _ = fs_err::remove_file(&self.image);
+        unmount(&self.memory);
     }
 }
 

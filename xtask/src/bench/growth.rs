@@ -14,6 +14,7 @@ use serde::{Deserialize, Serialize};
 
 use super::chart::number;
 use super::figures::{Machine, Step};
+use super::ground::{Below, Ground};
 use super::measure::{self, Sample};
 use super::plot::{self, Line};
 use super::program::{Place, Program};
@@ -55,7 +56,7 @@ struct Row {
 
 /// Measures everything and writes `docs/growth.md`.
 pub fn run(docs: &Path, dir: &Path, ours: &Program, quick: bool, space: u64) -> Result<()> {
-    let _ground = super::ground::Ground::new(dir, space)?;
+    let _ground = Ground::new(dir, space, Below::Disk)?;
     let mut growth = Growth {
         machine: Machine::this()?,
         command: format!(

@@ -26,7 +26,7 @@ use anyhow::{Context as _, Result, bail};
 use lifeboat_testkit::{command, packages};
 
 use self::figures::{Figures, Machine, Measured, SetFigures, Step};
-use self::ground::Ground;
+use self::ground::{Below, Ground};
 use self::measure::{Sample, Spread};
 use self::program::{OURS, Place, Program};
 use self::set::{Scale, Set};
@@ -50,6 +50,9 @@ pub struct Args {
     /// Disk to use, at most, in GB: the sets are scaled to it
     #[arg(long, value_name = "GB", default_value_t = 8)]
     space: u64,
+    /// Vaults and what is restored in memory instead of on the disk: what two cores can do where no disk holds them up
+    #[arg(long)]
+    in_memory: bool,
     /// Measure this program instead of building one
     #[arg(long, value_name = "FILE")]
     binary: Option<PathBuf>,
@@ -60,7 +63,7 @@ pub struct Args {
     #[arg(long, conflicts_with_all = ["quick", "set", "peer", "no_report"])]
     report: bool,
     /// How our own cost grows with files, bytes, generations and blobs: docs/growth.md
-    #[arg(long, conflicts_with_all = ["set", "peer", "no_report", "report"])]
+    #[arg(long, conflicts_with_all = ["set", "peer", "no_report", "report", "in_memory"])]
     growth: bool,
     /// Only install and build the programs
     #[arg(long)]
@@ -97,7 +100,7 @@ pub fn run(args: &Args) -> Result<ExitCode> {
     }
     let dir = workspace.join("target/bench");
     fs_err::create_dir_all(&dir)?;
-    let ground = Ground::new(&dir, args.space << 30)?;
+    let ground = Ground::new(&dir, args.space << 30, args.below())?;
     let mut figures = Figures::load(&docs)?;
     let sets = if args.set.is_empty() {
         Set::ALL
@@ -107,7 +110,7 @@ pub fn run(args: &Args) -> Result<ExitCode> {
     for set in sets {
         let scale = Scale::new(*set, args.quick, args.space << 30);
         let measured = measure_set(args, (&dir, &ground), *set, scale, &programs)?;
-        figures.sets.retain(|old| old.name != set.name());
+        figures.sets.retain(|old| old.key() != measured.key());
         figures.sets.push(measured);
         if !args.no_report {
             // After each set: an interrupted run has measured what it has measured.
@@ -157,6 +160,14 @@ impl Args {
         match &self.binary {
             Some(binary) => Ok(fs_err::canonicalize(binary)?),
             None => build::lifeboat("release"),
+        }
+    }
+
+    fn below(&self) -> Below {
+        if self.in_memory {
+            Below::Memory
+        } else {
+            Below::Disk
         }
     }
 
@@ -220,6 +231,7 @@ fn measure_set(
         name: set.name().to_owned(),
         what: set.what(scale),
         scale: scale.words(set),
+        in_memory: args.in_memory,
         files: source.files,
         bytes: source.bytes,
         rounds,
@@ -242,6 +254,9 @@ impl Args {
         let mut line = format!("cargo xtask bench --set {}", set.name());
         if self.quick {
             line += " --quick";
+        }
+        if self.in_memory {
+            line += " --in-memory";
         }
         if self.binary.is_some() {
             // Not the program of the commit that is noted beside it.

@@ -28,7 +28,7 @@ pub fn write(docs: &Path, figures: &Figures) -> Result<()> {
     let mut page = HEAD.to_owned();
     for set in &figures.sets {
         section(&mut page, set)?;
-        let file = docs.join("images").join(format!("bench-{}.svg", set.name));
+        let file = docs.join("images").join(format!("bench-{}.svg", set.key()));
         fs_err::write(file, drawing(set))?;
     }
     Ok(fs_err::write(
@@ -49,8 +49,14 @@ fn section(page: &mut String, set: &SetFigures) -> Result<()> {
     if !set.scale.is_empty() {
         write!(page, " Scaled: {}.", set.scale)?;
     }
+    if set.in_memory {
+        write!(
+            page,
+            " The file with the file system is in memory (tmpfs): what two cores can do where no disk holds them up."
+        )?;
+    }
     writeln!(page, " {} rounds.\n", set.rounds)?;
-    writeln!(page, "![{}](images/bench-{}.svg)\n", title(set), set.name)?;
+    writeln!(page, "![{}](images/bench-{}.svg)\n", title(set), set.key())?;
     for step in steps(set) {
         writeln!(
             page,
@@ -131,14 +137,16 @@ pub fn machine(machine: &Machine) -> String {
     said
 }
 
-fn title(set: &SetFigures) -> &'static str {
-    match set.name.as_str() {
+fn title(set: &SetFigures) -> String {
+    let title = match set.name.as_str() {
         "mixed" => "A database and a root file system",
         "big" => "One big file",
         "small" => "Very many small files",
         "wide" => "One wide directory",
         _ => "A year of generations",
-    }
+    };
+    let memory = if set.in_memory { ", in memory" } else { "" };
+    format!("{title}{memory}")
 }
 
 /// Steps that anybody took, in order.
@@ -184,7 +192,7 @@ fn drawing(set: &SetFigures) -> String {
             bars: bars.collect(),
         });
     }
-    chart::draw(title(set), "s", &groups)
+    chart::draw(&title(set), "s", &groups)
 }
 
 #[cfg(test)]
@@ -214,6 +222,7 @@ mod tests {
             name: "big".to_owned(),
             what: "a file".to_owned(),
             scale: "1/4 of it".to_owned(),
+            in_memory: false,
             files: 1,
             bytes: 5_000_000,
             rounds: 5,

@@ -17,6 +17,8 @@ use fs_err as fs;
 use lifeboat_testkit::oddities::{self, Ignore};
 use tempfile::TempDir;
 
+use crate::support::PATIENCE;
+
 struct Host {
     dir: TempDir,
 }
@@ -83,7 +85,7 @@ impl Host {
                     .unwrap();
                 panic!("mount ended with {status}: {said}");
             }
-            assert!(began.elapsed() < Duration::from_secs(30), "it never came");
+            assert!(began.elapsed() < PATIENCE, "it never came");
             std::thread::sleep(Duration::from_millis(20));
         }
         Mounted {
@@ -174,10 +176,7 @@ fn a_mount_is_what_was_backed_up_while_a_backup_runs() {
     // Points that were made meanwhile appear.
     let began = Instant::now();
     while fs::read_dir(host.path("points/ids")).unwrap().count() < 5 {
-        assert!(
-            began.elapsed() < Duration::from_secs(30),
-            "the new points never came"
-        );
+        assert!(began.elapsed() < PATIENCE, "the new points never came");
         std::thread::sleep(Duration::from_millis(500));
     }
     assert!(fs::write(host.path("points/ids/new"), "x").is_err());

@@ -24,7 +24,7 @@ use lifeboat_testkit::{
 };
 use serde_json::{Value, json};
 
-use crate::support::Lab;
+use crate::support::{Lab, PATIENCE};
 
 /// What the app's labels ask for, in milliseconds.
 const RPO: i64 = 20_000;
@@ -147,15 +147,15 @@ fn captures(lab: &Lab, app: &str) -> Vec<(i64, i64)> {
     done
 }
 
-fn until(limit: u64, what: &str, lab: &Lab, mut is: impl FnMut() -> bool) {
+fn until(what: &str, lab: &Lab, is: impl FnMut() -> bool) {
+    within(PATIENCE, what, lab, is);
+}
+
+fn within(limit: Duration, what: &str, lab: &Lab, mut is: impl FnMut() -> bool) {
     let clock = Instant::now();
     while !is() {
         let log = || fs_err::read_to_string(lab.path("agent.log")).unwrap_or_default();
-        assert!(
-            clock.elapsed() < Duration::from_secs(limit),
-            "{what}: {}",
-            log()
-        );
+        assert!(clock.elapsed() < limit, "{what}: {}", log());
         std::thread::sleep(Duration::from_millis(100));
     }
 }
@@ -190,7 +190,7 @@ fn a_registry_is_backed_up_on_its_schedule() {
         let points = lab.json(None, &["points"], 0);
         points["points"].as_array().unwrap().len()
     };
-    until(30, "the first point", &lab, || points() >= 1);
+    until("the first point", &lab, || points() >= 1);
     registry.push(&image, "team/app:2").unwrap();
     let has_both = || {
         let mut record = lab.command(None, &["dump", "latest", "/registry.json"]);
@@ -199,9 +199,9 @@ fn a_registry_is_backed_up_on_its_schedule() {
         let tags = &record["repositories"]["team/app"]["tags"];
         tags["1"].is_string() && tags["2"] == tags["1"]
     };
-    until(40, "the second tag", &lab, has_both);
+    until("the second tag", &lab, has_both);
     // A point is there a moment before its record says so.
-    until(20, "two records", &lab, || {
+    until("two records", &lab, || {
         let jobs = jobs(&lab);
         let of_registry = |job: &&Value| job["work"].to_string().contains(&name);
         let done = jobs.iter().filter(of_registry);
@@ -239,12 +239,10 @@ fn an_rpo_is_kept_under_load_and_people_are_told_before_it_is_missed() {
     let labels = json!({"lifeboat.rpo": format!("{RPO}ms"), "lifeboat.retian": "7d"});
     app(&engine, "notes", &labels);
     app(&engine, "scratch", &json!({"lifeboat.enable": "false"}));
-    until(40, "the first point", &lab, || {
+    until("the first point", &lab, || {
         !captures(&lab, "/notes").is_empty()
     });
-    until(60, "four points", &lab, || {
-        captures(&lab, "/notes").len() >= 4
-    });
+    until("four points", &lab, || captures(&lab, "/notes").len() >= 4);
     let made = captures(&lab, "/notes");
     assert!(
         made[0].0 - created < 10_000,
@@ -297,7 +295,7 @@ fn an_rpo_is_kept_under_load_and_people_are_told_before_it_is_missed() {
     let mut soon = None;
     let mut missed = None;
     let clock = Instant::now();
-    while missed.is_none() && clock.elapsed() < Duration::from_secs(60) {
+    while missed.is_none() && clock.elapsed() < PATIENCE {
         let Ok((when, message)) = told.recv_timeout(Duration::from_secs(1)) else {
             continue;
         };
@@ -317,7 +315,7 @@ fn an_rpo_is_kept_under_load_and_people_are_told_before_it_is_missed() {
     assert!(soon < newest + RPO, "told before the RPO was missed");
     assert!(missed >= newest + RPO);
     fs_err::rename(&away, &vault).unwrap();
-    until(40, "the recovery notice", &lab, || {
+    until("the recovery notice", &lab, || {
         told.try_iter().any(|(_, m)| {
             m["level"] == "recovery" && m["title"].as_str().unwrap().contains("kept again")
         })
@@ -329,13 +327,13 @@ fn an_rpo_is_kept_under_load_and_people_are_told_before_it_is_missed() {
     let mut agent = agent;
     for moment in [0, 500] {
         let before = jobs(&lab).len();
-        until(40, "a job begins", &lab, || jobs(&lab).len() > before);
+        until("a job begins", &lab, || jobs(&lab).len() > before);
         std::thread::sleep(Duration::from_millis(moment));
         agent.kill();
         agent = Agent::start(&lab, &engine);
     }
     let last = jobs(&lab)[0]["id"].as_u64().unwrap();
-    until(40, "all jobs of the dead are over", &lab, || {
+    until("all jobs of the dead are over", &lab, || {
         let open = jobs(&lab)
             .into_iter()
             .filter(|j| j["id"].as_u64().unwrap() <= last);
@@ -348,7 +346,7 @@ fn an_rpo_is_kept_under_load_and_people_are_told_before_it_is_missed() {
     let points = points["points"].as_array().unwrap().len();
     fs_err::remove_dir_all(lab.path("state/objectives")).unwrap();
     let agent = Agent::start(&lab, &engine);
-    until(30, "records are made again", &lab, || {
+    until("records are made again", &lab, || {
         captures(&lab, "/notes").len() >= points
     });
     drop(agent);

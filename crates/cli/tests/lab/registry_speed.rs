@@ -17,7 +17,7 @@ use crate::{
     registry_accept::skopeo_does,
     registry_point::{MANIFEST, Made},
     registry_serve::{RealRegistry, Served, docker, docker_does, id},
-    support::Lab,
+    support::{Lab, PATIENCE},
     tiny::{self, noise},
 };
 
@@ -147,10 +147,7 @@ fn pushed(lab: &Lab, engine: &PrivateEngine, name: &str) {
     fs_err::remove_dir_all(context).unwrap();
     let clock = Instant::now();
     while !docker(engine, &format!("push {name}")).status.success() {
-        assert!(
-            clock.elapsed() < Duration::from_secs(60),
-            "the registry never came"
-        );
+        assert!(clock.elapsed() < PATIENCE, "the registry never came");
         std::thread::sleep(Duration::from_millis(500));
     }
 }

@@ -241,6 +241,13 @@ fn http_says_what_it_was_told_to_say() {
         "Cmd": ["sh", "-c", "echo file-secret >/key; ln -s /proc/self/environ /magic; exec sleep 3600"],
     });
     let container = start(&*engine, "headers", body);
+    // It runs from the moment on that its shell does, which still has to write them.
+    let last = format!("/proc/{}/root/magic", container.raw["State"]["Pid"]);
+    let began = Instant::now();
+    while fs_err::symlink_metadata(&last).is_err() {
+        assert!(began.elapsed() < Duration::from_secs(60), "{last}");
+        std::thread::sleep(Duration::from_millis(10));
+    }
     serve(&container, 3001, |mut stream| {
         let head = request(&mut stream).to_ascii_lowercase();
         let text = serde_json::to_string(&json!({"head": head, "list": [{"up": true}]})).unwrap();

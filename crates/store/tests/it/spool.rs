@@ -1,7 +1,7 @@
 use std::sync::Arc;
 
 use lifeboat_store::{
-    Area, Fault, FaultyStore, MemoryStore, ObjectName, SpoolStore, Store, StoreError,
+    Area, Fault, FaultyStore, LocalStore, MemoryStore, ObjectName, SpoolStore, Store, StoreError,
 };
 
 fn name(area: Area, n: u8) -> ObjectName {
@@ -29,7 +29,7 @@ fn held_packs_are_seen_and_uploaded_on_release() {
     spool.put(&name(Area::Locks, 3), b"{}").unwrap();
     spool.release().unwrap();
     assert_eq!(inner.get(&b).unwrap(), b"during");
-    assert_eq!(spool.held_bytes().unwrap(), 0);
+    assert_eq!(spool.held_bytes(), 0);
     spool.put(&name(Area::Index, 3), b"{}").unwrap();
 }
 
@@ -45,6 +45,24 @@ fn a_failed_upload_can_be_tried_again() {
     assert!(spool.put(&name(Area::Index, 3), b"{}").is_err());
     spool.release().unwrap();
     assert_eq!(inner.get(&name(Area::Data, 1)).unwrap(), b"one");
+}
+
+#[test]
+fn what_somebody_takes_out_of_the_spool_is_missed() {
+    let dir = tempfile::tempdir().unwrap();
+    let spool = SpoolStore::new(Arc::new(MemoryStore::new()), dir.path()).unwrap();
+    spool.hold();
+    let (one, two) = (name(Area::Data, 1), name(Area::Data, 2));
+    spool.put(&one, b"one").unwrap();
+    spool.put(&two, b"two").unwrap();
+    LocalStore::new(dir.path()).delete(&one).unwrap();
+    for _ in 0..2 {
+        let said = spool.release().unwrap_err().to_string();
+        assert!(said.contains("something else has removed it"), "{said}");
+        // Nothing may name what is lost.
+        assert!(spool.put(&name(Area::Index, 3), b"{}").is_err());
+    }
+    assert_eq!(spool.get(&two).unwrap(), b"two");
 }
 
 #[test]

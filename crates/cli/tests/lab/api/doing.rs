@@ -106,7 +106,7 @@ fn backup_on_demand(served: &Served) {
 
     // Pages lead from one to the next; `notes` is captured by itself, some time.
     let number = |page: &Value| page["items"][0]["id"].as_u64().unwrap();
-    served.until(60, "there are two jobs that have ended", || {
+    served.until("there are two jobs that have ended", || {
         let jobs = served.ask(Via::Socket, "GET", "/jobs", None).json();
         let jobs = jobs["items"].as_array().cloned().unwrap_or_default();
         jobs.iter().filter(|job| job["state"] == "done").count() >= 2
@@ -164,9 +164,7 @@ fn a_running_job_is_cancelled(served: &Served) {
     served.app("large", &json!({"lifeboat.enable": "false"}), write);
     let volume = served.engine.api().get("/volumes/large_data").unwrap();
     let written = format!("{}/done", volume["Mountpoint"].as_str().unwrap());
-    served.until(30, "it is written", || {
-        std::path::Path::new(&written).exists()
-    });
+    served.until("it is written", || std::path::Path::new(&written).exists());
     let wanted = json!({"kind": "backup", "app": "large"});
     let refused = served.ask(Via::Socket, "POST", "/operations", Some(&wanted));
     refused.refused(409, "opted out");
@@ -176,7 +174,7 @@ fn a_running_job_is_cancelled(served: &Served) {
         .delete("/containers/large?force=1")
         .unwrap();
     served.app("large", &json!({}), "true");
-    served.until(20, "it is protected now", || {
+    served.until("it is protected now", || {
         let app = served.ask(Via::Socket, "GET", "/apps/large", None).json();
         app["state"]
             .as_str()
@@ -187,7 +185,7 @@ fn a_running_job_is_cancelled(served: &Served) {
     // It may have begun by itself: the newest one that is not over.
     let path = "/jobs?limit=5";
     let mut id = 0;
-    served.until(20, "it copies", || {
+    served.until("it copies", || {
         let jobs = served.ask(Via::Socket, "GET", path, None).json();
         let jobs = jobs["items"].as_array().unwrap().clone();
         let running = jobs.iter().find(|job| job["state"] == "running");
@@ -202,7 +200,7 @@ fn a_running_job_is_cancelled(served: &Served) {
         .lab
         .run(None, &["jobs", "cancel", &id.to_string()], 0);
     let mut state = Value::Null;
-    served.until(20, "it ends", || {
+    served.until("it ends", || {
         state = served
             .ask(Via::Socket, "GET", &format!("/jobs/{id}"), None)
             .json()["state"]
@@ -238,7 +236,7 @@ fn what_was_acknowledged_is_done_after_a_kill(served: &mut Served) {
     for id in asked {
         let path = format!("/operations/{id}");
         let mut job = Value::Null;
-        served.until(30, "it is over", || {
+        served.until("it is over", || {
             job = served.ask(Via::Socket, "GET", &path, None).json();
             job["state"] != "queued" && job["state"] != "running"
         });

@@ -54,7 +54,7 @@ fn lose(served: &Served) {
     }
     served.engine.api().delete("/networks/app_net").unwrap();
     fs_err::remove_dir_all(served.lab.path("html")).unwrap();
-    served.until(20, "it is gone", || {
+    served.until("it is gone", || {
         served.ask(Via::Socket, "GET", "/apps/app", None).status == 404
     });
 }
@@ -68,7 +68,7 @@ fn row(served: &Served) -> String {
 fn a_restore_whose_agent_is_killed_is_found_and_goes_on_or_back() {
     let mut served = Served::start(&[], SETTINGS);
     small(&served.lab, &served.engine);
-    served.until(20, "the app is known", || {
+    served.until("the app is known", || {
         served.ask(Via::Socket, "GET", "/apps/app", None).status == 200
     });
     let backup = json!({"kind": "backup", "app": "app", "now": true});
@@ -149,7 +149,7 @@ fn given_up(served: &mut Served, env: &[(&str, &Path)]) {
     steps.until("precopy", || {});
     let pid = rustix::process::Pid::from_child(&command);
     rustix::process::kill_process(pid, rustix::process::Signal::INT).unwrap();
-    served.until(20, "the job is asked to end", || {
+    served.until("the job is asked to end", || {
         let audit = served.ask(Via::Socket, "GET", "/audit", None).body;
         audit.contains("/cancel")
     });

@@ -20,7 +20,7 @@ use std::{
 use lifeboat_testkit::{certificates, engine::PrivateEngine, images, packages};
 use serde_json::{Value, json};
 
-use crate::support::Lab;
+use crate::support::{Lab, PATIENCE};
 
 /// An agent with its API on the network, tokens, and apps to ask about.
 pub struct Served {
@@ -145,7 +145,7 @@ impl Served {
             .stdout(Stdio::null())
             .stderr(log.into_parts().0);
         self.agent = Some(command.spawn().unwrap());
-        self.until(30, "the agent answers", || {
+        self.until("the agent answers", || {
             let answer = self.ask(Via::Socket, "GET", "/status", None);
             answer.status == 200 && answer.json()["connected"] == true
         });
@@ -216,10 +216,9 @@ impl Served {
         answer(&command.arg(self.url(via, path)).output().unwrap())
     }
 
-    pub fn until(&self, limit: u64, what: &str, is: impl FnMut() -> bool) {
+    pub fn until(&self, what: &str, is: impl FnMut() -> bool) {
         let log = self.lab.path("agent.log");
         until(
-            limit,
             what,
             || fs_err::read_to_string(&log).unwrap_or_default(),
             is,
@@ -239,7 +238,7 @@ impl Served {
         let start = format!("/containers/{name}/start");
         self.engine.api().post(&start, &json!({})).unwrap();
         let path = format!("/apps/{name}");
-        self.until(20, "the app is known", || {
+        self.until("the app is known", || {
             self.ask(Via::Socket, "GET", &path, None).status == 200
         });
     }
@@ -254,14 +253,10 @@ impl Drop for Served {
     }
 }
 
-pub fn until(limit: u64, what: &str, log: impl Fn() -> String, mut is: impl FnMut() -> bool) {
+pub fn until(what: &str, log: impl Fn() -> String, mut is: impl FnMut() -> bool) {
     let clock = Instant::now();
     while !is() {
-        assert!(
-            clock.elapsed() < Duration::from_secs(limit),
-            "{what}: {}",
-            log()
-        );
+        assert!(clock.elapsed() < PATIENCE, "{what}: {}", log());
         std::thread::sleep(Duration::from_millis(50));
     }
 }

@@ -79,7 +79,7 @@ fn every_order_does_what_its_command_does() {
         .map(|made| assert!(made.status.success(), "{made:?}"))
         .unwrap();
     small(&served.lab, &served.engine);
-    served.until(20, "the app is known", || {
+    served.until("the app is known", || {
         served.ask(Via::Socket, "GET", "/apps/app", None).status == 200
     });
     let admin = served.token("all", &["--role", "admin"]);

@@ -118,12 +118,12 @@ fn soak_prometheus_reads_figures_and_its_rules_fire() {
     let served = Served::start(&[], "");
     served.app("kept", &json!({}), "true");
     let points = || served.ask(Via::Socket, "GET", "/points", None).json()["items"].clone();
-    served.until(30, "the first point", || {
+    served.until("the first point", || {
         points().as_array().is_some_and(|p| !p.is_empty())
     });
     let token = served.token("prometheus", &["--role", "viewer"]);
     let prometheus = Prometheus::start(&served, &token);
-    served.until(30, "it reads", || {
+    served.until("it reads", || {
         let up = prometheus.ask("query", Some("up"));
         up["data"]["result"][0]["value"][1] == "1"
     });
@@ -141,7 +141,7 @@ fn soak_prometheus_reads_figures_and_its_rules_fire() {
     for target in targets {
         let query = target["expr"].as_str().unwrap().replace("$app", ".*");
         // A rate needs figures of more than one moment.
-        served.until(10, &query, || {
+        served.until(&query, || {
             let answer = prometheus.ask("query", Some(&query));
             assert_eq!(answer["status"], "success", "{query}: {answer}");
             let found = answer["data"]["result"].as_array().unwrap();
@@ -163,10 +163,10 @@ fn soak_prometheus_reads_figures_and_its_rules_fire() {
             is && alert["labels"]["app"] == "default/lab/missed"
         })
     };
-    served.until(30, "at risk", || {
+    served.until("at risk", || {
         fires("LifeboatRpoAtRisk") || fires("LifeboatRpoMissed")
     });
-    served.until(30, "missed", || fires("LifeboatRpoMissed"));
+    served.until("missed", || fires("LifeboatRpoMissed"));
     let status = served.lab.run(None, &["status"], 20);
     let status = String::from_utf8(status.stdout).unwrap();
     let line = status.lines().find(|line| line.contains("OVERDUE"));

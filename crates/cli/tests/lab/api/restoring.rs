@@ -25,7 +25,7 @@ pub fn ended(served: &Served, via: Via, wanted: &Value) -> Value {
 /// A job once it is over.
 pub fn over(served: &Served, via: Via, id: u64) -> Value {
     let mut job = Value::Null;
-    served.until(60, "it is over", || {
+    served.until("it is over", || {
         job = served
             .ask(via, "GET", &format!("/operations/{id}"), None)
             .json();
@@ -66,7 +66,7 @@ fn an_app_is_restored_copied_pinned_and_looked_into_over_the_api() {
     let operator = served.token("run", &["--role", "operator"]);
     let (admin, operator) = (Via::Token(&admin), Via::Token(&operator));
     let rows = data(&served, "blog_data").join("rows");
-    served.until(20, "it has written", || rows.exists());
+    served.until("it has written", || rows.exists());
     let first = done(
         &served,
         operator,
@@ -119,7 +119,7 @@ fn an_app_is_restored_copied_pinned_and_looked_into_over_the_api() {
         .delete("/containers/blog?force=1")
         .unwrap();
     served.engine.api().delete("/volumes/blog_data").unwrap();
-    served.until(20, "it is gone", || {
+    served.until("it is gone", || {
         served.ask(Via::Socket, "GET", "/apps/blog", None).status == 404
     });
     let back = done(

@@ -182,7 +182,7 @@ fn every_verb(served: &Served, far: &str) {
     assert_eq!(orders(served), before);
 
     // What changes nothing says the very same, once nobody else writes: the agent saves definitions after a while.
-    served.until(60, "the definitions are saved", || {
+    served.until("the definitions are saved", || {
         ["blog", "notes"].iter().all(|app| {
             let path = format!("/lifeboat/default/lab/definition/{app}");
             let saved = lab.restic(&["snapshots", "--json", "--path", &path]);
@@ -347,7 +347,7 @@ fn settings(served: &Served, section: &dyn Fn(&str) -> String) {
     };
     fs_err::write(&file, section("viewrs = [\"games\"]\n")).unwrap();
     reload();
-    served.until(10, "the typo is said", || {
+    served.until("the typo is said", || {
         log().contains("[api] has no `viewrs` (did you mean `viewers`?) (line 8)")
     });
     let tokens = served.lab.path("others.toml");
@@ -358,10 +358,10 @@ fn settings(served: &Served, section: &dyn Fn(&str) -> String) {
     let asked = || served.ask(Via::Token(&token), "GET", "/about", None);
     asked().refused(401, "not known here");
     reload();
-    served.until(20, "the tokens of the other file hold", || {
+    served.until("the tokens of the other file hold", || {
         asked().status == 200
     });
-    served.until(20, "the app is known again", || {
+    served.until("the app is known again", || {
         served.ask(Via::Socket, "GET", "/apps/blog", None).status == 200
     });
     let wanted = json!({"kind": "backup", "app": "blog", "now": true});

@@ -32,7 +32,7 @@ fn what_is_less_consistent_than_asked_never_counts() {
         });
         of.filter(|job| job["state"] == "ended").collect::<Vec<_>>()
     };
-    until(60, "all three", &lab, || {
+    until("all three", &lab, || {
         let kept = ["/easy", "/plain"]
             .iter()
             .all(|name| !captures(&lab, name).is_empty());
@@ -63,7 +63,7 @@ fn what_is_less_consistent_than_asked_never_counts() {
         "{message}"
     );
     // It never counts, so its objective is missed, and that is said.
-    until(60, "the miss is told", &lab, || {
+    until("the miss is told", &lab, || {
         let mut heard = told.try_iter();
         heard.any(|(_, m)| {
             m.to_string()

@@ -35,7 +35,7 @@ fn the_digest_comes_once_a_week_although_the_agent_restarts() {
         all
     };
     let agent = Agent::start(&lab, &engine);
-    until(40, "a point", &lab, || !captures(&lab, "/notes").is_empty());
+    until("a point", &lab, || !captures(&lab, "/notes").is_empty());
     // The first start begins to count.
     assert_eq!(digests(3), [] as [Value; 0]);
     agent.kill();

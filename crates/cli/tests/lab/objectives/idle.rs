@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use lifeboat_testkit::images;
 use serde_json::json;
 
-use super::{flood::used, until};
+use super::{flood::used, within};
 use crate::{support::Lab, tiny};
 
 const APPS: usize = 50;
@@ -58,7 +58,7 @@ fn soak_idle_with_fifty_apps_of_two_hundred_containers() {
     let log = fs_err::File::create(lab.path("agent.log")).unwrap();
     let mut agent = command.stderr(log.into_parts().0).spawn().unwrap();
     // All are captured once; then there is nothing to do for a day.
-    until(1_500, "a point of each", &lab, || {
+    within(Duration::from_secs(1_500), "a point of each", &lab, || {
         let mut points = lab.command(None, &["jobs", "-n", "1000", "-o", "json"]);
         let jobs: serde_json::Value =
             serde_json::from_slice(&points.output().unwrap().stdout).unwrap_or_default();

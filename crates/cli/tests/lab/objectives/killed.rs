@@ -90,7 +90,7 @@ fn soak_killed_at_fifty_moments() {
             std::thread::sleep(Duration::from_millis(200 + numbers.below(2_000)));
         } else {
             // However quick the machine is, some of them meet a backup.
-            until(30, "a backup is under way", &lab, || {
+            until("a backup is under way", &lab, || {
                 !backups(&state).is_empty()
             });
             std::thread::sleep(Duration::from_millis(numbers.below(100)));
@@ -108,7 +108,7 @@ fn soak_killed_at_fifty_moments() {
     }
     let agent = Agent::start(&lab, &engine);
     let last = jobs(&lab)[0]["id"].as_u64().unwrap();
-    until(60, "all jobs of the dead are over", &lab, || {
+    until("all jobs of the dead are over", &lab, || {
         let of_dead = jobs(&lab)
             .into_iter()
             .filter(|job| job["id"].as_u64().unwrap() <= last);
@@ -119,13 +119,11 @@ fn soak_killed_at_fifty_moments() {
             .iter()
             .any(|job| job["id"].as_u64().unwrap() > last && job["outcome"]["result"] == "done")
     };
-    until(60, "it goes on", &lab, goes_on);
+    until("it goes on", &lab, goes_on);
     over.store(true, Ordering::Relaxed);
     watcher.join().unwrap();
     agent.kill();
-    until(30, "the last one is over", &lab, || {
-        backups(&state).is_empty()
-    });
+    until("the last one is over", &lab, || backups(&state).is_empty());
 
     let all = jobs(&lab);
     let count = |word: &str| {

@@ -31,9 +31,9 @@ fn a_job_and_its_phases_are_spans_in_a_real_collector() {
     app(&engine, "notes", &json!({"lifeboat.rpo": "1h"}));
     let flag = format!("--otlp={}", collector.endpoint());
     let agent = Agent::start_with(&lab, &engine, &[&flag]);
-    until(60, "a point", &lab, || !captures(&lab, "/notes").is_empty());
+    until("a point", &lab, || !captures(&lab, "/notes").is_empty());
     let is_root = |span: &&Value| span["name"] == "capture default/lab/notes";
-    until(30, "its span", &lab, || {
+    until("its span", &lab, || {
         spans(&collector).iter().any(|span| is_root(&span))
     });
     let all = spans(&collector);
@@ -81,11 +81,11 @@ fn a_job_and_its_phases_are_spans_in_a_real_collector() {
         let trusts = [("OTEL_EXPORTER_OTLP_CERTIFICATE", trusts)];
         let agent = Agent::start_as(&lab, &engine, &[&flag], &trusts);
         app(&engine, name, &json!({"lifeboat.rpo": "1h"}));
-        until(60, "a point of another", &lab, || {
+        until("a point of another", &lab, || {
             !captures(&lab, &format!("/{name}")).is_empty()
         });
         if name == "its" {
-            until(30, "its span", &lab, || !spans(&collector).is_empty());
+            until("its span", &lab, || !spans(&collector).is_empty());
         }
         agent.kill();
         let log = fs_err::read_to_string(lab.path("agent.log")).unwrap();
@@ -102,7 +102,7 @@ fn a_job_and_its_phases_are_spans_in_a_real_collector() {
     drop(collector);
     let agent = Agent::start_with(&lab, &engine, &["--otlp=http://127.0.0.1:9"]);
     app(&engine, "more", &json!({"lifeboat.rpo": "1h"}));
-    until(60, "a point of another", &lab, || {
+    until("a point of another", &lab, || {
         !captures(&lab, "/more").is_empty()
     });
     assert_eq!(captures(&lab, "/notes").len(), made);

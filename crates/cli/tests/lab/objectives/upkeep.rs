@@ -106,12 +106,12 @@ fn copies_forget_prune_and_check_go_by_their_own_schedules() {
 
     let tasks = ["copy", "forget", "prune", "check"];
     let there = ["forget_in", "prune_in", "check_in"];
-    until(120, "each of them twice", &lab, || {
+    until("each of them twice", &lab, || {
         let all = tasks.iter().chain(&there);
         all.clone().all(|task| done(&lab, task) >= 2)
     });
     // Forgotten at home by the label, and there by what that vault keeps.
-    until(40, "forgotten", &lab, || {
+    until("forgotten", &lab, || {
         captures(&lab, "/notes").len() >= points(&lab, &lab.vault(), "notes").len() + 2
     });
     let held = |host: &str| {
@@ -119,7 +119,7 @@ fn copies_forget_prune_and_check_go_by_their_own_schedules() {
         let points = listed["points"].as_array().unwrap().iter();
         points.filter(|point| point["host"] == host).count()
     };
-    until(60, "forgotten there", &lab, || {
+    until("forgotten there", &lab, || {
         done(&lab, "copy") >= 3 && held("lab") == 1
     });
     assert_eq!(held("another"), 2);
@@ -176,10 +176,8 @@ fn tags_are_forgotten_by_the_agents_rules() {
             .unwrap_or_default()
     };
     assert_eq!(tags().len(), 3);
-    until(40, "only what a rule keeps is left", &lab, || {
-        tags() == ["v1"]
-    });
-    until(20, "its record", &lab, || done(&lab, "forget_tags") >= 1);
+    until("only what a rule keeps is left", &lab, || tags() == ["v1"]);
+    until("its record", &lab, || done(&lab, "forget_tags") >= 1);
     let listed = lab.run(None, &["jobs"], 0);
     let listed = String::from_utf8(listed.stdout).unwrap();
     assert!(

@@ -63,9 +63,7 @@ fn records_that_are_damaged_are_made_again_and_without_room_they_are_kept_in_mem
     let small = Small::mount(&lab.path("state/objectives"), "4m");
     app(&engine, "notes", &json!({"lifeboat.rpo": "8s"}));
     let agent = Agent::start(&lab, &engine);
-    until(60, "two points", &lab, || {
-        captures(&lab, "/notes").len() >= 2
-    });
+    until("two points", &lab, || captures(&lab, "/notes").len() >= 2);
     agent.kill();
 
     // Damaged: set aside, and begun anew from the vault's points.
@@ -82,8 +80,8 @@ fn records_that_are_damaged_are_made_again_and_without_room_they_are_kept_in_mem
         .len();
     let agent = Agent::start(&lab, &engine);
     let damaged = lab.path("state/objectives/jobs.sqlite.damaged");
-    until(20, "it is set aside", &lab, || damaged.exists());
-    until(40, "records are made again", &lab, || {
+    until("it is set aside", &lab, || damaged.exists());
+    until("records are made again", &lab, || {
         captures(&lab, "/notes").len() >= points
     });
     let log = fs_err::read_to_string(lab.path("agent.log")).unwrap();
@@ -108,7 +106,7 @@ fn records_that_are_damaged_are_made_again_and_without_room_they_are_kept_in_mem
     );
     small.grow("64m");
     hears(&told, 60, &["writing the records of jobs works again"]);
-    until(60, "it is as before", &lab, || {
+    until("it is as before", &lab, || {
         jobs(&lab).len() > before && captures(&lab, "/notes").len() > points
     });
     let log = fs_err::read_to_string(lab.path("agent.log")).unwrap();
@@ -126,7 +124,7 @@ fn an_engine_whose_socket_is_gone_is_waited_for_and_another_one_is_not_taken_for
     std::os::unix::fs::symlink(engine.socket(), &place).unwrap();
     let flag = format!("--engine=unix://{}", place.display());
     let agent = Agent::start_with(&lab, &engine, &[&flag]);
-    until(60, "a point", &lab, || !captures(&lab, "/notes").is_empty());
+    until("a point", &lab, || !captures(&lab, "/notes").is_empty());
     engine.kill().unwrap();
     let _ = fs_err::remove_file(engine.socket());
     hears(

@@ -23,7 +23,7 @@ use lifeboat_testkit::engine::PrivateEngine;
 use serde_json::{Value, json};
 
 use crate::{
-    support::Lab,
+    support::{Lab, PATIENCE},
     tiny::{self, IDLE},
 };
 
@@ -79,7 +79,7 @@ impl<'l> Agent<'l> {
 
     /// Waits for something that the agent is to bring about.
     pub fn until(&self, what: &str, is_so: impl Fn() -> bool) {
-        self.within(Duration::from_secs(60), what, is_so);
+        self.within(PATIENCE, what, is_so);
     }
 
     pub fn within(&self, limit: Duration, what: &str, is_so: impl Fn() -> bool) {
