@@ -52,12 +52,21 @@ impl Ground {
             let kind = ["-t", "tmpfs", "-o", "size=100%", "lifeboat-bench"];
             command::run(Command::new("mount").args(kind).arg(&ground.memory))?;
         }
-        let file = fs_err::File::create(&ground.image)?;
-        file.set_len(space * ROOM)?;
-        drop(file);
+        match below {
+            Below::Disk => fs_err::File::create(&ground.image)?.set_len(space * ROOM)?,
+            // All of it at once: else whoever writes to a page first waits until there is one, and what nobody needs any
+            // more stays beside the data in memory.
+            Below::Memory => drop(command::run(
+                Command::new("fallocate")
+                    .args(["--length", &space.to_string()])
+                    .arg(&ground.image),
+            )?),
+        }
+        // Without asking for the file's blocks to be given back.
+        let quietly = ["-q", "-f", "-K"];
         command::run(
             Command::new("mkfs.xfs")
-                .args(["-q", "-f"])
+                .args(quietly)
                 .arg(&ground.image),
         )?;
         ground.mount()?;
