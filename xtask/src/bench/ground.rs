@@ -64,11 +64,7 @@ impl Ground {
         }
         // Without asking for the file's blocks to be given back.
         let quietly = ["-q", "-f", "-K"];
-        command::run(
-            Command::new("mkfs.xfs")
-                .args(quietly)
-                .arg(&ground.image),
-        )?;
+        command::run(Command::new("mkfs.xfs").args(quietly).arg(&ground.image))?;
         ground.mount()?;
         Ok(ground)
     }

@@ -25,10 +25,7 @@ impl Eightfold {
     pub(super) fn tag(self, key: &[u8; 32], message: &[u8]) -> [u8; 16] {
         let (halves, _) = key.as_chunks::<16>();
         let r = Zeroizing::new(Limbs::clamped(&halves[0]));
-        let mut powers = Zeroizing::new([*r; 8]);
-        for n in 1..8 {
-            powers[n] = powers[n - 1].times(*r);
-        }
+        let powers = r.powers();
         let (groups, rest) = message.as_chunks::<GROUP>();
         // SAFETY: `self` is made by `detect` alone, which has seen the features that `sum` is compiled with.
         #[allow(unsafe_code)]

@@ -1,7 +1,8 @@
 //! Numbers modulo 2^130 - 5 in three limbs, and what is left of a message block by block.
 
-use zeroize::Zeroize;
+use zeroize::{Zeroize, Zeroizing};
 
+pub(super) const MASK_26: u64 = (1 << 26) - 1;
 pub(super) const MASK_44: u64 = (1 << 44) - 1;
 pub(super) const MASK_42: u64 = (1 << 42) - 1;
 /// The bit behind a whole block, in the last limb.
@@ -41,6 +42,43 @@ impl Limbs {
             (d1 as u64 & MASK_44) + (low >> 44),
             d2 as u64 & MASK_42,
         ])
+    }
+
+    /// From the first power to the eighth.
+    pub(super) fn powers(self) -> Zeroizing<[Limbs; 8]> {
+        let mut powers = Zeroizing::new([self; 8]);
+        for n in 1..8 {
+            powers[n] = powers[n - 1].times(self);
+        }
+        powers
+    }
+
+    /// The same number in five limbs of 26 bits; the last may have a bit more.
+    pub(super) fn in_26(self) -> [u64; 5] {
+        let [h0, h1, h2] = self.0;
+        let h1 = h1 + (h0 >> 44);
+        let h2 = h2 + (h1 >> 44);
+        let (h0, h1) = (h0 & MASK_44, h1 & MASK_44);
+        [
+            h0 & MASK_26,
+            ((h0 >> 26) | (h1 << 18)) & MASK_26,
+            (h1 >> 8) & MASK_26,
+            ((h1 >> 34) | (h2 << 10)) & MASK_26,
+            h2 >> 16,
+        ]
+    }
+
+    /// A number in five limbs that may have more than 26 bits.
+    pub(super) fn from_26(mut limbs: [u64; 5]) -> Limbs {
+        for n in 0..4 {
+            limbs[n + 1] += limbs[n] >> 26;
+            limbs[n] &= MASK_26;
+        }
+        limbs[0] += (limbs[4] >> 26) * 5;
+        limbs[4] &= MASK_26;
+        let low: u128 = (0..4).map(|n| u128::from(limbs[n]) << (26 * n)).sum();
+        let Limbs([h0, h1, h2]) = Limbs::split(low);
+        Limbs([h0, h1, h2 + (limbs[4] << 16)])
     }
 
     fn plus(self, other: Limbs) -> Limbs {

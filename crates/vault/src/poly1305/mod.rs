@@ -3,10 +3,12 @@
 //! The tag of a message is a polynomial in `r` modulo 2^130 - 5. Eight interleaved polynomials in `r^8` are
 //! independent of each other, and sum up to it when each is multiplied by its own power of `r` at the end (Goll and
 //! Gueron, "Vectorization of Poly1305 message authentication code", 2015). Numbers have three limbs of 44, 44 and 42
-//! bits, which the multiplication of 52 bits of AVX-512 IFMA takes as they are.
+//! bits, which the multiplication of 52 bits of AVX-512 IFMA takes as they are ([`lanes`]); with AVX2 five of 26 ([`avx2`]).
 //!
 //! Short messages, and other processors, are left to the crate `poly1305`.
 
+#[cfg(target_arch = "x86_64")]
+mod avx2;
 #[cfg(target_arch = "x86_64")]
 mod lanes;
 #[cfg(target_arch = "x86_64")]
@@ -21,10 +23,13 @@ const LONG: usize = 1024;
 /// The tag of `message` under the one-time key `r | s`.
 pub(crate) fn tag(key: &[u8; 32], message: &[u8]) -> [u8; 16] {
     #[cfg(target_arch = "x86_64")]
-    if message.len() >= LONG
-        && let Some(eightfold) = lanes::Eightfold::detect()
-    {
-        return eightfold.tag(key, message);
+    if message.len() >= LONG {
+        if let Some(eightfold) = lanes::Eightfold::detect() {
+            return eightfold.tag(key, message);
+        }
+        if let Some(twice_four) = avx2::TwiceFour::detect() {
+            return twice_four.tag(key, message);
+        }
     }
     Poly1305::new(key.into()).compute_unpadded(message).into()
 }
@@ -35,6 +40,21 @@ mod tests {
 
     fn by_the_crate(key: &[u8; 32], message: &[u8]) -> [u8; 16] {
         Poly1305::new(key.into()).compute_unpadded(message).into()
+    }
+
+    /// Compares every way of making a tag that this processor has with the crate's.
+    fn compare(key: &[u8; 32], message: &[u8], about: &dyn std::fmt::Debug) {
+        let expected = by_the_crate(key, message);
+        assert_eq!(tag(key, message), expected, "{about:?}");
+        #[cfg(target_arch = "x86_64")]
+        {
+            if let Some(eightfold) = lanes::Eightfold::detect() {
+                assert_eq!(eightfold.tag(key, message), expected, "{about:?}");
+            }
+            if let Some(twice_four) = avx2::TwiceFour::detect() {
+                assert_eq!(twice_four.tag(key, message), expected, "{about:?}");
+            }
+        }
     }
 
     /// SplitMix64.
@@ -62,12 +82,11 @@ mod tests {
         for length in 0..bytes.len() {
             let mut key = [0; 32];
             noise(&mut state, &mut key);
-            let message = &bytes[..length];
-            assert_eq!(tag(&key, message), by_the_crate(&key, message), "{length}");
+            compare(&key, &bytes[..length], &length);
         }
         let mut long = vec![0; (1 << 20) + 77];
         noise(&mut state, &mut long);
-        assert_eq!(tag(&[7; 32], &long), by_the_crate(&[7; 32], &long));
+        compare(&[7; 32], &long, &"long");
     }
 
     #[test]
@@ -79,9 +98,7 @@ mod tests {
                 key[16..].fill(s);
                 for byte in [0, 1, 0x7f, 0x80, 0xfb, 0xff] {
                     for length in [1024, 1039, 1040, 1151, 1152, 1153, 4096, 100_000] {
-                        let message = vec![byte; length];
-                        let expected = by_the_crate(&key, &message);
-                        assert_eq!(tag(&key, &message), expected, "{r} {s} {byte} {length}");
+                        compare(&key, &vec![byte; length], &(r, s, byte, length));
                     }
                 }
             }
@@ -94,7 +111,7 @@ mod tests {
             let mut message = vec![0xff; length];
             let at = length - 16 - length % 16;
             noise(&mut state, &mut message[at..at + 2]);
-            assert_eq!(tag(&key, &message), by_the_crate(&key, &message));
+            compare(&key, &message, &length);
         }
     }
 }
