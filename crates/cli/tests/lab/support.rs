@@ -10,7 +10,7 @@ use lifeboat_testkit::engine::{EngineOptions, PrivateEngine, Release};
 use serde_json::Value;
 
 /// How long what has to come may take, where how long is not the question: a machine that others load as well has been
-/// seen to take twenty times as long as usual.
+/// seen to take seven times as long as usual.
 pub const PATIENCE: Duration = Duration::from_secs(300);
 
 /// Folders of one test, short enough for sockets; removed when dropped.

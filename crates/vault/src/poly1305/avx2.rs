@@ -7,10 +7,11 @@ use std::arch::x86_64::*;
 
 use zeroize::Zeroizing;
 
-use super::limbs::{Limbs, MASK_26};
+use super::{
+    GROUP,
+    limbs::{Limbs, MASK_26, tag_by},
+};
 
-/// Bytes that eight blocks have.
-const GROUP: usize = 128;
 /// Which block of a group each lane of a half has: two registers of two blocks are interleaved.
 const BLOCKS: [[usize; 4]; 2] = [[0, 2, 1, 3], [4, 6, 5, 7]];
 /// The bit behind a whole block, in the last limb.
@@ -27,21 +28,18 @@ impl TwiceFour {
 
     /// The tag of a message under `r | s`.
     pub(super) fn tag(self, key: &[u8; 32], message: &[u8]) -> [u8; 16] {
-        let (halves, _) = key.as_chunks::<16>();
-        let r = Zeroizing::new(Limbs::clamped(&halves[0]));
-        let powers = r.powers();
-        let (groups, rest) = message.as_chunks::<GROUP>();
         // SAFETY: `self` is made by `detect` alone, which has seen the features that `sum` is compiled with.
         #[allow(unsafe_code)]
-        let sum = unsafe { sum(groups, &powers) };
-        sum.absorb(rest, *r).tag(&halves[1])
+        tag_by(key, message, |groups, powers| unsafe {
+            sum(groups, powers)
+        })
     }
 }
 
 /// Four numbers.
 type Lanes = [__m256i; 5];
 
-/// Sixteen or more bytes' worth of values as they lie in memory: the first 32 bytes.
+/// Thirty-two bytes as they lie in memory.
 #[inline(always)]
 fn load<T: Copy>(values: &[T]) -> __m256i {
     let from = &values[..32 / size_of::<T>()];

@@ -2,11 +2,26 @@
 
 use zeroize::{Zeroize, Zeroizing};
 
+use super::GROUP;
+
 pub(super) const MASK_26: u64 = (1 << 26) - 1;
 pub(super) const MASK_44: u64 = (1 << 44) - 1;
 pub(super) const MASK_42: u64 = (1 << 42) - 1;
 /// The bit behind a whole block, in the last limb.
 pub(super) const BEHIND: u64 = 1 << 40;
+
+/// The tag of a message under `r | s`. `sum` gives the polynomial of whole groups, by the powers of `r` from the first to
+/// the eighth.
+pub(super) fn tag_by(
+    key: &[u8; 32],
+    message: &[u8],
+    sum: impl FnOnce(&[[u8; GROUP]], &[Limbs; 8]) -> Limbs,
+) -> [u8; 16] {
+    let (halves, _) = key.as_chunks::<16>();
+    let r = Zeroizing::new(Limbs::clamped(&halves[0]));
+    let (groups, rest) = message.as_chunks::<GROUP>();
+    sum(groups, &r.powers()).absorb(rest, *r).tag(&halves[1])
+}
 
 /// `0 + 1 * 2^44 + 2 * 2^88`. Limbs may have a few bits more than theirs.
 #[derive(Clone, Copy, Zeroize)]
@@ -14,7 +29,7 @@ pub(super) struct Limbs(pub(super) [u64; 3]);
 
 impl Limbs {
     /// `r`, with the bits cleared that have to be.
-    pub(super) fn clamped(r: &[u8; 16]) -> Limbs {
+    fn clamped(r: &[u8; 16]) -> Limbs {
         let r = u128::from_le_bytes(*r) & 0x0fff_fffc_0fff_fffc_0fff_fffc_0fff_ffff;
         Limbs::split(r)
     }
@@ -45,7 +60,7 @@ impl Limbs {
     }
 
     /// From the first power to the eighth.
-    pub(super) fn powers(self) -> Zeroizing<[Limbs; 8]> {
+    fn powers(self) -> Zeroizing<[Limbs; 8]> {
         let mut powers = Zeroizing::new([self; 8]);
         for n in 1..8 {
             powers[n] = powers[n - 1].times(self);
@@ -87,7 +102,7 @@ impl Limbs {
     }
 
     /// Goes on with the rest of a message.
-    pub(super) fn absorb(mut self, rest: &[u8], r: Limbs) -> Limbs {
+    fn absorb(mut self, rest: &[u8], r: Limbs) -> Limbs {
         let (blocks, last) = rest.as_chunks::<16>();
         for block in blocks {
             let mut number = Limbs::split(u128::from_le_bytes(*block));
@@ -104,7 +119,7 @@ impl Limbs {
     }
 
     /// The tag: this number, reduced, plus `s`, modulo 2^128.
-    pub(super) fn tag(self, s: &[u8; 16]) -> [u8; 16] {
+    fn tag(self, s: &[u8; 16]) -> [u8; 16] {
         let [mut h0, mut h1, mut h2] = self.0;
         // Twice: what the first round adds to the lowest limb may carry once more.
         for _ in 0..2 {

@@ -3,14 +3,14 @@
 //! The tag of a message is a polynomial in `r` modulo 2^130 - 5. Eight interleaved polynomials in `r^8` are
 //! independent of each other, and sum up to it when each is multiplied by its own power of `r` at the end (Goll and
 //! Gueron, "Vectorization of Poly1305 message authentication code", 2015). Numbers have three limbs of 44, 44 and 42
-//! bits, which the multiplication of 52 bits of AVX-512 IFMA takes as they are ([`lanes`]); with AVX2 five of 26 ([`avx2`]).
+//! bits, which the multiplication of 52 bits of AVX-512 IFMA takes as they are ([`avx512`]); with AVX2 five of 26 ([`avx2`]).
 //!
 //! Short messages, and other processors, are left to the crate `poly1305`.
 
 #[cfg(target_arch = "x86_64")]
 mod avx2;
 #[cfg(target_arch = "x86_64")]
-mod lanes;
+mod avx512;
 #[cfg(target_arch = "x86_64")]
 mod limbs;
 
@@ -20,11 +20,15 @@ use ::poly1305::{Poly1305, universal_hash::KeyInit};
 #[cfg(target_arch = "x86_64")]
 const LONG: usize = 1024;
 
+/// Bytes that eight blocks have.
+#[cfg(target_arch = "x86_64")]
+const GROUP: usize = 128;
+
 /// The tag of `message` under the one-time key `r | s`.
 pub(crate) fn tag(key: &[u8; 32], message: &[u8]) -> [u8; 16] {
     #[cfg(target_arch = "x86_64")]
     if message.len() >= LONG {
-        if let Some(eightfold) = lanes::Eightfold::detect() {
+        if let Some(eightfold) = avx512::Eightfold::detect() {
             return eightfold.tag(key, message);
         }
         if let Some(twice_four) = avx2::TwiceFour::detect() {
@@ -48,7 +52,7 @@ mod tests {
         assert_eq!(tag(key, message), expected, "{about:?}");
         #[cfg(target_arch = "x86_64")]
         {
-            if let Some(eightfold) = lanes::Eightfold::detect() {
+            if let Some(eightfold) = avx512::Eightfold::detect() {
                 assert_eq!(eightfold.tag(key, message), expected, "{about:?}");
             }
             if let Some(twice_four) = avx2::TwiceFour::detect() {

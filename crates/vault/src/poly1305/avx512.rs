@@ -4,10 +4,11 @@ use std::arch::x86_64::*;
 
 use zeroize::Zeroizing;
 
-use super::limbs::{BEHIND, Limbs, MASK_42, MASK_44};
+use super::{
+    GROUP,
+    limbs::{BEHIND, Limbs, MASK_42, MASK_44, tag_by},
+};
 
-/// Bytes that eight blocks have.
-const GROUP: usize = 128;
 /// Which block of a group each lane has: two registers of four blocks are interleaved.
 const BLOCKS: [usize; 8] = [0, 4, 1, 5, 2, 6, 3, 7];
 
@@ -23,14 +24,11 @@ impl Eightfold {
 
     /// The tag of a message under `r | s`.
     pub(super) fn tag(self, key: &[u8; 32], message: &[u8]) -> [u8; 16] {
-        let (halves, _) = key.as_chunks::<16>();
-        let r = Zeroizing::new(Limbs::clamped(&halves[0]));
-        let powers = r.powers();
-        let (groups, rest) = message.as_chunks::<GROUP>();
         // SAFETY: `self` is made by `detect` alone, which has seen the features that `sum` is compiled with.
         #[allow(unsafe_code)]
-        let sum = unsafe { sum(groups, &powers) };
-        sum.absorb(rest, *r).tag(&halves[1])
+        tag_by(key, message, |groups, powers| unsafe {
+            sum(groups, powers)
+        })
     }
 }
 
