@@ -76,7 +76,7 @@ fn the_containers_own_health_check() {
         lifeboat_probe::ask_once(engine.clone(), &container, probe).unwrap()
     };
     let wait = |wanted: &dyn Fn(&Outcome) -> bool| {
-        let end = Instant::now() + Duration::from_secs(30);
+        let end = Instant::now() + Duration::from_secs(120);
         loop {
             let outcome = look();
             if wanted(&outcome) {

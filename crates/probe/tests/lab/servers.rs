@@ -114,7 +114,7 @@ fn postgres_and_redis() {
     // It recovers from a crash: that is said, and is no failure. Slowed down so that it is seen: it waits for a lock
     // that nobody gives back, which a standby does for ever.
     api.exec_ok(&db.id, &["sh", "-c", "touch $PGDATA/standby.signal && kill -9 1 2>/dev/null; kill -9 $(head -1 $PGDATA/postmaster.pid)"]).ok();
-    let end = std::time::Instant::now() + std::time::Duration::from_secs(10);
+    let end = std::time::Instant::now() + std::time::Duration::from_secs(60);
     while engine.inspect_container(&db.id).unwrap()["State"]["Running"] == true {
         assert!(std::time::Instant::now() < end);
         std::thread::sleep(std::time::Duration::from_millis(50));

@@ -34,7 +34,8 @@ fn what_is_killed_is_back_and_what_a_person_stops_is_left() {
         agent.until("it runs again", || is_again(&engine, name, &before));
         let down = gap(&engine, name);
         println!("{name}: down for {down:.3} s");
-        assert!(down < 1.5, "{name} was down for {down} s");
+        // By its event, not by the look at everything that comes every 30 seconds.
+        assert!(down < 15.0, "{name} was down for {down} s");
     }
     strike(&engine, "nobodys", Signal::KILL);
     engine
@@ -128,14 +129,15 @@ fn a_stop_of_what_ends_at_once_is_a_persons_whatever_is_told_first() {
                 .all(|name| row(&lab, name)["state"] == "running")
         });
     }
-    // What ends of its own accord is back within a second and what its start takes.
+    // What ends of its own accord is back within a second and what its start takes on a quiet machine, and on a busy
+    // machine before the look at everything that comes every 30 seconds.
     let before = started(&engine, "own");
     // The command ends with the container that it ends.
     let _ = engine.api().exec("own", &["kill", "-USR1", "1"]);
     agent.until("it runs again", || is_again(&engine, "own", &before));
     let down = gap(&engine, "own");
     println!("ended by itself: down for {down:.3} s, its creation and start take {start:.3} s");
-    assert!(down < 1.0 + start, "down for {down} s");
+    assert!(down < 15.0 + start, "down for {down} s");
 }
 
 #[test]

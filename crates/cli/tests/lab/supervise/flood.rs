@@ -103,7 +103,8 @@ fn in_thousands_of_events_a_second_and_in_more_than_it_takes_nothing_is_lost() {
         grown()
     );
     assert!(told as f64 > 1_000.0 * seconds, "{told} in {seconds} s");
-    assert!(down < 3.0, "down for {down} s in a flood");
+    // By its event, not by the look at everything that comes every 30 seconds.
+    assert!(down < 15.0, "down for {down} s in a flood");
 
     // More than it takes: what waits is bounded, and what is missed meanwhile is found by looking.
     flood.pours(UNBOUNDED);

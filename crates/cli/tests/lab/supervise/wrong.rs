@@ -78,7 +78,7 @@ fn in_a_flood_of_events_what_dies_is_back_in_its_time() {
     let asked = Instant::now();
     assert_eq!(row(&lab, "web")["state"], "running");
     assert!(
-        asked.elapsed() < Duration::from_secs(2),
+        asked.elapsed() < Duration::from_secs(10),
         "{:?}",
         asked.elapsed()
     );
@@ -89,7 +89,8 @@ fn in_a_flood_of_events_what_dies_is_back_in_its_time() {
     });
     let grown = resident(&agent).saturating_sub(before);
     assert!(grown < 48 << 10, "{grown} KiB more than before");
-    assert!(down[0] < 3.0, "down for {} s in a flood", down[0]);
+    // By its event, not by the look at everything that comes every 30 seconds.
+    assert!(down[0] < 15.0, "down for {} s in a flood", down[0]);
     agent.stop();
 }
 
