@@ -13,7 +13,7 @@ use lifeboat_vault::{
     env::{Random as _, SystemRandom},
     index::{Index, IndexBuilder, IndexFile, IndexedPack},
     pack::PackedBlob,
-    seal::{KeyMaterial, SealKey},
+    seal::{IV_LEN, KeyMaterial, OVERHEAD, SealKey},
     sha256, tree,
 };
 use sha2::{Digest as _, Sha256};
@@ -95,6 +95,18 @@ fn seal(bencher: Bencher<'_, '_>, length: usize) {
     bencher
         .counter(BytesCount::new(length))
         .bench(|| key.seal(&SystemRandom, black_box(&data)).unwrap());
+}
+
+/// The same in a buffer that is used again, as a backup has it.
+#[divan::bench(args = [100, 256 << 10])]
+fn seal_in_place(bencher: Bencher<'_, '_>, length: usize) {
+    let key = SealKey::new(&KeyMaterial::random(&SystemRandom).unwrap()).unwrap();
+    let mut buffer = noise(3, IV_LEN + length + OVERHEAD);
+    bencher.counter(BytesCount::new(length)).bench_local(|| {
+        buffer.truncate(IV_LEN + length);
+        key.seal_in_place(&SystemRandom, black_box(&mut buffer), 0)
+            .unwrap();
+    });
 }
 
 #[divan::bench(args = [100, 256 << 10])]

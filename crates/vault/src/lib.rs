@@ -31,6 +31,7 @@ pub mod chunk;
 mod closure;
 pub mod config;
 pub mod copy;
+mod ctr;
 pub mod diff;
 pub mod env;
 pub mod error;

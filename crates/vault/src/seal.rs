@@ -7,14 +7,11 @@
 //! Invariants: an all-zero IV is refused; tags are compared in constant time; nothing is decrypted
 //! before its tag has been found right; keys are wiped when dropped and never shown.
 
-use aws_lc_rs::cipher::{
-    AES_128, AES_256, DecryptingKey, DecryptionContext, EncryptingKey, EncryptionContext,
-    UnboundCipherKey,
-};
-use aws_lc_rs::iv::FixedLength;
+use aws_lc_rs::cipher::{AES_128, EncryptingKey, EncryptionContext, UnboundCipherKey};
 use zeroize::{Zeroize, ZeroizeOnDrop, Zeroizing};
 
 use crate::{
+    ctr::Ctr,
     env::Random,
     error::{Result, VaultError},
     poly1305,
@@ -72,8 +69,7 @@ impl std::fmt::Debug for KeyMaterial {
 
 /// Seals and opens. Shared between threads.
 pub struct SealKey {
-    encrypt: EncryptingKey,
-    decrypt: DecryptingKey,
+    ctr: Ctr,
     mac_k: EncryptingKey,
     mac_r: Zeroizing<[u8; 16]>,
 }
@@ -87,11 +83,9 @@ impl std::fmt::Debug for SealKey {
 impl SealKey {
     /// Sets the keys up.
     pub fn new(material: &KeyMaterial) -> Result<SealKey> {
-        let aes = |key: &[u8; 32]| UnboundCipherKey::new(&AES_256, key);
         let build = || {
             Ok::<_, aws_lc_rs::error::Unspecified>(SealKey {
-                encrypt: EncryptingKey::ctr(aes(&material.encrypt)?)?,
-                decrypt: DecryptingKey::ctr(aes(&material.encrypt)?)?,
+                ctr: Ctr::new(&material.encrypt)?,
                 mac_k: EncryptingKey::ecb(UnboundCipherKey::new(&AES_128, &material.mac_k)?)?,
                 mac_r: Zeroizing::new(material.mac_r),
             })
@@ -117,12 +111,7 @@ impl SealKey {
             return Err(VaultError::Invalid("no room for the IV".to_owned()));
         }
         buffer[start..body].copy_from_slice(&iv);
-        self.encrypt
-            .less_safe_encrypt(
-                &mut buffer[body..],
-                EncryptionContext::Iv128(FixedLength::from(iv)),
-            )
-            .map_err(failed)?;
+        self.ctr.apply(&iv, &mut buffer[body..]).map_err(failed)?;
         let tag = self.tag(&iv, &buffer[body..]).map_err(failed)?;
         buffer.extend_from_slice(&tag);
         Ok(())
@@ -151,9 +140,7 @@ impl SealKey {
         }
         let expected = self.tag(&iv, body).map_err(|_| Tampered)?;
         aws_lc_rs::constant_time::verify_slices_are_equal(&expected, tag).map_err(|_| Tampered)?;
-        self.decrypt
-            .decrypt(body, DecryptionContext::Iv128(FixedLength::from(iv)))
-            .map_err(|_| Tampered)?;
+        self.ctr.apply(&iv, body).map_err(|_| Tampered)?;
         Ok(body)
     }
 

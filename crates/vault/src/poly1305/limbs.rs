@@ -1,7 +1,8 @@
-//! Numbers modulo 2^130 - 5 in three limbs, and what is left of a message block by block.
+//! Numbers modulo 2^130 - 5 in three limbs, and messages block by block.
 
 use zeroize::{Zeroize, Zeroizing};
 
+#[cfg(target_arch = "x86_64")]
 use super::GROUP;
 
 pub(super) const MASK_26: u64 = (1 << 26) - 1;
@@ -10,8 +11,16 @@ pub(super) const MASK_42: u64 = (1 << 42) - 1;
 /// The bit behind a whole block, in the last limb.
 pub(super) const BEHIND: u64 = 1 << 40;
 
-/// The tag of a message under `r | s`. `sum` gives the polynomial of whole groups, by the powers of `r` from the first to
-/// the eighth.
+/// The tag of a message under `r | s`.
+pub(super) fn tag(key: &[u8; 32], message: &[u8]) -> [u8; 16] {
+    let (halves, _) = key.as_chunks::<16>();
+    let r = Zeroizing::new(Limbs::clamped(&halves[0]));
+    Limbs([0; 3]).absorb(message, *r).tag(&halves[1])
+}
+
+/// The same, with the part of it that is whole groups by `sum`, which gives their polynomial, by the powers of `r` from the
+/// first to the eighth.
+#[cfg(target_arch = "x86_64")]
 pub(super) fn tag_by(
     key: &[u8; 32],
     message: &[u8],
