@@ -217,6 +217,8 @@ fn a_registry_is_backed_up_on_its_schedule() {
 
 #[test]
 fn an_rpo_is_kept_under_load_and_people_are_told_before_it_is_missed() {
+    /// In milliseconds: long enough that a machine with much other work keeps it.
+    const RPO: i64 = 40_000;
     let lab = Lab::new();
     let engine = lab.engine("a");
     images::busybox().unwrap().load(&engine).unwrap();
@@ -242,10 +244,10 @@ fn an_rpo_is_kept_under_load_and_people_are_told_before_it_is_missed() {
     until("the first point", &lab, || {
         !captures(&lab, "/notes").is_empty()
     });
-    until("four points", &lab, || captures(&lab, "/notes").len() >= 4);
+    until("three points", &lab, || captures(&lab, "/notes").len() >= 3);
     let made = captures(&lab, "/notes");
     assert!(
-        made[0].0 - created < 10_000,
+        made[0].0 - created < RPO / 2,
         "found at once: {} ms",
         made[0].0 - created
     );
@@ -271,7 +273,7 @@ fn an_rpo_is_kept_under_load_and_people_are_told_before_it_is_missed() {
     );
     let figures = metrics(&free);
     assert!(
-        figures.contains("lifeboat_rpo_target_seconds{app=\"default/lab/notes\"} 20\n"),
+        figures.contains("lifeboat_rpo_target_seconds{app=\"default/lab/notes\"} 40\n"),
         "{figures}"
     );
     assert!(
@@ -283,11 +285,10 @@ fn an_rpo_is_kept_under_load_and_people_are_told_before_it_is_missed() {
         "{figures}"
     );
     lab.run(None, &["notify", "test"], 0);
-    let (_, test) = told.recv_timeout(Duration::from_secs(5)).unwrap();
-    assert!(
-        test["title"].as_str().unwrap().starts_with("A test from"),
-        "{test}"
-    );
+    until("the test message", &lab, || {
+        told.try_iter()
+            .any(|(_, m)| m["title"].as_str().unwrap().starts_with("A test from"))
+    });
 
     // The vault is taken away, and given back once the RPO was missed.
     let (vault, away) = (lab.vault(), lab.path("away"));
