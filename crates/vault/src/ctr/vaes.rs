@@ -130,7 +130,8 @@ fn expand(key: &[u8; 32], keys: &mut [[u8; 32]; KEYS]) {
 fn add_key_stream(keys: &[[u8; 32]; KEYS], mut counter: u128, groups: &mut [[u8; GROUP]]) {
     // How many there are is not to be known when this is compiled: unrolled, the rounds of one block would be put behind
     // those of the one before, which have to wait for each other.
-    let keys = std::hint::black_box(&keys[..]);
+    let [before, rounds @ .., last] = keys;
+    let keys = (before, std::hint::black_box(&rounds[..]), last);
     for group in groups {
         match (counter as u64).checked_add(15) {
             Some(_) => add(keys, counters(counter), group),
@@ -140,13 +141,13 @@ fn add_key_stream(keys: &[[u8; 32]; KEYS], mut counter: u128, groups: &mut [[u8;
     }
 }
 
+/// The key before the rounds, those of all rounds but the last one, and the last.
+type Keys<'k> = (&'k [u8; 32], &'k [[u8; 32]], &'k [u8; 32]);
+
 /// Enciphers sixteen blocks and adds them to a group.
 #[target_feature(enable = "vaes,avx2")]
 #[inline]
-fn add(keys: &[[u8; 32]], mut blocks: [__m256i; 8], group: &mut [u8; GROUP]) {
-    let [before, rounds @ .., last] = keys else {
-        return;
-    };
+fn add((before, rounds, last): Keys<'_>, mut blocks: [__m256i; 8], group: &mut [u8; GROUP]) {
     let before = load_two(before);
     for block in &mut blocks {
         *block = _mm256_xor_si256(*block, before);
@@ -185,7 +186,7 @@ fn counters(first: u128) -> [__m256i; 8] {
 #[target_feature(enable = "vaes,avx2")]
 #[cold]
 #[inline(never)]
-fn add_where_it_runs_over(keys: &[[u8; 32]], first: u128, group: &mut [u8; GROUP]) {
+fn add_where_it_runs_over(keys: Keys<'_>, first: u128, group: &mut [u8; GROUP]) {
     let mut bytes = [0; GROUP];
     for (n, block) in (0..).zip(bytes.as_chunks_mut::<BLOCK>().0) {
         *block = first.wrapping_add(n).to_be_bytes();
