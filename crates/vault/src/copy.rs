@@ -298,8 +298,7 @@ impl Source<'_> {
             while !ended.load(Ordering::Relaxed) {
                 let next = lock(&queue).next();
                 let Some(piece) = next else { return };
-                let sent = self.go_on().and_then(|()| self.piece(writer, &piece));
-                let sent = sent.and_then(|bytes| {
+                let sent = self.piece(writer, &piece).and_then(|bytes| {
                     let waiting = unflushed.fetch_add(bytes, Ordering::Relaxed) + bytes;
                     let Ok(mut last) = flushed.try_lock() else {
                         return Ok(());
@@ -331,6 +330,7 @@ impl Source<'_> {
 
     /// Reads a piece, and sends what it was read for. Returns the plain bytes.
     fn piece(&self, writer: &Writer, piece: &Piece) -> Result<u64, Failed> {
+        self.go_on()?;
         let what = || format!("pack {}", piece.pack);
         let (Ok(offset), Ok(length)) = (
             u32::try_from(piece.offset),
@@ -345,6 +345,7 @@ impl Source<'_> {
             .map_err(Failed::Here)?;
         let mut sum = 0;
         for (kind, id, at) in &piece.blobs {
+            self.go_on()?;
             let from = (u64::from(at.offset) - piece.offset) as usize;
             let sealed = bytes.get(from..from + at.length as usize);
             let sealed = sealed.unwrap_or_default().to_vec();
