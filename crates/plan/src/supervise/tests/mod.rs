@@ -5,13 +5,17 @@ mod gone;
 mod histories;
 mod host;
 mod replicas;
+mod shutdown;
 mod storm;
+mod together;
 mod untold;
 mod wrong;
 
 use super::*;
 use crate::supervise::engine_events::PATIENCE;
 use crate::supervise::facts::NeedCondition;
+
+const KILLED: What = What::Die { code: 137 };
 
 /// A container with this policy.
 pub(super) fn facts(id: &str, policy: Policy) -> Facts {
