@@ -1,10 +1,12 @@
 //! The developer's commands: `cargo xtask demo`, `cargo xtask test`, `cargo xtask simulate`,
-//! `cargo xtask fuzz`, `cargo xtask bench`, `cargo xtask profile`, `cargo xtask package`.
+//! `cargo xtask fuzz`, `cargo xtask bench`, `cargo xtask profile`, `cargo xtask package`,
+//! `cargo xtask arm64`.
 //!
 //! They install what they need from the distribution and the language registries, saying what and
 //! why before, and keep what is expensive in the user's cache directory.
 #![allow(clippy::disallowed_methods, reason = "it starts cargo and the tests")]
 
+mod arm64;
 mod bench;
 mod build;
 mod demo;
@@ -44,6 +46,8 @@ enum Command {
     Package(package::Args),
     /// Show where a backup or a restore spends its time
     Profile(profile::Args),
+    /// Compile it for 64-bit ARM, and run the tests of what computes there
+    Arm64(arm64::Args),
 }
 
 fn main() -> ExitCode {
@@ -55,6 +59,7 @@ fn main() -> ExitCode {
         Command::Bench(args) => bench::run(&args),
         Command::Package(args) => package::run(&args),
         Command::Profile(args) => profile::run(&args),
+        Command::Arm64(args) => arm64::run(&args),
     };
     match done {
         Ok(code) => code,

@@ -101,19 +101,28 @@ impl SealKey {
         buffer: &mut Vec<u8>,
         start: usize,
     ) -> Result<()> {
+        if buffer.len() < start + IV_LEN {
+            return Err(VaultError::Invalid("no room for the IV".to_owned()));
+        }
+        buffer.extend_from_slice(&[0; TAG_LEN]);
+        self.seal_slice(random, &mut buffer[start..])
+    }
+
+    /// Seals a message in place: room for the IV, the plain bytes, and room for the tag.
+    pub fn seal_slice(&self, random: &dyn Random, message: &mut [u8]) -> Result<()> {
+        let Some(length) = message.len().checked_sub(OVERHEAD) else {
+            return Err(VaultError::Invalid("no room for IV and tag".to_owned()));
+        };
         let mut iv = [0; IV_LEN];
         while iv == [0; IV_LEN] {
             random.fill(&mut iv)?;
         }
         let failed = |_| VaultError::Invalid("the cipher refused to seal".to_owned());
-        let body = start + IV_LEN;
-        if buffer.len() < body {
-            return Err(VaultError::Invalid("no room for the IV".to_owned()));
-        }
-        buffer[start..body].copy_from_slice(&iv);
-        self.ctr.apply(&iv, &mut buffer[body..]).map_err(failed)?;
-        let tag = self.tag(&iv, &buffer[body..]).map_err(failed)?;
-        buffer.extend_from_slice(&tag);
+        let (head, rest) = message.split_at_mut(IV_LEN);
+        let (body, tag) = rest.split_at_mut(length);
+        head.copy_from_slice(&iv);
+        self.ctr.apply(&iv, body).map_err(failed)?;
+        tag.copy_from_slice(&self.tag(&iv, body).map_err(failed)?);
         Ok(())
     }
 

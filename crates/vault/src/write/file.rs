@@ -2,14 +2,13 @@
 
 use std::sync::Arc;
 
-use super::{SavedFile, Writer, pool::Chunks};
+use super::{SavedFile, Writer, buffers::Chunk, pool::Chunks};
 use crate::{
     chunk::{ChunkPolicy, Cutter, HOLE_MINIMUM, hole_blobs},
     error::Result,
-    seal::{IV_LEN, OVERHEAD},
 };
 
-/// From so many bytes on a file's buffer is one of those that are used again.
+/// From so many bytes on a file's memory is some that is used again.
 const LARGE: usize = 32 << 10;
 
 /// Takes the bytes of a file in order. Dropped without [`finish`](Self::finish), the file is
@@ -20,28 +19,23 @@ const LARGE: usize = 32 << 10;
 pub struct FileWriter<'w> {
     writer: &'w Writer,
     cutter: Cutter,
-    /// Room for the IV, the bytes since the last cut, and room for more: what was there when the buffer was used before.
-    buffer: Vec<u8>,
-    /// Where the room for more begins.
-    end: usize,
+    /// The bytes since the last cut.
+    rest: Chunk,
     chunks: Option<Arc<Chunks>>,
     size: u64,
 }
 
 impl<'w> FileWriter<'w> {
     pub(super) fn new(writer: &'w Writer, policy: ChunkPolicy, size_hint: u64) -> Self {
-        let buffer = if size_hint >= LARGE as u64 {
+        let rest = if size_hint >= LARGE as u64 {
             writer.session.buffers.chunk()
         } else {
-            let mut buffer = Vec::with_capacity(size_hint as usize + OVERHEAD);
-            buffer.resize(IV_LEN, 0);
-            buffer
+            Chunk::with_room_for(size_hint as usize)
         };
         Self {
             writer,
             cutter: Cutter::new(policy),
-            buffer,
-            end: IV_LEN,
+            rest,
             chunks: None,
             size: 0,
         }
@@ -51,7 +45,7 @@ impl<'w> FileWriter<'w> {
     pub fn write(&mut self, mut bytes: &[u8]) -> Result<()> {
         while !bytes.is_empty() {
             let (now, later) = bytes.split_at(self.wants().min(bytes.len()));
-            self.room(now.len()).copy_from_slice(now);
+            self.rest.room(now.len()).copy_from_slice(now);
             self.appended(now.len())?;
             bytes = later;
         }
@@ -65,7 +59,8 @@ impl<'w> FileWriter<'w> {
         most: usize,
         read: impl FnOnce(&mut [u8]) -> Result<usize, E>,
     ) -> Result<Result<usize, E>> {
-        let room = self.room(self.wants().min(most.max(1)));
+        let count = self.wants().min(most.max(1));
+        let room = self.rest.room(count);
         let longest = room.len();
         let count = match read(room) {
             Ok(count) => count.min(longest),
@@ -76,22 +71,13 @@ impl<'w> FileWriter<'w> {
     }
 
     fn wants(&self) -> usize {
-        self.cutter.wants(self.end - IV_LEN)
-    }
-
-    /// Where the next `count` bytes belong.
-    fn room(&mut self, count: usize) -> &mut [u8] {
-        let end = self.end + count;
-        if self.buffer.len() < end {
-            self.buffer.resize(end, 0);
-        }
-        &mut self.buffer[self.end..end]
+        self.cutter.wants(self.rest.len())
     }
 
     /// Takes note of bytes that lie where they belong.
     fn appended(&mut self, count: usize) -> Result<()> {
         self.size += count as u64;
-        self.end += count;
+        self.rest.grow(count);
         self.cut(false)
     }
 
@@ -123,10 +109,9 @@ impl<'w> FileWriter<'w> {
         self.writer.index_early()?;
         let size = self.size;
         while let Some(length) = self.next_cut(true) {
-            if self.chunks.is_none() && length == self.end - IV_LEN {
+            if self.chunks.is_none() && length == self.rest.len() {
                 // The whole file is one chunk: no need for another thread.
-                self.buffer.truncate(self.end);
-                let id = self.writer.session.save_own(&mut self.buffer)?;
+                let id = self.writer.session.save_own(&mut self.rest)?;
                 return Ok(SavedFile {
                     content: vec![id],
                     size,
@@ -142,7 +127,7 @@ impl<'w> FileWriter<'w> {
     }
 
     fn next_cut(&mut self, end: bool) -> Option<usize> {
-        self.cutter.next_cut(&self.buffer[IV_LEN..self.end], end)
+        self.cutter.next_cut(self.rest.bytes(), end)
     }
 
     /// Cuts off and saves as many chunks as there are.
@@ -154,14 +139,9 @@ impl<'w> FileWriter<'w> {
     }
 
     fn hand_over(&mut self, length: usize) -> Result<()> {
-        let cut = IV_LEN + length;
-        let next = self.writer.session.buffers.chunk();
-        let mut chunk = std::mem::replace(&mut self.buffer, next);
-        let behind = cut..std::mem::replace(&mut self.end, IV_LEN);
-        self.room(behind.len())
-            .copy_from_slice(&chunk[behind.clone()]);
-        self.end += behind.len();
-        chunk.truncate(cut);
+        let mut rest = self.writer.session.buffers.chunk();
+        self.rest.split_off(length, &mut rest);
+        let chunk = std::mem::replace(&mut self.rest, rest);
         let chunks = self.chunks.get_or_insert_default();
         chunks.save(&self.writer.session, &self.writer.jobs, chunk)
     }
@@ -169,9 +149,9 @@ impl<'w> FileWriter<'w> {
 
 impl Drop for FileWriter<'_> {
     fn drop(&mut self) {
-        let buffer = std::mem::take(&mut self.buffer);
-        if buffer.capacity() >= LARGE {
-            self.writer.session.buffers.keep_chunk(buffer);
+        if self.rest.capacity() >= LARGE {
+            let rest = std::mem::replace(&mut self.rest, Chunk::with_room_for(0));
+            self.writer.session.buffers.keep_chunk(rest);
         }
     }
 }

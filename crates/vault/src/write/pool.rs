@@ -15,12 +15,11 @@ use std::{
 use crossbeam_channel::{Receiver, Sender, TrySendError};
 use parking_lot::{Condvar, Mutex};
 
-use super::{scratch::Plain, session::Session};
+use super::{buffers::Chunk, scratch::Plain, session::Session};
 use crate::{
     blob::BlobKind,
     error::{Result, VaultError},
     id::BlobId,
-    seal::IV_LEN,
     sha256::{self, LANES},
 };
 
@@ -33,8 +32,8 @@ const MOST_TOGETHER: usize = 6 << 20;
 
 /// One chunk on its way.
 pub(super) struct Job {
-    /// Room for the IV, and the plain bytes.
-    buffer: Vec<u8>,
+    /// Gone once it is saved.
+    chunk: Option<Chunk>,
     number: usize,
     file: Arc<Chunks>,
     result: Option<Result<BlobId>>,
@@ -73,7 +72,7 @@ impl Queue {
             bytes,
             threads,
         } = &self.waiting;
-        let length = job.buffer.len();
+        let length = job.len();
         if leave.len() >= 2 * threads && bytes.load(Ordering::Relaxed) + length > MUCH_WAITING {
             return Err(job);
         }
@@ -90,14 +89,14 @@ impl Waiting {
     /// A chunk, and with it as many as can be hashed together; the other workers keep their share.
     fn with_more(&self, first: Job) -> Vec<Job> {
         let share = (self.leave.len() / self.threads).min(LANES - 1);
-        let mut bytes = first.buffer.len();
+        let mut bytes = first.len();
         let mut jobs = Vec::with_capacity(1 + share);
         jobs.push(first);
         while jobs.len() <= share && bytes < MOST_TOGETHER {
             let Ok(job) = self.leave.try_recv() else {
                 break;
             };
-            bytes += job.buffer.len();
+            bytes += job.len();
             jobs.push(self.left(job));
         }
         jobs
@@ -105,7 +104,7 @@ impl Waiting {
 
     /// Takes note that a chunk has left.
     fn left(&self, job: Job) -> Job {
-        self.bytes.fetch_sub(job.buffer.len(), Ordering::Relaxed);
+        self.bytes.fetch_sub(job.len(), Ordering::Relaxed);
         job
     }
 }
@@ -130,12 +129,12 @@ impl Chunks {
         self.state.lock().ids.push(Some(id));
     }
 
-    /// Saves the next chunk, in a buffer with room for the IV before it, on a worker if one is free to take it, else here.
+    /// Saves the next chunk, on a worker if one is free to take it, else here.
     pub(super) fn save(
         self: &Arc<Self>,
         session: &Session,
         queue: &Queue,
-        buffer: Vec<u8>,
+        chunk: Chunk,
     ) -> Result<()> {
         let number = {
             let mut state = self.state.lock();
@@ -147,7 +146,7 @@ impl Chunks {
             state.ids.len() - 1
         };
         let job = Job {
-            buffer,
+            chunk: Some(chunk),
             number,
             file: self.clone(),
             result: None,
@@ -179,13 +178,24 @@ impl Chunks {
 
 /// Saves chunks. Together they are hashed in half the time that one after the other takes.
 fn run(mut jobs: Vec<Job>, session: &Session) {
-    let bytes: Vec<&[u8]> = jobs.iter().map(|job| &job.buffer[IV_LEN..]).collect();
-    let digests = sha256::digests(&bytes);
+    let digests = sha256::digests(&jobs.iter().map(Job::bytes).collect::<Vec<_>>());
     for (job, digest) in jobs.iter_mut().zip(digests) {
-        let mut buffer = std::mem::take(&mut job.buffer);
-        let plain = Plain::Own(&mut buffer);
+        let Some(mut chunk) = job.chunk.take() else {
+            continue;
+        };
+        let plain = Plain::Own(&mut chunk);
         job.result = Some(session.save_named(BlobKind::Data, BlobId(digest), plain));
-        session.buffers.keep_chunk(buffer);
+        session.buffers.keep_chunk(chunk);
+    }
+}
+
+impl Job {
+    fn bytes(&self) -> &[u8] {
+        self.chunk.as_ref().map_or(&[], Chunk::bytes)
+    }
+
+    fn len(&self) -> usize {
+        self.bytes().len()
     }
 }
 

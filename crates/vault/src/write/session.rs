@@ -19,7 +19,7 @@ use sha2::{Digest, Sha256};
 
 use super::{
     WriteStats, WriterOptions,
-    buffers::Buffers,
+    buffers::{Buffers, Chunk},
     known::Known,
     putters::Staging,
     scratch::{self, Plain},
@@ -158,9 +158,9 @@ impl Session {
         self.save_named(kind, id, Plain::Shared(plain))
     }
 
-    /// Saves a piece of a file, in a buffer with room for the IV before it.
-    pub(super) fn save_own(&self, buffer: &mut Vec<u8>) -> Result<BlobId> {
-        let plain = Plain::Own(buffer);
+    /// Saves a piece of a file, and seals it where it lies.
+    pub(super) fn save_own(&self, chunk: &mut Chunk) -> Result<BlobId> {
+        let plain = Plain::Own(chunk);
         let id = BlobId(Sha256::digest(plain.bytes()).into());
         self.save_named(BlobKind::Data, id, plain)
     }
