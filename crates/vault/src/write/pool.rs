@@ -66,7 +66,7 @@ impl Queue {
     }
 
     /// Lets a chunk wait, or gives it back where enough of them do.
-    fn enter(&self, job: Job) -> Result<(), Job> {
+    fn enter(&self, job: Job) -> Option<Job> {
         let Waiting {
             leave,
             bytes,
@@ -74,14 +74,13 @@ impl Queue {
         } = &self.waiting;
         let length = job.len();
         if leave.len() >= 2 * threads && bytes.load(Ordering::Relaxed) + length > MUCH_WAITING {
-            return Err(job);
+            return Some(job);
         }
         bytes.fetch_add(length, Ordering::Relaxed);
-        self.enter.try_send(job).map_err(|refused| {
-            bytes.fetch_sub(length, Ordering::Relaxed);
-            let (TrySendError::Full(job) | TrySendError::Disconnected(job)) = refused;
-            job
-        })
+        let refused = self.enter.try_send(job).err()?;
+        bytes.fetch_sub(length, Ordering::Relaxed);
+        let (TrySendError::Full(job) | TrySendError::Disconnected(job)) = refused;
+        Some(job)
     }
 }
 
@@ -155,7 +154,7 @@ impl Chunks {
             run(vec![job], session);
             return Ok(());
         }
-        if let Err(job) = queue.enter(job) {
+        if let Some(job) = queue.enter(job) {
             run(queue.waiting.with_more(job), session);
         }
         Ok(())
