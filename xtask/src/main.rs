@@ -47,7 +47,7 @@ enum Command {
     /// Show where a backup or a restore spends its time
     Profile(profile::Args),
     /// Compile it for 64-bit ARM, and run the tests of what computes there
-    Arm64(arm64::Args),
+    Arm64,
 }
 
 fn main() -> ExitCode {
@@ -59,7 +59,7 @@ fn main() -> ExitCode {
         Command::Bench(args) => bench::run(&args),
         Command::Package(args) => package::run(&args),
         Command::Profile(args) => profile::run(&args),
-        Command::Arm64(args) => arm64::run(&args),
+        Command::Arm64 => arm64::run(),
     };
     match done {
         Ok(code) => code,
