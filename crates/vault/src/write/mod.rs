@@ -52,6 +52,8 @@ use crate::{
     read::Reader,
 };
 
+/// zstd's level, unless somebody asks for another.
+const DEFAULT_LEVEL: i32 = 2;
 /// Packs that are put at the same time.
 const PUTTERS: usize = 2;
 
@@ -72,7 +74,7 @@ impl Default for WriterOptions {
     fn default() -> Self {
         let threads = std::thread::available_parallelism().map_or(2, usize::from);
         Self {
-            compression_level: 2,
+            compression_level: DEFAULT_LEVEL,
             pack_size: 16 << 20,
             threads,
             retry_lock: Duration::ZERO,
