@@ -98,6 +98,13 @@ impl Ground {
         Ok(())
     }
 
+    /// Gives the room of what was deleted back to what the file lies on.
+    pub fn trim(&self) -> Result<()> {
+        self.settle()?;
+        command::run(Command::new("fstrim").arg(&self.dir))?;
+        Ok(())
+    }
+
     fn unmount(&self) {
         let mounted = fs_err::read_to_string("/proc/self/mounts").unwrap_or_default();
         let unmount = |dir: &Path| {
