@@ -26,9 +26,8 @@ const PROBE_LEVEL: i32 = 1;
 const PROBE_HASH_LOG: u32 = 12;
 /// Bytes that have to come again, for the probe and at the default level.
 const SHORTEST_MATCH: u32 = 4;
-/// What the default level is to zstd, in place of what zstd makes of it for each length ([ADR
-/// 43](../../../../docs/adr/0043-one-way-to-compress-whatever-the-length.md)): matches of four bytes and more, found by a
-/// table of 64 KiB.
+/// What the default level is to zstd, in place of what zstd makes of it for each length (ADR 43): matches of four bytes and
+/// more, found by a table of 64 KiB.
 const DEFAULT_MATCHER: [CParameter; 3] = [
     CParameter::Strategy(Strategy::ZSTD_fast),
     CParameter::MinMatch(SHORTEST_MATCH),
