@@ -55,14 +55,17 @@ struct Row {
 }
 
 /// Measures everything and writes `docs/growth.md`.
-pub fn run(docs: &Path, dir: &Path, ours: &Program, quick: bool, space: u64) -> Result<()> {
+pub fn run(
+    docs: &Path,
+    dir: &Path,
+    ours: &Program,
+    command: String,
+    (quick, space): (bool, u64),
+) -> Result<()> {
     let ground = Ground::new(dir, space, Below::Disk)?;
     let mut growth = Growth {
         machine: Machine::this()?,
-        command: format!(
-            "cargo xtask bench --growth{}",
-            if quick { " --quick" } else { "" }
-        ),
+        command,
         curves: vec![
             files(dir, ours, quick)?,
             bytes(dir, ours, quick, space, &ground)?,
@@ -76,6 +79,14 @@ pub fn run(docs: &Path, dir: &Path, ours: &Program, quick: bool, space: u64) -> 
         serde_json::to_string_pretty(&growth)? + "\n",
     )?;
     write(docs, &growth)
+}
+
+/// Writes `docs/growth.md` anew out of what was measured.
+pub fn report(docs: &Path) -> Result<()> {
+    write(
+        docs,
+        &serde_json::from_str(&fs_err::read_to_string(docs.join(FILE))?)?,
+    )
 }
 
 /// Backed up, and again; tells the files and bytes that a restore has to bring.

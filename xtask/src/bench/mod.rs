@@ -82,6 +82,7 @@ pub fn run(args: &Args) -> Result<ExitCode> {
     let docs = workspace.join("docs");
     if args.report {
         report::write(&docs, &Figures::load(&docs)?)?;
+        growth::report(&docs)?;
         return Ok(ExitCode::SUCCESS);
     }
     let begin = Instant::now();
@@ -90,7 +91,8 @@ pub fn run(args: &Args) -> Result<ExitCode> {
         fs_err::create_dir_all(dir.join("sets"))?;
         packages::ensure(&PACKAGES[..1])?;
         let ours = Program::lifeboat(args.ours()?)?;
-        growth::run(&docs, &dir, &ours, args.quick, args.space << 30)?;
+        let command = args.line("--growth");
+        growth::run(&docs, &dir, &ours, command, (args.quick, args.space << 30))?;
         say(format!("\nmeasured in {:.0?}", begin.elapsed()));
         return Ok(ExitCode::SUCCESS);
     }
@@ -235,7 +237,7 @@ fn measure_set(
         files: source.files,
         bytes: source.bytes,
         rounds,
-        command: args.line(set),
+        command: args.line(&format!("--set {}", set.name())),
         machine: Machine::this()?,
         programs: measured
             .map(|((program, samples), sizes)| Measured {
@@ -249,9 +251,9 @@ fn measure_set(
 }
 
 impl Args {
-    /// The command that measures a set so again.
-    fn line(&self, set: Set) -> String {
-        let mut line = format!("cargo xtask bench --set {}", set.name());
+    /// The command that measures a set, or how cost grows, so again.
+    fn line(&self, what: &str) -> String {
+        let mut line = format!("cargo xtask bench {what}");
         if self.quick {
             line += " --quick";
         }
