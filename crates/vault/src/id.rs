@@ -52,7 +52,9 @@ macro_rules! id {
 
         impl Serialize for $name {
             fn serialize<S: Serializer>(&self, s: S) -> Result<S::Ok, S::Error> {
-                s.serialize_str(&self.to_hex())
+                let mut digits = [0; 64];
+                hex::encode_to_slice(self.0, &mut digits).map_err(serde::ser::Error::custom)?;
+                s.serialize_str(std::str::from_utf8(&digits).map_err(serde::ser::Error::custom)?)
             }
         }
 

@@ -117,8 +117,12 @@ impl Walk<'_> {
             let stat = |slot| sys::stat_at(&work.fd, work.name(slot));
             slots.map(stat).collect()
         };
+        if slots.len() < WIDE {
+            return Ok(ask(slots));
+        }
+        // Not before: the system is asked for it in a dozen calls.
         let threads = pool::threads(self.options.threads);
-        if slots.len() < WIDE || threads < 2 {
+        if threads < 2 {
             return Ok(ask(slots));
         }
         let part = slots.len().div_ceil(threads);

@@ -99,7 +99,7 @@ impl Writer {
         let retry = self.session.options.retry_lock;
         self.lock = lock::acquire(&core, LockMode::Shared, retry)?;
         // Whatever the listing says now was not protected meanwhile; nor was what we wrote ourselves.
-        self.files.clear();
+        self.files = None;
         let gone = self.session.packs_gone()?;
         if !gone.is_empty() {
             self.session.unname(&gone)?;
@@ -113,17 +113,16 @@ impl Writer {
     fn what_is_missing(&mut self, enough: fn(PackState) -> bool) -> Result<Missing> {
         let core = &self.session.core;
         let own = std::mem::take(&mut *self.session.index_files.lock());
-        let forget_nothing = !self.files.is_empty();
-        self.files.extend(own);
-        if forget_nothing {
+        if let Some(files) = &mut self.files {
+            files.extend(own);
             let there: std::collections::BTreeSet<IndexId> =
                 core.list(Area::Index)?.into_iter().map(IndexId).collect();
-            if self.files.is_subset(&there) {
+            if files.is_subset(&there) {
                 return Ok(Missing::default());
             }
         }
         let loaded = core.load_index()?;
-        self.files = loaded.files.clone();
+        self.files = Some(loaded.files.clone());
         let now = loaded.whole()?;
         let states: std::collections::HashMap<PackId, PackState> = now
             .packs()

@@ -114,8 +114,9 @@ pub struct Writer {
     workers: Vec<JoinHandle<()>>,
     putters: Vec<JoinHandle<()>>,
     settler: Option<JoinHandle<()>>,
-    /// Index files that this session knows; while all of them are there, so is what they name.
-    files: BTreeSet<IndexId>,
+    /// Index files that this session knows; while all of them are there, so is what they name. `None` when a lease was
+    /// lost: what was there before says nothing any more.
+    files: Option<BTreeSet<IndexId>>,
     /// Last, so that it is given back when no thread writes any more.
     lock: HeldLock,
 }
@@ -126,7 +127,7 @@ impl Writer {
         core.refuse_version_1()?;
         let lock = lock::acquire(&core, LockMode::Shared, options.retry_lock)?;
         let loaded = core.load_index()?;
-        let files = loaded.files.clone();
+        let files = Some(loaded.files.clone());
         let index = Arc::new(loaded.whole()?);
         let reused = Arc::new(Bits::new(index.len()));
         let reader = Reader::strict(core.clone(), index.clone(), reused.clone());

@@ -19,12 +19,13 @@ use crate::{
     unpacked::object_name,
 };
 
-/// Bytes that are settled together: several packs of the usual size.
-const MUCH: usize = 64 << 20;
+/// Bytes that are settled together: two packs of the usual size, for so they are hashed. What lies longer is what a flush
+/// waits for in the end: a disk takes as long to settle bytes as to take them.
+const MUCH: usize = 32 << 20;
 /// So many packs are settled together, however small they are: each is an open file.
-const MANY: usize = 32;
+const MANY: usize = 16;
 /// At so many times that putters wait until they are settled. It bounds what a crash of the machine can take.
-const TOO_OFTEN: usize = 4;
+const TOO_OFTEN: usize = 8;
 /// As long packs stay staged while no other comes.
 const A_WHILE: Duration = Duration::from_secs(2);
 

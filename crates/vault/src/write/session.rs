@@ -326,16 +326,7 @@ impl Session {
         // Waits for saves that have begun; a blob that a thread took for known may be among them.
         let _gate = self.gate.write();
         self.healthy()?;
-        for slot in &self.open {
-            let pack = slot.lock().take();
-            if let Some(pack) = pack {
-                self.send(pack).map_err(|e| self.poison(e))?;
-            }
-        }
-        let waiting = std::mem::take(&mut *self.waiting.lock());
-        if !waiting.is_empty() {
-            self.hand_over(waiting).map_err(|e| self.poison(e))?;
-        }
+        self.send_all_that_is_open().map_err(|e| self.poison(e))?;
         let mut on_the_way = self.on_the_way.lock();
         while *on_the_way > 0 {
             self.landed.wait(&mut on_the_way);
@@ -343,6 +334,21 @@ impl Session {
         drop(on_the_way);
         self.settle()?;
         self.healthy()
+    }
+
+    /// Each by itself: nothing else is left to do for any core, and two putters are done before one that hashes two
+    /// packs together.
+    fn send_all_that_is_open(&self) -> Result<()> {
+        let mut packs = std::mem::take(&mut *self.waiting.lock());
+        packs.extend(self.open.iter().filter_map(|slot| slot.lock().take()));
+        packs.sort_by_key(|pack| std::cmp::Reverse(pack.len()));
+        for pack in packs {
+            match self.core.env.threads {
+                true => self.hand_over(vec![pack])?,
+                false => self.put_packs(vec![pack])?,
+            }
+        }
+        Ok(())
     }
 
     /// Gives memory back that only saving needs.

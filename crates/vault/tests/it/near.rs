@@ -144,6 +144,20 @@ fn what_was_read_once_is_not_asked_for_again() {
 }
 
 #[test]
+fn a_commit_reads_nothing_back_the_first_no_more_than_the_second() {
+    let far = Arc::new(Far::default());
+    create(far.clone());
+    for number in [1, 2] {
+        let vault = open(far.clone());
+        let writer = vault.writer(one_thread()).unwrap();
+        let tree = save(&writer, &[number]).unwrap();
+        far.read(&KEPT);
+        writer.commit(snapshot(tree)).unwrap();
+        assert_eq!(far.read(&KEPT), 0, "point {number}");
+    }
+}
+
+#[test]
 fn a_cache_that_lies_is_not_believed() {
     type Spoil = fn(&Path);
     let ways: [(&str, Spoil); 4] = [
