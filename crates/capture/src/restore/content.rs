@@ -80,17 +80,9 @@ impl Restore<'_> {
         if is_small(size) {
             self.write_gathered(&work, near);
         } else if content.len() < WIDE {
-            self.write_some(&work);
+            self.write_some(&work, || ());
         } else {
-            // All that are free; who comes meanwhile goes alone.
-            let spare = self.spare.swap(0, Ordering::Relaxed);
-            std::thread::scope(|scope| {
-                for _ in 1..spare {
-                    scope.spawn(|| self.write_some(&work));
-                }
-                self.write_some(&work);
-            });
-            self.spare.fetch_add(spare, Ordering::Relaxed);
+            self.write_wide(&work);
         }
         let Cursor { at, stop, .. } = work.cursor.into_inner();
         match stop {
@@ -117,11 +109,26 @@ impl Restore<'_> {
         }
     }
 
-    /// Gathers and writes blobs until none is left or somebody stopped.
-    fn write_some(&self, work: &Content<'_>) {
+    /// With the help of all that are free, now or when another large file has no more for them to do.
+    fn write_wide(&self, work: &Content<'_>) {
+        std::thread::scope(|scope| {
+            self.write_some(work, || {
+                for _ in 0..self.spare.swap(0, Ordering::Relaxed) {
+                    scope.spawn(|| {
+                        self.write_some(work, || ());
+                        self.spare.fetch_add(1, Ordering::Relaxed);
+                    });
+                }
+            });
+        });
+    }
+
+    /// Gathers and writes blobs until none is left or somebody stopped. `ask_for_help` is called before each piece.
+    fn write_some(&self, work: &Content<'_>, ask_for_help: impl Fn()) {
         let memory = self.memory.lock().pop().unwrap_or_default();
         let mut stretch = Stretch::new(work.fd, work.direct.as_ref(), memory);
         while let Some(parts) = self.next_parts(work, PIECE) {
+            ask_for_help();
             let near = self.reader.gather(parts.iter().map(|part| part.id));
             self.write_parts(work, &parts, &near, &mut stretch);
             if self.options.sync && work.direct.is_none() {

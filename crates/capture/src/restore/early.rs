@@ -1,8 +1,9 @@
 //! Writing to the disk while there is still something to restore.
 //!
 //! The kernel keeps what was written for half a minute, or until a tenth of the memory is full of it. Of a million
-//! small files nearly everything would be left to the sync at the end, which one thread of the kernel does while the
-//! other processors have nothing to do. Telling it of each file instead costs more than it saves.
+//! small files, or of some gigabytes in files of middle size, nearly everything would be left to the sync at the end,
+//! which one thread of the kernel does while the other processors have nothing to do. Telling it of each file instead
+//! costs more than it saves.
 
 use std::{
     sync::mpsc::{Receiver, RecvTimeoutError, channel},
@@ -15,8 +16,9 @@ use crate::{CaptureError, Result};
 
 /// The shortest time between two syncs.
 const PAUSE: Duration = Duration::from_millis(50);
-/// Fewer new files are left to the next one, or to the end.
+/// Fewer new files, and fewer new bytes, are left to the next one, or to the end.
 const FILES: u64 = 2000;
+const BYTES: u64 = 128 << 20;
 
 impl Restore<'_> {
     /// Runs the restore; afterwards everything is on the disk. `dir` is for messages.
@@ -38,15 +40,18 @@ impl Restore<'_> {
     /// Syncs the file system now and then, until `ended` is closed. No more than half of the time, for others write to
     /// it too. The first error; the kernel tells each one only once.
     fn sync_early(&self, ended: &Receiver<()>) -> rustix::io::Result<()> {
-        let (mut pause, mut synced, mut result) = (PAUSE, 0, Ok(()));
+        let (mut pause, mut synced, mut result) = (PAUSE, (0, 0), Ok(()));
         while ended.recv_timeout(pause) == Err(RecvTimeoutError::Timeout) {
-            let files = self.counts.lock().files;
-            if files < synced + FILES {
+            let now = {
+                let counts = self.counts.lock();
+                (counts.files, counts.bytes_written)
+            };
+            if now.0 < synced.0 + FILES && now.1 < synced.1 + BYTES {
                 continue;
             }
             let began = Instant::now();
             result = result.and(rustix::fs::syncfs(&self.root_fd));
-            synced = files;
+            synced = now;
             pause = began.elapsed().max(PAUSE);
         }
         result

@@ -176,7 +176,7 @@ pub fn restore_tree<'r>(
         visits: Visits::new(options.visits),
         searched: Visits::new(options.visits),
         zeros: RwLock::default(),
-        spare: AtomicUsize::new(threads),
+        spare: AtomicUsize::new(threads - 1),
         memory: Mutex::default(),
         privileged: rustix::process::geteuid().is_root(),
         user: (

@@ -9,6 +9,7 @@
 #![allow(clippy::disallowed_methods, reason = "tests run other programs")]
 
 mod common;
+mod company;
 mod excludes;
 mod full;
 mod hostile;

@@ -6,10 +6,11 @@ use std::{
 };
 
 use fs_err as fs;
-use lifeboat_capture::{Parent, SkipSet, estimate};
+use lifeboat_capture::{Cancel, Parent, RestoreOptions, SkipSet, estimate, restore_tree};
 use lifeboat_store::{FaultyStore, MemoryStore};
+use lifeboat_vault::Silent;
 
-use crate::common::*;
+use crate::{common::*, company::CompanyStore};
 
 /// What all threads of this process have used.
 fn cpu() -> Duration {
@@ -102,6 +103,42 @@ fn a_large_file_is_written_by_several_threads() {
     compare(&look(&from), &look(&to), |name, seen| {
         without_blocks(name, seen) || name.is_empty()
     });
+}
+
+/// Who comes to a large file while others have all the help gets it when they are done.
+#[test]
+fn a_large_file_is_helped_when_another_is_done() {
+    let dir = tempfile::tempdir_in(place()).unwrap();
+    let (from, to) = (dir.path().join("from"), dir.path().join("to"));
+    fs::create_dir_all(from.join("later")).unwrap();
+    fs::write(from.join("short"), noise(20 << 20, 1)).unwrap();
+    fs::write(from.join("later/long"), noise(96 << 20, 2)).unwrap();
+    let store = Arc::new(CompanyStore::default());
+    let vault = vault(store.clone());
+    let writer = writer(&vault);
+    let captured = capture(&writer, &from, None, false);
+    let root = subtree(&captured);
+    commit(writer, root, &["/x"]);
+    let cancel = Cancel::new();
+    let mut options = RestoreOptions::new(&Silent, &cancel);
+    (options.sync, options.threads) = (false, 2);
+    let reader = vault.reader().unwrap();
+    // The short file and its help, and the long one alone: three that read at once.
+    let reads = store.watch(3, || {
+        let restored = restore_tree(&reader, root, &to, &options).unwrap();
+        assert_eq!(restored.problems, []);
+    });
+    compare(&look(&from), &look(&to), |name, seen| {
+        without_blocks(name, seen) || name.is_empty()
+    });
+    println!("{reads:?}");
+    assert!(
+        reads.gathered,
+        "the long file did not begin alone: {reads:?}"
+    );
+    assert!(reads.all > 20, "{reads:?}");
+    // Those of one piece before the help comes, and the last ones. Without help it is two thirds.
+    assert!(reads.alone * 4 < reads.all, "{reads:?}");
 }
 
 /// Neighbours in a pack are read together: small files of one directory, the pieces of a large one.
