@@ -141,7 +141,8 @@ fn an_engine_whose_socket_is_gone_is_waited_for_and_another_one_is_not_taken_for
     hears(&told, 60, &["RPO of default/lab/notes is kept again"]);
 
     // Another engine in its place, with an app of the same name: its data is none of this line's.
-    // It is there at once: what fails is told once, and not again for another reason.
+    // What fails is told once, and not again for another reason: where a capture was under way when the engine went, only
+    // the missed objective names the other one.
     let other = lab.engine("b");
     images::busybox().unwrap().load(&other).unwrap();
     app(&other, "notes", &json!({"lifeboat.rpo": "16s"}));
@@ -150,11 +151,7 @@ fn an_engine_whose_socket_is_gone_is_waited_for_and_another_one_is_not_taken_for
     std::os::unix::fs::symlink(other.socket(), &next).unwrap();
     fs_err::rename(&next, &place).unwrap();
     engine.destroy().unwrap();
-    hears(
-        &told,
-        90,
-        &["capture default/lab/notes failed", "another host or engine"],
-    );
+    hears(&told, 90, &["default/lab/notes", "another host or engine"]);
     // One that was under way when the engine went may have ended well.
     assert!(captures(&lab, "/notes").len() <= made + 1);
     agent.kill();
